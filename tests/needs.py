@@ -1,0 +1,51 @@
+"""Declared needs of a test: skipped with the reason where missing, failing where UTSUWA_TEST_REQUIRE names it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+needs = pytest.mark.needs
+"""``@needs("root", "cgroup1", "runc")``: facilities of the table below, or else commands on PATH."""
+
+
+def _cgroup2() -> bool:
+    """The unified hierarchy is the only one, and it has controllers."""
+    try:
+        with open("/sys/fs/cgroup/cgroup.controllers") as controllers:
+            return bool(controllers.read().split())
+    except OSError:
+        return False
+
+
+def _overlay() -> bool:
+    with open("/proc/filesystems") as filesystems:
+        return "\toverlay\n" in filesystems.read()
+
+
+_FACILITIES: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "cgroup1": lambda: os.path.isdir("/sys/fs/cgroup/memory"),
+    "cgroup2": _cgroup2,
+    "overlay": _overlay,
+}
+
+
+def missing(*names: str) -> list[str]:
+    """Those of ``names`` that this machine lacks."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return [name for name in names if not (_FACILITIES[name]() if name in _FACILITIES else shutil.which(name, path=path))]
+
+
+def enforce(*names: str) -> None:
+    """Skip the running test for what is missing, or fail it when UTSUWA_TEST_REQUIRE names that (or says ``all``)."""
+    lacking = missing(*names)
+    required = set(os.environ.get("UTSUWA_TEST_REQUIRE", "").replace(",", " ").split())
+    refused = lacking if "all" in required else sorted(required.intersection(lacking))
+    if refused:
+        pytest.fail(f"required but missing: {', '.join(refused)}")
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)}")
