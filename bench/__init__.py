@@ -1,0 +1,1 @@
+"""What `./dev bench` measures: ratios against peers, candidates interleaved in one run."""
