@@ -52,7 +52,7 @@ def once(argv: Sequence[str]) -> tuple[float, float]:
 
 
 def interleave(candidates: Sequence[Candidate], rounds: int, idle: float = 0.0) -> dict[str, Figures]:
-    """Time all candidates in turn for a number of rounds, ``idle`` seconds of rest before each run; one warm-up each."""
+    """Time all candidates in turn for a number of rounds, resting ``idle`` seconds before each run; one warm-up each."""
     figures = {candidate.name: Figures() for candidate in candidates}
     for number in range(rounds + 1):
         for candidate in candidates:
@@ -67,7 +67,7 @@ def interleave(candidates: Sequence[Candidate], rounds: int, idle: float = 0.0) 
 
 
 def table(title: str, figures: dict[str, Figures], base: str | None = None) -> None:
-    """Print min, median, p90 and cpu of each, and the ratio of ``base`` (the first by default) to each of the others."""
+    """Print min, median, p90 and cpu of each, and the ratio of ``base`` (by default the first) to every other."""
     base = base or next(iter(figures))
     print(f"\n{title}\n{'':28}{'min':>8}{'median':>8}{'p90':>8}{'cpu':>8}   {base} ÷ this (median, min)")
     for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""Cold start: `urun run` of /bin/true against crun and runc, back to back and with rests between (RCU-cold, as in use)."""
+"""Cold start: `urun run` of /bin/true against crun and runc, with rests between (as in use) and back to back."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
     "ash cat chmod cp date df dmesg echo env false free grep head hostname id ifconfig ip kill ln ls mkdir mount mv nc "
-    "nproc ping printf ps pwd rm sed seq sh sleep sort stat stty tail tee test top touch tr true tty umount uname vi wc "
-    "wget which whoami yes"
+    "nproc ping printf ps pwd rm sed seq sh sleep sort stat stty tail tee test top touch tr true tty umount uname vi "
+    "wc wget which whoami yes"
 )
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
