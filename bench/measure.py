@@ -52,7 +52,7 @@ def once(argv: Sequence[str]) -> tuple[float, float]:
 
 
 def interleave(candidates: Sequence[Candidate], rounds: int, idle: float = 0.0) -> dict[str, Figures]:
-    """Time all candidates in turn for a number of rounds, resting ``idle`` seconds before each run; one warm-up each."""
+    """Time all candidates in turn for some rounds, resting ``idle`` seconds before each run, after one warm-up each."""
     figures = {candidate.name: Figures() for candidate in candidates}
     for number in range(rounds + 1):
         for candidate in candidates:

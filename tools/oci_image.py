@@ -1,4 +1,4 @@
-"""Build the image of the first run: an OCI layout in one tar, made of Debian's static busybox and nothing else."""
+"""Build an OCI layout in one tar; as a program, the image of the first run, made of Debian's static busybox alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import json
 import os
 import sys
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+MEDIA = "application/vnd.oci.image"
+CREATED = "2026-01-01T00:00:00Z"
+
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
     "ash cat chmod cp date df dmesg echo env false free grep head hostname id ifconfig ip kill ln ls mkdir mount mv nc "
@@ -31,7 +35,7 @@ echo "  devices   $(ls /dev | tr '\\n' ' ')"
 """
 
 
-def layer() -> bytes:
+def busybox_layer() -> bytes:
     """The one layer, as an uncompressed tar with fixed times, so that its digest never changes for one busybox."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -39,10 +43,9 @@ def layer() -> bytes:
             entry = tarfile.TarInfo(directory)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755
             archive.addfile(entry)
-        for path, content in {"bin/busybox": BUSYBOX.read_bytes(), **{k: v.encode() for k, v in FILES.items()}}.items():
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(content), 0o755 if path.startswith("bin/") else 0o644
-            archive.addfile(entry, io.BytesIO(content))
+        add(archive, "bin/busybox", BUSYBOX.read_bytes(), 0o755)
+        for path, content in FILES.items():
+            add(archive, path, content.encode())
         for applet in APPLETS.split():
             entry = tarfile.TarInfo(f"bin/{applet}")
             entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, "busybox", 0o777
@@ -50,65 +53,47 @@ def layer() -> bytes:
     return buffer.getvalue()
 
 
-def blob(archive: tarfile.TarFile, content: bytes) -> str:
-    """Store ``content`` under its digest in the layout; the digest."""
-    digest = hashlib.sha256(content).hexdigest()
-    add(archive, f"blobs/sha256/{digest}", content)
-    return f"sha256:{digest}"
-
-
-def add(archive: tarfile.TarFile, path: str, content: bytes) -> None:
-    """One file of the layout."""
+def add(archive: tarfile.TarFile, path: str, content: bytes, mode: int = 0o644) -> None:
+    """One file of an archive."""
     entry = tarfile.TarInfo(path)
-    entry.size, entry.mode = len(content), 0o644
+    entry.size, entry.mode = len(content), mode
     archive.addfile(entry, io.BytesIO(content))
 
 
-def build(target: Path, name: str = "utsuwa/hello:latest") -> None:
-    """Write the layout to ``target`` as a tar; its image is called ``name``."""
-    tar = layer()
-    compressed = gzip.compress(tar, mtime=0)
-    config = json.dumps(
-        {
-            "architecture": ARCHITECTURES[os.uname().machine],
-            "os": "linux",
-            "created": "2026-01-01T00:00:00Z",
-            "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": ["/bin/sh", "-c", HELLO], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
-            "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "tools/oci_image.py"}],
-        }
-    ).encode()
+def blob(archive: tarfile.TarFile, media: str, content: bytes) -> dict[str, object]:
+    """Store ``content`` under its digest in the layout; its descriptor."""
+    digest = hashlib.sha256(content).hexdigest()
+    add(archive, f"blobs/sha256/{digest}", content)
+    return {"mediaType": f"{MEDIA}.{media}", "digest": f"sha256:{digest}", "size": len(content)}
+
+
+def write_layout(target: Path, layers: Sequence[bytes], name: str, process: Mapping[str, object] | None = None) -> None:
+    """Write an image called ``name`` of these uncompressed layers to ``target``, a tar of an OCI layout."""
+    config = {
+        "architecture": ARCHITECTURES[os.uname().machine],
+        "os": "linux",
+        "created": CREATED,
+        "config": dict(process or {}),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in layers]},
+        "history": [{"created": CREATED, "created_by": "tools/oci_image.py"} for _ in layers],
+    }
     with tarfile.open(target, "w") as archive:
-        media = "application/vnd.oci.image"
-        layers = [
-            {"mediaType": f"{media}.layer.v1.tar+gzip", "digest": blob(archive, compressed), "size": len(compressed)}
-        ]
-        config_descriptor = {
-            "mediaType": f"{media}.config.v1+json",
-            "digest": blob(archive, config),
-            "size": len(config),
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": f"{MEDIA}.manifest.v1+json",
+            "config": blob(archive, "config.v1+json", json.dumps(config).encode()),
+            "layers": [blob(archive, "layer.v1.tar+gzip", gzip.compress(tar, 6, mtime=0)) for tar in layers],
         }
-        manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": f"{media}.manifest.v1+json",
-                "config": config_descriptor,
-                "layers": layers,
-            }
-        ).encode()
-        descriptor = {
-            "mediaType": f"{media}.manifest.v1+json",
-            "digest": blob(archive, manifest),
-            "size": len(manifest),
-            "annotations": {
-                "org.opencontainers.image.ref.name": name.rpartition(":")[2],
-                "io.containerd.image.name": f"docker.io/{name}",
-            },
+        descriptor = blob(archive, "manifest.v1+json", json.dumps(manifest).encode())
+        descriptor["annotations"] = {
+            "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+            "io.containerd.image.name": f"docker.io/{name}",
         }
+        index = {"schemaVersion": 2, "mediaType": f"{MEDIA}.index.v1+json", "manifests": [descriptor]}
         add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        index = {"schemaVersion": 2, "mediaType": f"{media}.index.v1+json", "manifests": [descriptor]}
         add(archive, "index.json", json.dumps(index).encode())
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    shell = {"Env": ["PATH=/bin:/usr/bin"], "Cmd": ["/bin/sh", "-c", HELLO], "WorkingDir": "/"}
+    write_layout(Path(sys.argv[1]), [busybox_layer()], "utsuwa/hello:latest", shell)

@@ -1,0 +1,1 @@
+"""Small programs that build what the project itself needs."""
