@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import random
-import shutil
 import socket
 import subprocess
 import tarfile
@@ -71,11 +69,6 @@ def tuple_of(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def emptied(directory: Path) -> None:
-    """A fresh directory of a new name each time: freed inodes are slow to come back on some file systems."""
-    shutil.rmtree(directory, ignore_errors=True)
-
-
 def main() -> None:
     """Print the pull table."""
     with tempfile.TemporaryDirectory(prefix="utsuwa-bench-") as temporary:
@@ -85,11 +78,12 @@ def main() -> None:
             source = f"oci-archive:{root}/image.tar"
             target = f"docker://{address}/bench/many:latest"
             subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", source, target], check=True)
+            # A fresh directory for each run: freed inodes are slow to come back on some file systems.
             unpack = (
-                'rm -rf "$1/dir" "$1/tree"; mkdir -p "$1/tree"; skopeo copy -q --src-tls-verify=false "$2" "dir:$1/dir"; '
-                'for blob in $(find "$1/dir" -size +20k); do tar -xzf "$blob" -C "$1/tree"; done'
+                'd=$(mktemp -d "$1/XXXXXX"); mkdir "$d/tree"; skopeo copy -q --src-tls-verify=false "$2" "dir:$d/dir"; '
+                'for blob in $(find "$d/dir" -size +20k); do tar -xzf "$blob" -C "$d/tree"; done'
             )
-            pull = 'rm -rf "$1/ours"; UTSUWA_ROOT="$1/ours" UTSUWA_RUN="$1/run" exec "$2" pull -q "$3"'
+            pull = 'd=$(mktemp -d "$1/XXXXXX"); UTSUWA_ROOT="$d/root" UTSUWA_RUN="$d/run" exec "$2" pull -q "$3"'
             image = f"{address}/bench/many:latest"
             ours = str(URUN.parent / "utsuwa")
             figures = interleave(
@@ -99,8 +93,7 @@ def main() -> None:
                 ],
                 5,
             )
-    digest = hashlib.sha256(f"{LAYERS}x{FILES_PER_LAYER}".encode()).hexdigest()[:6]
-    table(f"pull and unpack {LAYERS} layers, {LAYERS * FILES_PER_LAYER} files (set {digest}) [ms]", figures)
+    table(f"pull and unpack {LAYERS} layers, {LAYERS * FILES_PER_LAYER} files [ms]", figures)
 
 
 if __name__ == "__main__":
