@@ -1,0 +1,129 @@
+"""One cgroup directory: its files by name, through a descriptor.
+
+cgroupfs holds no symbolic links and makes none, so a path below a cgroup mount can't be diverted once ``..`` is gone
+(``filesystem.clean``); the last component and every file are opened ``O_NOFOLLOW`` all the same.
+"""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa import errors
+
+_ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_CHUNK = 65536
+
+
+class Directory:
+    """A cgroup directory held open; a context manager."""
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, path: str) -> None:
+        """Open ``path``; NotFound when the cgroup does not exist."""
+        self.path = path
+        try:
+            self.fd = os.open(path, _ENTER)
+        except OSError as error:
+            raise failure(error, f"open cgroup {path}") from error
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.fd)
+
+    def read(self, key: str) -> str:
+        """The content of file ``key`` without the last newline; an Error names the file."""
+        try:
+            return self._read(key)
+        except OSError as error:
+            raise failure(error, f"read {self.path}/{key}") from error
+
+    def peek(self, key: str) -> str | None:
+        """Like read, but None for a file that this kernel lacks or can't answer."""
+        try:
+            return self._read(key)
+        except OSError:
+            return None
+
+    def _read(self, key: str) -> str:
+        fd = os.open(_plain(key), _READ, dir_fd=self.fd)
+        try:
+            data = chunk = os.read(fd, _CHUNK)
+            # seq files end a read early, at a record that does not fit: only an empty read is the end.
+            while chunk and len(data) >= 4000:
+                chunk = os.read(fd, _CHUNK)
+                data += chunk
+        finally:
+            os.close(fd)
+        return data.decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def attempt(self, key: str, value: str) -> OSError | None:
+        """Write ``value`` to ``key`` in one write; the kernel's refusal is returned, for callers who know better."""
+        try:
+            fd = os.open(_plain(key), _WRITE, dir_fd=self.fd)
+            try:
+                os.write(fd, value.encode("utf-8", "surrogateescape"))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return error
+        return None
+
+    def write(self, key: str, value: str | int) -> None:
+        """Write ``value`` to ``key``; an Error names file and value."""
+        refusal = self.attempt(key, str(value))
+        if refusal is not None:
+            raise self.refused(key, value, refusal) from refusal
+
+    def refused(self, key: str, value: str | int, refusal: OSError) -> errors.Error:
+        """The error for a write of ``value`` to ``key`` that the kernel answered with ``refusal``."""
+        return failure(refusal, f'write "{value}" to {self.path}/{key}')
+
+    def has(self, key: str) -> bool:
+        """Whether the file exists."""
+        return os.access(_plain(key), os.F_OK, dir_fd=self.fd)
+
+    def keys(self) -> list[str]:
+        """The names of the files, sorted."""
+        fd = os.open(self.path, _LIST)
+        try:
+            with os.scandir(fd) as entries:
+                return sorted(entry.name for entry in entries if not entry.is_dir(follow_symlinks=False))
+        finally:
+            os.close(fd)
+
+
+def failure(error: OSError, context: str) -> errors.Error:
+    """``errors.from_oserror``, where a read-only cgroup mount is a lack of permission too."""
+    import errno
+
+    if error.errno == errno.EROFS:
+        return errors.PermissionDenied(f"{context}: read-only file system")
+    if error.errno == errno.EOPNOTSUPP:
+        return errors.FailedPrecondition(f"{context}: not possible in this kind of cgroup")
+    return errors.from_oserror(error, context)
+
+
+def children(path: str) -> list[str]:
+    """Paths of the cgroups right below ``path``; none when it is gone."""
+    try:
+        fd = os.open(path, _LIST)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    try:
+        with os.scandir(fd) as entries:
+            return [f"{path}/{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
+    finally:
+        os.close(fd)
+
+
+def _plain(key: str) -> str:
+    """``key`` when it is the name of a file, and nothing else (``linux.resources.unified`` is written by users)."""
+    if not key or "/" in key or "\0" in key or key in (".", ".."):
+        raise errors.InvalidArgument(f'cgroup file "{key}": a file name was expected')
+    return key

@@ -1,0 +1,77 @@
+"""Cgroups managed by writing to the cgroup file systems directly, the way of runc's ``cgroupfs`` driver.
+
+Where a container's cgroup is:
+
+=============================  ==============================================  =====================================
+``linux.cgroupsPath``          cgroup v1 and hybrid, in each hierarchy          cgroup v2
+=============================  ==============================================  =====================================
+``/a/b``                       ``<mount point>/a/b``                            ``<mount point>/a/b``
+``a/b``                        ``<mount point>/<our own cgroup there>/a/b``     ``<mount point>/<its parent>/a/b``
+absent                         as ``<container id>``                            as ``<container id>``
+=============================  ==============================================  =====================================
+
+On v2 our own cgroup has a process in it, us, and so can't give controllers to cgroups below it ("no internal
+processes", cgroups(7)); its parent can. On v1 our own cgroup may differ from hierarchy to hierarchy.
+"""
+
+from __future__ import annotations
+
+from utsuwa import errors
+from utsuwa.cgroup.v1 import V1Manager
+from utsuwa.cgroup.v2 import V2Manager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from utsuwa.cgroup.manager import HostFacts, Manager
+
+
+def open_manager(host: HostFacts, cgroups_path: str | None, container_id: str) -> Manager:
+    """The manager for ``linux.cgroupsPath``; makes nothing yet.
+
+    InvalidArgument when the path is unusable, FailedPrecondition when the host has no cgroup mount.
+    """
+    if not host.cgroup_mounts:
+        raise errors.FailedPrecondition("no cgroup file system is mounted: mount cgroup2 at /sys/fs/cgroup")
+    relative = not (cgroups_path or "").startswith("/")
+    path = clean(cgroups_path or container_id)
+    # Someone without rights who asked for no place in particular can do without a cgroup.
+    optional = not cgroups_path and (host.euid != 0 or host.in_user_namespace)
+    if host.cgroup_mode == "v2":
+        top = host.cgroup_mounts[""]
+        base = clean(host.own_cgroups.get("", "/"), allow_root=True).rpartition("/")[0] if relative else ""
+        return V2Manager(top, f"{top}{base}{path}", optional=optional)
+    paths = {}
+    for controllers, mount_point in host.cgroup_mounts.items():
+        base = clean(host.own_cgroups.get(controllers, "/"), allow_root=True) if relative else "/"
+        paths[controllers] = f"{mount_point}{base.rstrip('/')}{path}"
+    return V1Manager(dict(host.cgroup_mounts), paths, optional=optional)
+
+
+def load(saved: dict[str, Any]) -> Manager:
+    """The manager that ``Manager.save()`` described; Internal when it is something else."""
+    try:
+        if saved["version"] == "v2":
+            return V2Manager(saved["mount"], saved["path"], absent=saved["absent"])
+        return V1Manager(saved["mounts"], saved["paths"])
+    except (KeyError, TypeError) as error:
+        raise errors.Internal(f"saved cgroup manager: {error!r} is missing or wrong") from error
+
+
+def clean(path: str, *, allow_root: bool = False) -> str:
+    """``path`` with one leading slash and without ``.``, ``..`` and empty components; ``..`` stops at the top.
+
+    InvalidArgument for a path that ends up at the top itself: a container can't own the root cgroup.
+    """
+    if "\0" in path or "\n" in path:
+        raise errors.InvalidArgument("linux.cgroupsPath: contains a NUL or newline character")
+    kept: list[str] = []
+    for component in path.split("/"):
+        if component == "..":
+            del kept[-1:]
+        elif component not in ("", "."):
+            kept.append(component)
+    if not kept and not allow_root:
+        raise errors.InvalidArgument(f'linux.cgroupsPath: "{path}" is the root cgroup: name one below it')
+    return "/" + "/".join(kept)

@@ -1,0 +1,271 @@
+"""Cgroup v1: a directory in each hierarchy; on a hybrid host also one in the cgroup2 tree, which has no controllers.
+
+The cgroup2 directory is worth its 0.1 ms: ``cgroup.kill`` there kills a fork bomb at once. It is best effort, like all
+that v1 does with a hierarchy that nobody set a limit in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from utsuwa import errors
+from utsuwa.cgroup import tree
+from utsuwa.cgroup.directory import Directory
+from utsuwa.cgroup.manager import Join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from utsuwa.spec.runtime import Resources
+
+_SIGKILL = 9
+_FREEZE_TRIES = 1000
+_THAW_EVERY = 50
+_LONGEST_PAUSE = 0.01
+
+
+class V1Manager:
+    """A container's cgroups of version 1. Implements ``manager.Manager``.
+
+    ``mounts`` has the mount point of each hierarchy by its controllers as the kernel joins them (``cpu,cpuacct``,
+    ``name=systemd``, "" for cgroup2), ``paths`` the container's directory by the same keys. With ``optional``,
+    hierarchies that we lack the permission for are left out.
+    """
+
+    def __init__(self, mounts: dict[str, str], paths: dict[str, str], *, optional: bool = False) -> None:
+        self._mounts = mounts
+        self._paths = paths
+        self._optional = optional
+
+    def create(self, resources: Resources | None = None) -> None:
+        """See Manager.create."""
+        made: list[str] = []
+        occupied = False
+        try:
+            for controllers in tuple(self._paths):
+                fresh = self._make(controllers)
+                made += fresh
+                occupied = occupied or not fresh
+            self._check_vacant(occupied)
+            if resources is not None and resources.cpu is not None:
+                from utsuwa.cgroup import resources_v1
+
+                resources_v1.prepare(self.directories(), resources)
+        except BaseException:
+            tree.unmake(made)
+            raise
+
+    def _make(self, controllers: str) -> list[str]:
+        path = self._paths[controllers]
+        made: list[str] = []
+        try:
+            made = tree.make(path)
+            if controllers == "cpuset" or "cpuset" in controllers.split(","):
+                _inherit_cpuset(path, self._mounts[controllers])
+        except errors.Error as error:
+            tree.unmake(made)
+            if controllers and not (self._optional and isinstance(error, errors.PermissionDenied)):
+                raise
+            del self._paths[controllers]
+            return []
+        return made
+
+    def _check_vacant(self, occupied: bool) -> None:
+        """Refuse a cgroup in use (runc counts in `devices`), or that would stop the container at its first step."""
+        directories = self.directories()
+        if occupied and directories:
+            count = len(tree.processes(directories.get("devices") or next(iter(directories.values()))))
+            if count:
+                raise errors.FailedPrecondition(f"container's cgroup is not empty: {count} process(es) found")
+        if self.frozen():
+            raise errors.FailedPrecondition("container's cgroup unexpectedly frozen")
+
+    def directories(self) -> dict[str, str]:
+        """The container's directory by single controller; "" for cgroup2."""
+        return {name: path for joint, path in self._paths.items() for name in joint.split(",")}
+
+    def join(self) -> Join:
+        """See Manager.join."""
+        return Join(self._paths.get("", ""), tuple(path for joint, path in self._paths.items() if joint))
+
+    def mounts(self) -> dict[str, str]:
+        """See Manager.mounts; the names are those of the host's mount points, as in /sys/fs/cgroup."""
+        return {_name(self._mounts[joint]): path for joint, path in self._paths.items() if joint}
+
+    def aliases(self) -> dict[str, str]:
+        """See Manager.aliases."""
+        names = ((name, _name(self._mounts[joint])) for joint in self._paths for name in joint.split(",") if joint)
+        return {name: target for name, target in names if name != target and "=" not in name}
+
+    def apply(self, resources: Resources, *, devices: bool = True) -> None:
+        """See Manager.apply."""
+        from utsuwa.cgroup import resources_v1
+
+        resources_v1.apply(self.directories(), resources, devices=devices)
+
+    def device_program(self, resources: Resources | None) -> bytes | None:
+        """None: on v1 the kernel's own `devices` controller decides, and apply() writes its lists."""
+        return None
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        """See Manager.pids."""
+        directories = self.directories()
+        first = directories.get("devices") or next((path for name, path in directories.items() if name), None)
+        first = first or directories.get("")
+        return sorted(tree.processes(first, recursive)) if first else []
+
+    def kill(self, signal: int) -> None:
+        """See Manager.kill.
+
+        ``cgroup.kill`` reaches what is in the cgroup2 directory; processes that are in the v1 ones only (joined by
+        another tool) are frozen first, so that none forks away while the others are killed.
+        """
+        if signal != _SIGKILL:
+            _signal(self.pids(), signal)
+            return
+        members = set(self.pids())
+        if not members:
+            return
+        unified = self._paths.get("", "")
+        if unified:
+            members -= _kill_unified(unified)
+        if members:
+            self._kill_frozen()
+        elif self.frozen():
+            self.thaw()
+
+    def _kill_frozen(self) -> None:
+        freezable = self._freezer() is not None
+        try:
+            if freezable:
+                self.freeze()
+        except errors.Error:
+            pass  # as good as not frozen: what we find now is killed
+        try:
+            _signal(self.pids(), _SIGKILL)
+        finally:
+            if freezable:
+                self.thaw()
+
+    def freeze(self) -> None:
+        """See Manager.freeze (kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst)."""
+        path = self._freezer()
+        if path is None:
+            raise errors.FailedPrecondition("freeze: the freezer controller (cgroup v1) is not mounted")
+        try:
+            with Directory(path) as freezer:
+                if _freeze(freezer):
+                    return
+        except BaseException:
+            self.thaw()
+            raise
+        self.thaw()
+        raise errors.FailedPrecondition(f"freeze cgroup {path}: processes did not stop in time")
+
+    def thaw(self) -> None:
+        """See Manager.thaw."""
+        path = self._freezer()
+        if path is None:
+            raise errors.FailedPrecondition("thaw: the freezer controller (cgroup v1) is not mounted")
+        with Directory(path) as freezer:
+            freezer.write("freezer.state", "THAWED")
+
+    def frozen(self) -> bool:
+        """See Manager.frozen. A frozen parent freezes its children too."""
+        path = self._freezer()
+        if path is None:
+            return False
+        try:
+            with Directory(path) as freezer:
+                return (freezer.peek("freezer.state") or "THAWED") != "THAWED"
+        except errors.NotFound:
+            return False
+
+    def _freezer(self) -> str | None:
+        return self.directories().get("freezer")
+
+    def remove(self) -> None:
+        """See Manager.remove. Tries every hierarchy before it reports the first that could not be removed."""
+        failed: errors.Error | None = None
+        for path in self._paths.values():
+            try:
+                tree.remove(path)
+            except errors.Error as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def stats(self) -> dict[str, Any]:
+        """See Manager.stats."""
+        from utsuwa.cgroup import stats_v1
+
+        return stats_v1.collect(self.directories())
+
+    def save(self) -> dict[str, Any]:
+        """See Manager.save."""
+        return {"version": "v1", "mounts": self._mounts, "paths": self._paths}
+
+
+def _name(mount_point: str) -> str:
+    return mount_point.rpartition("/")[2]
+
+
+def _inherit_cpuset(path: str, top: str) -> None:
+    """A new cpuset has no CPU and no memory node, and a process can't join it: give it those of its parent."""
+    with Directory(path) as cpuset:
+        for key in ("cpuset.cpus", "cpuset.mems"):
+            if not cpuset.peek(key):
+                cpuset.write(key, _inherited(path.rpartition("/")[0], top, key))
+
+
+def _inherited(path: str, top: str, key: str) -> str:
+    """The value of ``key`` in ``path``, filled in from its parents where it is empty."""
+    with Directory(path) as cpuset:
+        value = cpuset.read(key)
+        if not value and len(path) > len(top):
+            value = _inherited(path.rpartition("/")[0], top, key)
+            cpuset.write(key, value)
+    return value
+
+
+def _freeze(freezer: Directory) -> bool:
+    """Ask until all are frozen; False after too many tries.
+
+    FROZEN is written again each time for processes that came meanwhile; one that can't freeze where it waits (on a
+    FUSE server that is frozen already, say) gets a moment to go on.
+    """
+    pause = 0.0
+    for attempt in range(_FREEZE_TRIES):
+        if attempt % _THAW_EVERY == _THAW_EVERY - 1:
+            freezer.write("freezer.state", "THAWED")
+            time.sleep(pause)
+        freezer.write("freezer.state", "FROZEN")
+        if freezer.read("freezer.state") == "FROZEN":
+            return True
+        time.sleep(pause)
+        pause = min(pause + 0.0001, _LONGEST_PAUSE)
+    return False
+
+
+def _kill_unified(path: str) -> set[int]:
+    """Kill what is in the cgroup2 directory by ``cgroup.kill`` (Linux 5.14); the processes that were there."""
+    members = tree.processes(path)
+    if not members:
+        return members
+    try:
+        with Directory(path) as unified:
+            return members if unified.attempt("cgroup.kill", "1") is None else set()
+    except errors.NotFound:
+        return set()
+
+
+def _signal(pids: list[int], signal: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            raise errors.from_oserror(error, f"signal process {pid}") from error
