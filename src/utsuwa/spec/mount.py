@@ -8,8 +8,8 @@ from utsuwa.spec.record import Record
 class Mount(Record):
     """One mount: ``type`` is a kernel file system ("overlay", "tmpfs") or "bind".
 
-    ``target`` is beneath the root ("" is the root itself). ``options`` are ``key`` or ``key=value`` in the file system's
-    own words (for an overlay: lowerdir, upperdir, workdir). See mount(8).
+    ``target`` is beneath the root ("" is the root itself). ``options`` are ``key`` or ``key=value`` in the words of the
+    file system (for an overlay: lowerdir, upperdir, workdir). See mount(8).
     """
 
     type: str

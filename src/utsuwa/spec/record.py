@@ -6,12 +6,12 @@
         note: str | None = None        # optional
 
 The grammar of annotations is small: ``str``, ``bool``, ``float``, ``int``, the integers below, ``object`` (any JSON),
-``X | None``, ``tuple[X, ...]``, ``dict[str, X]``, records, and :class:`OneOf` choices; names are looked up in the module
-of the class. A name that is a Python keyword takes a trailing underscore (``class_``).
+``X | None``, ``tuple[X, ...]``, ``dict[str, X]``, records, and :class:`OneOf` choices; names are looked up where the
+class is. A name that is a Python keyword takes a trailing underscore (``class_``).
 
 Records keep their values in the instance dictionary and their defaults on the class: a class costs nothing at import
 beyond the ``class`` statement, and decoding stores only what the document holds. Decoders are put together at the first
-use of a class, from closures; generated source would cost 100 µs a class in ``compile``, which a runtime that lives for
+use of a field, from closures; generated source would cost 100 µs a class in ``compile``, which a runtime that lives for
 5 ms never earns back.
 """
 
@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self, dataclass_transform
 
     Decoder = Callable[[Any], Any]
-    u16 = u32 = u64 = i32 = i64 = int
 else:
 
     def dataclass_transform(**_options):
         """Stand in for typing's: importing typing costs 8 ms."""
         return lambda cls: cls
 
-    # Only names for annotations; what they admit is in _RANGES.
-    u16 = u32 = u64 = i32 = i64 = int
 
+# Names for annotations; what they admit is in _RANGES.
+u16 = int
+u32 = int
+u64 = int
+i32 = int
+i64 = int
 _RANGES = {
     "u16": (0, 0xFFFF),
     "u32": (0, 0xFFFF_FFFF),
@@ -170,29 +173,35 @@ def record_decoder(cls: type[Record]) -> Decoder:
 
 
 def _make_record_decoder(cls: type[Record]) -> Decoder:
+    declared = fields(cls)
+    required = [name for name in declared if not hasattr(cls, name)]
     table: dict[str, tuple[str, Decoder]] = {}
-    required = []
-    for name, declared in fields(cls).items():
-        table[json_name(name)] = (name, _decoder(*declared))
-        if not hasattr(cls, name):
-            required.append((name, declared))
-    new, find, put = cls.__new__, table.get, object.__setattr__
+    new, get, put = cls.__new__, table.get, object.__setattr__
+
+    def meet(key: str) -> tuple[str, Decoder] | None:
+        name = key if key in declared and key[-1] != "_" else f"{key}_"
+        if name not in declared:
+            return None
+        entry = table[key] = (name, _decoder(*declared[name]))
+        return entry
 
     def decode_record(data: Any) -> Any:
         if type(data) is not dict:
             raise Mismatch("an object", data)
         values = {}
         for key, value in data.items():
-            known = find(key)
-            if known is not None and value is not None:
+            if value is None:
+                continue
+            known = get(key) or meet(key)
+            if known is not None:
                 try:
                     values[known[0]] = known[1](value)
                 except Mismatch as mismatch:
                     mismatch.path.append(key)
                     raise
-        for name, declared in required:
+        for name in required:
             if name not in values:
-                raise _missing(name, declared)
+                raise _missing(name, declared[name])
         record = new(cls)
         put(record, "__dict__", values)
         return record

@@ -1,19 +1,39 @@
 """config.json of the OCI runtime specification 1.3, for Linux: one record per object, fields named as in the document.
 
-Optional properties are None when absent (lists too): absent and empty differ in a few places, ``seccomp.flags`` for one.
-Fields stand in the order in which Go's runtime-spec types print them. What the values must satisfy beyond their types is
-in validate.py.
+Optional properties are None when absent (lists too): absent and empty differ in places, ``seccomp.flags`` for one.
+Fields stand in the order in which Go's runtime-spec types print them. What the values must satisfy beyond their types
+is in validate.py. Objects that few containers use are declared in seldom.py and appear here when they are first named.
 """
 
 from __future__ import annotations
 
-from utsuwa.spec.record import OneOf, Record, i32, i64, u16, u32, u64
-
-__all__ = ["i32", "i64", "u16", "u32", "u64"]  # named by annotations only
+from utsuwa.spec.record import OneOf, Record, i32, i64, u32, u64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    NamespaceType = Propagation = Action = Operator = Architecture = FilterFlag = DeviceType = RuleType = str
+    from utsuwa.spec.seldom import (
+        BlockIO,
+        CPUAffinity,
+        HugepageLimit,
+        IntelRdt,
+        IOPriority,
+        MemoryPolicy,
+        NetDevice,
+        NetworkResources,
+        Personality,
+        Rdma,
+        Scheduler,
+        TimeOffset,
+    )
+
+    NamespaceType = str
+    Propagation = str
+    Action = str
+    Operator = str
+    Architecture = str
+    FilterFlag = str
+    DeviceType = str
+    RuleType = str
 else:
     NamespaceType = OneOf("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
     # The r* forms are not in the specification's list; Docker and podman send them, and runc and crun take them.
@@ -109,32 +129,6 @@ class Rlimit(Record):
     type: str
     hard: u64
     soft: u64
-
-
-class Scheduler(Record):
-    """Scheduling policy and parameters of sched_setattr(2)."""
-
-    policy: str
-    nice: i32 | None = None
-    priority: i32 | None = None
-    flags: tuple[str, ...] | None = None
-    runtime: u64 | None = None
-    deadline: u64 | None = None
-    period: u64 | None = None
-
-
-class IOPriority(Record):
-    """I/O class and priority of ioprio_set(2)."""
-
-    class_: str
-    priority: i32 | None = None
-
-
-class CPUAffinity(Record):
-    """CPU lists of exec'd processes, before and after they join the cgroup."""
-
-    initial: str | None = None
-    final: str | None = None
 
 
 class Process(Record):
@@ -257,63 +251,6 @@ class Pids(Record):
     limit: i64 | None = None
 
 
-class WeightDevice(Record):
-    """Share of one block device."""
-
-    major: i64
-    minor: i64
-    weight: u16 | None = None
-    leafWeight: u16 | None = None
-
-
-class ThrottleDevice(Record):
-    """Bytes or operations a second of one block device."""
-
-    major: i64
-    minor: i64
-    rate: u64 = 0
-
-
-class BlockIO(Record):
-    """Block I/O shares and throttles."""
-
-    weight: u16 | None = None
-    leafWeight: u16 | None = None
-    weightDevice: tuple[WeightDevice, ...] | None = None
-    throttleReadBpsDevice: tuple[ThrottleDevice, ...] | None = None
-    throttleWriteBpsDevice: tuple[ThrottleDevice, ...] | None = None
-    throttleReadIOPSDevice: tuple[ThrottleDevice, ...] | None = None
-    throttleWriteIOPSDevice: tuple[ThrottleDevice, ...] | None = None
-
-
-class HugepageLimit(Record):
-    """Bytes of huge pages of one size ("2MB")."""
-
-    pageSize: str
-    limit: u64
-
-
-class InterfacePriority(Record):
-    """Traffic priority on one network interface (net_prio, cgroup v1)."""
-
-    name: str
-    priority: u32
-
-
-class NetworkResources(Record):
-    """Traffic class and priorities (net_cls, net_prio, cgroup v1)."""
-
-    classID: u32 | None = None
-    priorities: tuple[InterfacePriority, ...] | None = None
-
-
-class Rdma(Record):
-    """Limits of one RDMA device."""
-
-    hcaHandles: u32 | None = None
-    hcaObjects: u32 | None = None
-
-
 class Resources(Record):
     """Everything the container's cgroup restricts; ``unified`` are files of cgroup v2, written as given."""
 
@@ -350,12 +287,6 @@ class Device(Record):
     gid: u32 | None = None
 
 
-class NetDevice(Record):
-    """A host network device to move in, and its name inside."""
-
-    name: str | None = None
-
-
 class SyscallArg(Record):
     """A condition on one system call argument; with MASKED_EQ ``value`` is the mask and ``valueTwo`` the datum."""
 
@@ -384,38 +315,6 @@ class Seccomp(Record):
     listenerPath: str | None = None
     listenerMetadata: str | None = None
     syscalls: tuple[SyscallRule, ...] | None = None
-
-
-class IntelRdt(Record):
-    """Cache and memory bandwidth allocation (resctrl)."""
-
-    closID: str | None = None
-    schemata: tuple[str, ...] | None = None
-    l3CacheSchema: str | None = None
-    memBwSchema: str | None = None
-    enableMonitoring: bool | None = None
-
-
-class MemoryPolicy(Record):
-    """NUMA policy of set_mempolicy(2)."""
-
-    mode: str | None = None
-    nodes: str | None = None
-    flags: tuple[str, ...] | None = None
-
-
-class Personality(Record):
-    """Execution domain of personality(2)."""
-
-    domain: str
-    flags: tuple[str, ...] | None = None
-
-
-class TimeOffset(Record):
-    """Offset of one clock in a new time namespace."""
-
-    secs: i64 | None = None
-    nanosecs: u32 | None = None
 
 
 class Linux(Record):
@@ -459,3 +358,13 @@ class Spec(Record):
     hooks: Hooks | None = None
     annotations: dict[str, str] | None = None
     linux: Linux | None = None
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a record of seldom.py (PEP 562): together they would add a third to the start of every command."""
+    if name[0] != "_":
+        from utsuwa.spec import seldom
+
+        if hasattr(seldom, name):
+            return getattr(seldom, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
