@@ -24,9 +24,10 @@ from utsuwa.errors import InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, NoReturn, Self, dataclass_transform
+    from typing import Any, NoReturn, Self, TypeVar, dataclass_transform
 
     Decoder = Callable[[Any], Any]
+    R = TypeVar("R", bound="Record")
 else:
 
     def dataclass_transform(**_options):
@@ -153,13 +154,14 @@ def json_name(field: str) -> str:
     return field[:-1] if field[-1] == "_" else field
 
 
-def decode(cls: type[Record], value: object) -> Any:
+def decode(cls: type[R], value: object) -> R:
     """A record of class ``cls`` from a parsed JSON object; unknown properties are ignored, null counts as absent.
 
     Raises InvalidArgument with the JSON path of the first value that does not fit.
     """
     try:
-        return record_decoder(cls)(value)
+        found: R = record_decoder(cls)(value)
+        return found
     except Mismatch as mismatch:
         raise InvalidArgument(str(mismatch)) from None
 
