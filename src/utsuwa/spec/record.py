@@ -125,11 +125,7 @@ def shown(value: object) -> str:
         return f'"{value if len(value) <= 60 else value[:57] + "..."}"'.replace("\0", "\\0").replace("\n", "\\n")
     if isinstance(value, int) and value.bit_length() > 200:  # printing a hostile number takes quadratic time, or raises
         return "a huge integer"
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, repr(value))
-        if not isinstance(value, float)
-        else repr(value)
-    )
+    return "null" if value is None else str(value).lower()
 
 
 _FIELDS: dict[type, dict[str, tuple[str, str]]] = {}
