@@ -1,1 +1,1 @@
-"""One file per kernel facility: facts and numbers in the kernel's own spelling, and the few writes that need no plan."""
+"""One file per kernel facility: facts and numbers in the kernel's own spelling, and the few writes without a plan."""

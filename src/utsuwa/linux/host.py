@@ -1,0 +1,142 @@
+"""What this host is like, as plain facts: everything besides the Spec that a plan depends on.
+
+``probe()`` reads a handful of files under /proc, once per process, in less than a millisecond. Tests build a ``Host``
+by hand, so that a plan for a cgroup v2 machine can be made and read on any other.
+"""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.linux.capabilities import ALL
+from utsuwa.spec.record import Record
+
+UNIFIED = ""
+"""The key of the cgroup v2 hierarchy in ``cgroup_mounts`` and ``cgroup_paths``, as in ``0::/`` of /proc/PID/cgroup."""
+
+
+class Host(Record):
+    """Facts about the machine and about this process.
+
+    ``cgroup_mode``: "v1", "v2", "hybrid" (v1 with a cgroup2 mount beside), or "none" where no hierarchy is mounted.
+    ``cgroup_mounts``: controller ("memory", "name=systemd", "" for v2) -> mount point, shared by co-mounted ones.
+    ``cgroup_roots``: the same keys -> which cgroup is mounted there ("/" but inside of a container).
+    ``cgroup_paths``: the same keys -> the cgroup of this process (cgroups(7)).
+    ``bounding``, ``permitted``: capability masks of this process. ``last_capability``: the kernel's highest number.
+    ``oom_score_adj``: what this process has, below which only CAP_SYS_RESOURCE goes (proc(5)).
+    """
+
+    cgroup_mode: str = "none"
+    cgroup_mounts: dict[str, str] = {}
+    cgroup_roots: dict[str, str] = {}
+    cgroup_paths: dict[str, str] = {}
+    bounding: int = ALL
+    permitted: int = ALL
+    last_capability: int = 40
+    euid: int = 0
+    egid: int = 0
+    in_user_namespace: bool = False
+    oom_score_adj: int = 0
+    has_kcore: bool = True
+
+
+def probe() -> Host:
+    """The facts of this machine and this process."""
+    mounts, roots = _cgroup_mounts(_read("/proc/self/mountinfo"))
+    status = _status(_read("/proc/self/status"))
+    return Host(
+        cgroup_mode=_mode(mounts),
+        cgroup_mounts=mounts,
+        cgroup_roots=roots,
+        cgroup_paths=_cgroup_paths(_read("/proc/self/cgroup")),
+        bounding=int(status[b"CapBnd"], 16),
+        permitted=int(status[b"CapPrm"], 16),
+        last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or b"40"),
+        euid=os.geteuid(),
+        egid=os.getegid(),
+        in_user_namespace=_read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"],
+        oom_score_adj=int(_read("/proc/self/oom_score_adj") or b"0"),
+        has_kcore=os.access("/proc/kcore", os.F_OK),
+    )
+
+
+def _read(path: str) -> bytes:
+    """A whole file of procfs; b"" where there is none. io.open would import codecs and cost more than the read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def _status(data: bytes) -> dict[bytes, bytes]:
+    """/proc/PID/status (proc(5)): the lines with capability masks."""
+    found = {b"CapBnd": b"0", b"CapPrm": b"0"}
+    for line in data[data.find(b"\nCap") :].split(b"\n"):
+        key, _, value = line.partition(b":")
+        if key in found:
+            found[key] = value
+    return found
+
+
+def _cgroup_mounts(mountinfo: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """Mount points and roots by controller from /proc/PID/mountinfo; the first mount of a hierarchy counts."""
+    mounts: dict[str, str] = {}
+    roots: dict[str, str] = {}
+    for line in mountinfo.split(b"\n"):
+        if b" - cgroup" not in line:
+            continue
+        before, _, after = line.partition(b" - ")
+        fields, (fstype, _, options) = before.split(b" "), after.split(b" ", 2)
+        keys = [UNIFIED] if fstype == b"cgroup2" else _controllers(os.fsdecode(options))
+        for key in keys:
+            if key not in mounts:
+                mounts[key] = _unescaped(fields[4])
+                roots[key] = _unescaped(fields[3])
+    return mounts, roots
+
+
+# Super options of a v1 hierarchy that do not name a controller (cgroups(7), kernel/cgroup/cgroup-v1.c).
+_NOT_CONTROLLERS = ("rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none")
+
+
+def _controllers(options: str) -> list[str]:
+    return [
+        option
+        for option in options.split(",")
+        if option not in _NOT_CONTROLLERS and not option.startswith("release_agent=") and option != "seclabel"
+    ]
+
+
+def _unescaped(field: bytes) -> str:
+    """mountinfo writes space, tab, newline and backslash as three octal digits."""
+    if b"\\" not in field:
+        return os.fsdecode(field)
+    parts = field.split(b"\\")
+    return os.fsdecode(parts[0] + b"".join([bytes([int(part[:3], 8)]) + part[3:] for part in parts[1:]]))
+
+
+def _cgroup_paths(data: bytes) -> dict[str, str]:
+    """/proc/PID/cgroup: controller -> path in its hierarchy."""
+    paths: dict[str, str] = {}
+    for line in os.fsdecode(data).split("\n"):
+        if line:
+            _, controllers, path = line.split(":", 2)
+            for controller in controllers.split(","):
+                paths[controller] = path
+    return paths
+
+
+def _mode(mounts: dict[str, str]) -> str:
+    """Decided as systemd does: by what is mounted at the top (a lone cgroup2 mount anywhere counts as v2)."""
+    if not mounts:
+        return "none"
+    if UNIFIED not in mounts:
+        return "v1"
+    return "v2" if len(mounts) == 1 else "hybrid"
