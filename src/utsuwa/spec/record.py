@@ -18,6 +18,7 @@ use of a field, from closures; generated source would cost 100 µs a class in ``
 from __future__ import annotations
 
 import sys
+from _json import encode_basestring
 
 from utsuwa.errors import InvalidArgument
 
@@ -116,13 +117,13 @@ class Mismatch(Exception):
 
 
 def shown(value: object) -> str:
-    """How an error names a JSON value: short ones in full, containers by kind."""
+    """How an error names a JSON value: short ones in full and with control characters escaped, containers by kind."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, (list, tuple)):
         return "a list"
     if isinstance(value, str):
-        return f'"{value if len(value) <= 60 else value[:57] + "..."}"'.replace("\0", "\\0").replace("\n", "\\n")
+        return encode_basestring(value if len(value) <= 60 else f"{value[:57]}...")
     if isinstance(value, int) and value.bit_length() > 200:  # printing a hostile number takes quadratic time, or raises
         return "a huge integer"
     return "null" if value is None else str(value).lower()
