@@ -80,6 +80,21 @@ class Directory:
         if refusal is not None:
             raise self.refused(key, value, refusal) from refusal
 
+    def write_each(self, key: str, values: list[str]) -> None:
+        """Write ``values`` to ``key``, each in a write of its own, for files that take one line at a time."""
+        if not values:
+            return
+        value = ""
+        try:
+            fd = os.open(_plain(key), _WRITE, dir_fd=self.fd)
+            try:
+                for value in values:
+                    os.write(fd, value.encode("utf-8", "surrogateescape"))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self.refused(key, value, error) from error
+
     def refused(self, key: str, value: str | int, refusal: OSError) -> errors.Error:
         """The error for a write of ``value`` to ``key`` that the kernel answered with ``refusal``."""
         return failure(refusal, f'write "{value}" to {self.path}/{key}')

@@ -40,13 +40,31 @@ def open_manager(host: HostFacts, cgroups_path: str | None, container_id: str) -
     optional = not cgroups_path and (host.euid != 0 or host.in_user_namespace)
     if host.cgroup_mode == "v2":
         top = host.cgroup_mounts[""]
-        base = clean(host.own_cgroups.get("", "/"), allow_root=True).rpartition("/")[0] if relative else ""
+        base = _own(host, "").rpartition("/")[0] if relative else ""
         return V2Manager(top, f"{top}{base}{path}", optional=optional)
+    mounts = _hierarchies(host)
     paths = {}
-    for controllers, mount_point in host.cgroup_mounts.items():
-        base = clean(host.own_cgroups.get(controllers, "/"), allow_root=True) if relative else "/"
-        paths[controllers] = f"{mount_point}{base.rstrip('/')}{path}"
-    return V1Manager(dict(host.cgroup_mounts), paths, optional=optional)
+    for joint, mount_point in mounts.items():
+        base = _own(host, joint.partition(",")[0]).rstrip("/") if relative else ""
+        paths[joint] = f"{mount_point}{base}{path}"
+    return V1Manager(mounts, paths, optional=optional)
+
+
+def _hierarchies(host: HostFacts) -> dict[str, str]:
+    """Mount point by the controllers mounted there together: ``cpu,cpuacct``."""
+    joints: dict[str, list[str]] = {}
+    for controller, mount_point in host.cgroup_mounts.items():
+        joints.setdefault(mount_point, []).append(controller)
+    return {",".join(controllers): mount_point for mount_point, controllers in joints.items()}
+
+
+def _own(host: HostFacts, controller: str) -> str:
+    """Our own cgroup as a path below the mount point; inside of a container only a part of the tree is mounted."""
+    own = host.cgroup_paths.get(controller, "/")
+    root = host.cgroup_roots.get(controller, "/").rstrip("/")
+    if own == root or own.startswith(f"{root}/"):
+        own = own[len(root) :]
+    return clean(own, allow_root=True)
 
 
 def load(saved: dict[str, Any]) -> Manager:

@@ -53,13 +53,16 @@ class HostFacts(Protocol):
     """The part of ``linux.host.Host`` that a manager is made from."""
 
     cgroup_mode: str
-    """``v1``, ``v2`` or ``hybrid`` (v1 controllers, and a cgroup2 mount beside them)."""
+    """``v1``, ``v2``, ``hybrid`` (v1 controllers, and a cgroup2 mount beside them) or ``none``."""
 
     cgroup_mounts: Mapping[str, str]
-    """Mount point by controllers: ``cpu,cpuacct``, ``name=systemd``; "" for cgroup2."""
+    """Mount point by controller (``memory``, ``name=systemd``; "" for cgroup2); controllers may share one."""
 
-    own_cgroups: Mapping[str, str]
-    """Our own cgroup by the same keys, relative to the mount point."""
+    cgroup_roots: Mapping[str, str]
+    """Which cgroup is mounted there: ``/`` but inside of a container."""
+
+    cgroup_paths: Mapping[str, str]
+    """Our own cgroup by controller, as in /proc/self/cgroup."""
 
     euid: int
     in_user_namespace: bool
