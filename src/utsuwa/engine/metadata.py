@@ -1,0 +1,206 @@
+"""The containers on disk: a directory each, and a symbolic link for each name.
+
+    ROOT/containers/ID/container.json   what was asked, resolved; its presence makes the directory a container
+    ROOT/containers/ID/…                the bundle, exit.json, the log
+    ROOT/names/NAME -> ID               symlink(2) is atomic: who makes it has the name
+
+A directory without container.json is being made (its maker holds a flock on it) or was left by a maker or remover that was
+killed, and is then removed by :mod:`utsuwa.engine.recovery`. SQLite would cost 4 ms to import and an fsync a change.
+"""
+
+from __future__ import annotations
+
+import os
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from utsuwa.errors import Conflict, Error, FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.record import Record, decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.paths import Paths
+
+RECORD = "container.json"
+_NAME_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_NAME_REST = _NAME_FIRST | frozenset("_.-")
+
+
+class ContainerRecord(Record):
+    """One container as it was asked for. It changes only by rename, update and restart.
+
+    ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer, ``mounts``
+    make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that made it, for
+    containers nobody would start after that process's death.
+    """
+
+    id: str
+    name: str
+    createdAt: str
+    image: str
+    imageId: str
+    command: tuple[str, ...] = ()
+    request: object = None
+    mounts: tuple[object, ...] = ()
+    snapshot: str = ""
+    user: str | None = None
+    tty: bool = False
+    openStdin: bool = False
+    stdinOnce: bool = False
+    autoRemove: bool = False
+    init: bool = False
+    labels: dict[str, str] = {}
+    logDriver: str = "json-file"
+    logOptions: dict[str, str] = {}
+    stopSignal: str = "SIGTERM"
+    stopTimeout: int = 10
+    runs: int = 0
+    maker: int = 0
+    makerStart: int = 0
+    networkMode: str = "none"
+    binds: tuple[object, ...] = ()
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidArgument unless ``name`` is one that Docker would take."""
+    if len(name) < 2 or name[0] not in _NAME_FIRST or not _NAME_REST.issuperset(name):
+        raise InvalidArgument(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+
+
+class Metadata:
+    """The container directories below ``paths.root``."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def begin(self, identifier: str) -> int:
+        """Make a container's directory; the descriptor holds its lock until it is closed."""
+        path = self._paths.container(identifier)
+        try:
+            os.makedirs(self._paths.containers, 0o710, exist_ok=True)
+            os.makedirs(self._paths.names, 0o700, exist_ok=True)
+            os.mkdir(path, 0o710)
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise from_oserror(error, f"make {path}") from error
+        flock(lock, LOCK_EX)
+        return lock
+
+    def claim(self, name: str, identifier: str) -> None:
+        """Take a name. Raises Conflict when a container has it."""
+        check_name(name)
+        link = f"{self._paths.names}/{name}"
+        for _ in range(2):
+            try:
+                os.symlink(identifier, link)
+                return
+            except FileExistsError:
+                if not self._drop_stale_name(name):
+                    break
+        owner = os.readlink(link)
+        raise Conflict(
+            f'Conflict. The container name "/{name}" is already in use by container "{owner}". '
+            "You have to remove (or rename) that container to be able to reuse that name."
+        )
+
+    def save(self, record: ContainerRecord) -> None:
+        """Put a record in place as a whole."""
+        path = self._paths.container(record.id)
+        temporary = f"{path}/.{RECORD}.{os.getpid()}"
+        try:
+            with open(temporary, "wb", buffering=0) as file:
+                file.write(dumps(encode(record)).encode())
+            os.rename(temporary, f"{path}/{RECORD}")
+        except OSError as error:
+            raise from_oserror(error, f"write {path}/{RECORD}") from error
+
+    def load(self, identifier: str) -> ContainerRecord:
+        """The record of a full id. Raises NotFound, FailedPrecondition when it is damaged."""
+        path = f"{self._paths.container(identifier)}/{RECORD}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"No such container: {identifier}") from None
+        try:
+            data = os.read(fd, os.fstat(fd).st_size + 1)
+        finally:
+            os.close(fd)
+        try:
+            record: ContainerRecord = decode(ContainerRecord, parse(data))
+        except Error as error:
+            raise FailedPrecondition(f"the record of container {identifier} is damaged: {error}") from error
+        return record
+
+    def all(self) -> list[ContainerRecord]:
+        """Every container, the newest first; damaged ones and such as vanish meanwhile are left out."""
+        records = []
+        for identifier in self.identifiers():
+            try:
+                records.append(self.load(identifier))
+            except Error:
+                continue
+        records.sort(key=lambda record: record.createdAt, reverse=True)
+        return records
+
+    def identifiers(self) -> list[str]:
+        """The names of all container directories, whole or not."""
+        try:
+            return os.listdir(self._paths.containers)
+        except FileNotFoundError:
+            return []
+
+    def find(self, reference: str) -> ContainerRecord:
+        """The container of a full id, a name, or a unique beginning of an id, in this order, as Docker looks for it."""
+        reference = reference.removeprefix("/")
+        if not reference or "/" in reference:
+            raise NotFound(f"No such container: {reference}")
+        if len(reference) == 64 and os.path.exists(f"{self._paths.container(reference)}/{RECORD}"):
+            return self.load(reference)
+        try:
+            return self.load(os.readlink(f"{self._paths.names}/{reference}"))
+        except (OSError, NotFound):
+            pass
+        found = [name for name in self.identifiers() if name.startswith(reference)]
+        if len(found) > 1:
+            raise Conflict(f"Multiple IDs found with provided prefix: {reference}")
+        if not found:
+            raise NotFound(f"No such container: {reference}")
+        try:
+            return self.load(found[0])
+        except NotFound:
+            raise NotFound(f"No such container: {reference}") from None
+
+    def abandoned(self) -> list[str]:
+        """Ids of directories that never became a container, or are one no more, and that nobody works on."""
+        left = []
+        for identifier in self.identifiers():
+            path = self._paths.container(identifier)
+            if not os.path.exists(f"{path}/{RECORD}") and not _is_locked(path):
+                left.append(identifier)
+        return left
+
+    def _drop_stale_name(self, name: str) -> bool:
+        """Remove a name whose container has gone; its directory is always made before the name, and removed after it."""
+        link = f"{self._paths.names}/{name}"
+        try:
+            owner = os.readlink(link)
+            if os.path.exists(self._paths.container(owner)):
+                return False
+            os.unlink(link)
+        except FileNotFoundError:
+            pass
+        return True
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

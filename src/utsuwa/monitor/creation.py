@@ -1,0 +1,56 @@
+"""What the forked creator does: call the runtime in this process, with the container's stdio as its own."""
+
+from __future__ import annotations
+
+from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
+
+from utsuwa.errors import Error, NotFound, PermissionDenied
+from utsuwa.monitor.records import Execute, Start, runtime_root
+
+NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
+
+
+def create(start: Start, console: int) -> int:
+    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
+    from utsuwa.runtime import bundle as bundles
+    from utsuwa.runtime.create import CreateRequest, build
+    from utsuwa.runtime.record import Store
+    from utsuwa.runtime.start import poststart
+    from utsuwa.runtime.undo import Undo
+
+    request = CreateRequest(
+        id=start.id,
+        bundle=start.directory,
+        console=console,
+        root_mounts=start.mounts,
+        user=start.user,
+        init=start.init,
+    )
+    with Undo() as undo:
+        container, child = build(
+            Store(runtime_root(start.run)), request, bundles.load(start.directory), undo, await_start=False
+        )
+        poststart(container)
+    return child.pid
+
+
+def execute(request: Execute, console: int) -> int:
+    """Run another process in a container; its pid."""
+    raise NotImplementedError
+
+
+def docker_code(error: Error) -> int:
+    """The exit code that Docker gives a container whose process could not be run (docker/cli, container/run.go)."""
+    number = getattr(error, "errno", 0)
+    if not _is_about_the_program(error):
+        return NOT_STARTED
+    if number in (EACCES, EISDIR, ENOEXEC) or isinstance(error, PermissionDenied):
+        return NOT_EXECUTABLE
+    if number in (ENOENT, ENOTDIR) or isinstance(error, NotFound):
+        return NO_SUCH_FILE
+    return NOT_EXECUTABLE
+
+
+def _is_about_the_program(error: Error) -> bool:
+    """The step that failed is the search for the program, or its start."""
+    return type(getattr(error, "op", None)).__name__ in ("FindExecutable", "Exec")

@@ -1,0 +1,65 @@
+"""What a process of the forkserver does: read the request on its connection, and live up to it."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.errors import Error, InvalidArgument
+from utsuwa.monitor import frames
+from utsuwa.spec.codec import parse
+from utsuwa.spec.record import decode
+
+
+def prepare() -> None:
+    """Import everything that monitors use, once, before the first fork: nobody imports in a container's hot path."""
+    import utsuwa.init.spawn
+    import utsuwa.monitor.creation
+    import utsuwa.monitor.ending
+    import utsuwa.monitor.executor
+    import utsuwa.monitor.keeper
+    import utsuwa.runtime.create
+    import utsuwa.runtime.delete
+    import utsuwa.runtime.exec
+    import utsuwa.runtime.start
+    import utsuwa.snapshot.tree  # noqa: F401
+
+
+def serve(connection: int) -> None:
+    """Read one request, and do it; what is wrong with it is answered. The process ends when this returns."""
+    from utsuwa.monitor.keeper import refuse
+
+    try:
+        kind, payload = _request(connection)
+        if kind == frames.START:
+            from utsuwa.monitor.keeper import keep
+            from utsuwa.monitor.records import Start
+
+            keep(decode(Start, parse(payload)), connection)
+        elif kind == frames.EXECUTE:
+            from utsuwa.monitor.executor import execute
+            from utsuwa.monitor.records import Execute
+
+            execute(decode(Execute, parse(payload)), connection)
+        else:
+            raise InvalidArgument(f"a request of unknown kind {kind}")
+    except EOFError:
+        return
+    except Error as error:
+        refuse(connection, error)
+    except OSError as error:
+        from utsuwa.errors import from_oserror
+
+        refuse(connection, from_oserror(error, error.filename or "monitor"))
+
+
+def _request(connection: int) -> tuple[int, bytes]:
+    """The first frame, blocking; EOFError when the client goes before it is complete."""
+    decoder = frames.Decoder()
+    while data := os.read(connection, 65536):
+        try:
+            ready = decoder.feed(data)
+        except ValueError as error:
+            raise InvalidArgument(str(error)) from error
+        if ready:
+            return ready[0]
+    raise EOFError

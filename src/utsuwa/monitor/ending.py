@@ -1,0 +1,85 @@
+"""The end of a container: what happened to it, and nothing of it left behind.
+
+Used by the monitor when the process has ended, and by the engine for containers whose monitor was killed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.errors import Error
+from utsuwa.monitor.records import Start, runtime_root
+
+
+def clean(start: Start, monitor_directory: str) -> None:
+    """Remove what only a running container needs; with ``start.remove``, all of it."""
+    forget_runtime(start.run, start.id)
+    if start.remove:
+        remove_files(start.directory, start.snapshot)
+    empty(monitor_directory, keep_lock=not start.remove)
+
+
+def forget_runtime(run: str, identifier: str) -> None:
+    """Kill what still runs, and remove the cgroups and the runtime's record; there may be none."""
+    from utsuwa.runtime.delete import delete
+    from utsuwa.runtime.record import Store
+
+    try:
+        delete(Store(runtime_root(run)), identifier, force=True)
+    except Error:  # the engine tries again when the container is removed, and tells somebody then
+        pass
+
+
+def remove_files(directory: str, snapshot: str) -> None:
+    """Remove a container's directory ROOT/containers/ID with all that is in it, its name, and its snapshot.
+
+    The order makes every interruption visible: without its container.json a directory is somebody's to remove.
+    """
+    from utsuwa.snapshot.tree import remove
+
+    release_name(directory)
+    for path in (f"{directory}/container.json", snapshot, directory):
+        if path and os.path.lexists(path):
+            remove(path)
+
+
+def release_name(directory: str) -> None:
+    """Give the container's name back: ROOT/names/NAME is a symbolic link to its id."""
+    from utsuwa.spec.codec import parse
+
+    try:
+        with open(f"{directory}/container.json", "rb", buffering=0) as file:
+            name = parse(file.read())["name"]
+        link = f"{os.path.dirname(os.path.dirname(directory))}/names/{name}"
+        if os.readlink(link) == os.path.basename(directory):
+            os.unlink(link)
+    except (OSError, Error, KeyError):
+        return
+
+
+def empty(monitor_directory: str, keep_lock: bool) -> None:
+    """Remove the run's files. The lock stays with a container that can start again: a new file would be another lock."""
+    from utsuwa.monitor.records import LOCK_FILE
+
+    try:
+        for name in os.listdir(monitor_directory):
+            if name != LOCK_FILE or not keep_lock:
+                os.unlink(f"{monitor_directory}/{name}")
+        if not keep_lock:
+            os.rmdir(monitor_directory)
+    except OSError:
+        return
+
+
+def was_out_of_memory(start: Start) -> bool:
+    """Some process of the container was killed because the memory limit was reached; asked before its cgroups go."""
+    from utsuwa.runtime.record import Store
+
+    try:
+        manager = Store(runtime_root(start.run)).open(start.id).manager()
+    except Error:
+        return False
+    if manager is None:
+        return False
+    counter = getattr(manager, "oom_kills", None)
+    return bool(counter and counter())

@@ -1,0 +1,101 @@
+"""The forkserver: a lean process that forks one monitor a request, and holds no state.
+
+Kill it and the next request starts another; the monitors do not notice. It has one thread and imports nothing but the
+runtime, so that a fork is cheap and a monitor's memory is what it writes itself: see ``reference`` figures in docs.
+It is started by :mod:`utsuwa.monitor.client` with the listening socket as descriptor 3.
+
+A request is a frame (kind START or EXECUTE, JSON) on a stream connection; the forked process owns the connection from there.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import struct
+from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, signal
+from select import POLLIN, poll
+
+LISTENER = 3
+IDLE_SECONDS = 600
+"""How long it waits for a request before it ends, once none of its monitors is left (they are its children to reap)."""
+_SO_PEERCRED, _SOL_SOCKET = 17, 1
+
+
+def main() -> None:
+    """Serve until nobody has asked for IDLE_SECONDS. Runs as ``python3 -I -S``."""
+    from utsuwa.monitor import duty
+
+    os.closerange(LISTENER + 1, 1 << 16)
+    os.set_inheritable(LISTENER, False)
+    os.chdir("/")
+    os.umask(0o022)
+    name_process("utsuwa-forks")
+    signal(SIGCHLD, SIG_IGN)  # the kernel reaps
+    signal(SIGHUP, SIG_IGN)
+    signal(SIGINT, SIG_IGN)
+    duty.prepare()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    serve(LISTENER, IDLE_SECONDS)
+
+
+def serve(listener: int, idle: float) -> None:
+    """Accept and fork. Nothing is read from a connection before the fork: a client can't hold the others up."""
+    from _socket import socket
+
+    server = socket(fileno=listener)
+    server.setblocking(False)
+    waiting = poll()
+    waiting.register(listener, POLLIN)
+    while True:
+        if not waiting.poll(int(idle * 1000)) and not _has_children():
+            return
+        try:
+            connection, _ = server._accept()
+        except OSError:
+            continue
+        if os.fork() == 0:
+            server.detach()
+            os.close(listener)
+            _answer(connection)
+        os.close(connection)
+
+
+def _answer(connection: int) -> None:
+    """The life of a forked process."""
+    from utsuwa.monitor import duty
+
+    status = 1
+    try:
+        signal(SIGCHLD, SIG_DFL)
+        os.set_blocking(connection, True)
+        if _peer_is_us(connection):
+            duty.serve(connection)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _peer_is_us(connection: int) -> bool:
+    """The peer is root or the user that we are. The socket's directory is 0700 already; this is the second lock."""
+    from _socket import socket
+
+    peer = socket(fileno=os.dup(connection))
+    _pid, uid, _gid = struct.unpack("iII", peer.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))
+    peer.close()
+    return uid in (0, os.geteuid())
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def name_process(name: str) -> None:
+    """What ps(1) shows in its COMMAND column, at most 15 bytes."""
+    with open("/proc/self/comm", "wb", buffering=0) as file:
+        file.write(name.encode())

@@ -1,0 +1,154 @@
+"""The log of a container in Docker's json-file format: ``{"log":"…\\n","stream":"stdout","time":"RFC3339Nano"}`` a line.
+
+A line longer than 16 KiB becomes several records, of which only the last has the newline (moby, daemon/logger/copier.go).
+Speed matters here: a record that takes a Python loop per line would slow a chatty container down, so a whole chunk is escaped
+by one call of the C JSON encoder, and its newlines are replaced by the end of one record and the start of the next.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _json import encode_basestring
+
+SPLIT = 16384
+"""Docker's longest record, in bytes of output."""
+_MARK = "\x7f"
+"""Stands for a newline while a chunk is escaped: the one control character that JSON does not escape."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock:
+    """RFC 3339 with nanoseconds and without trailing zeros, as Go prints it; the part before the point is kept for a second."""
+
+    __slots__ = ("_prefix", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def text(self, nanoseconds: int) -> str:
+        """``nanoseconds`` since 1970 in UTC."""
+        second, fraction = divmod(nanoseconds, 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._prefix}.{fraction:09}".rstrip("0").rstrip(".") + "Z"
+
+
+class JsonLog:
+    """One container's log file: complete lines are written at once, the rest of a line waits for its end."""
+
+    __slots__ = ("_clock", "_directory", "_file", "_files", "_limit", "_name", "_now", "_rest", "_size", "lost")
+
+    def __init__(
+        self, directory: int, name: str, limit: int = 0, files: int = 1, now: Callable[[], int] = time.time_ns
+    ) -> None:
+        """Append to ``name`` in the directory behind the descriptor; ``limit`` bytes a file (0 = none), ``files`` files kept."""
+        self._directory = directory
+        self._name, self._limit, self._files = name, limit, files
+        self._now, self._clock = now, Clock()
+        self._rest: dict[str, bytes] = {}
+        self.lost = 0
+        """Bytes that could not be written, because the disk is full for instance."""
+        self._open()
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Take output of ``stream`` (stdout or stderr)."""
+        rest = self._rest.get(stream)
+        if rest:
+            data = rest + data
+        end = data.rfind(b"\n") + 1
+        tail = data[end:] if end else data
+        records = self._records(stream, data[:end], True) if end else ""
+        if len(tail) >= SPLIT:
+            cut = len(tail) - len(tail) % SPLIT
+            records += self._records(stream, tail[:cut], False)
+            tail = tail[cut:]
+        self._rest[stream] = tail
+        if records:
+            self._append(records)
+
+    def close(self) -> None:
+        """Write what has no newline yet, and close the file."""
+        for stream, rest in self._rest.items():
+            if rest:
+                self._append(self._records(stream, rest, False))
+        self._rest = {}
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _records(self, stream: str, data: bytes, whole: bool) -> str:
+        """The records of ``data``, which ends with a newline if ``whole``, and holds none otherwise."""
+        end = f'","stream":"{stream}","time":"{self._clock.text(self._now())}"}}\n'
+        if not whole or b"\x7f" in data or _has_long_line(data):
+            return "".join(
+                ['{"log":' + encode_basestring(part.decode("utf-8", "replace"))[:-1] + end for part in _pieces(data)]
+            )
+        text = data[:-1].decode("utf-8", "replace").replace("\n", _MARK)
+        return '{"log":' + encode_basestring(text)[:-1].replace(_MARK, f'\\n{end}{{"log":"') + "\\n" + end
+
+    def _append(self, records: str) -> None:
+        data = records.encode()
+        if self._limit and self._size + len(data) > self._limit:
+            for record in data.splitlines(keepends=True):
+                if self._size >= self._limit:
+                    self._rotate()
+                self._put(record)
+        else:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        """Write it all, or count what was lost: a full disk must not stop the container."""
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._file, data[done:] if done else data)
+        except OSError:
+            self.lost += len(data) - done
+        self._size += done
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(self._name, flags, 0o640, dir_fd=self._directory)
+        self._size = os.fstat(self._file).st_size
+
+    def _rotate(self) -> None:
+        """``log`` becomes ``log.1``, ``log.1`` ``log.2`` …; what would be file number ``files`` goes."""
+        os.close(self._file)
+        for number in range(self._files - 1, 0, -1):
+            newer = f"{self._name}.{number - 1}" if number > 1 else self._name
+            try:
+                os.rename(newer, f"{self._name}.{number}", src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            except FileNotFoundError:
+                continue
+        if self._files <= 1:
+            os.unlink(self._name, dir_fd=self._directory)
+        self._open()
+
+
+def _has_long_line(data: bytes) -> bool:
+    """Some line of ``data`` is longer than a record may be (looked for in steps of SPLIT bytes, not line by line)."""
+    at = 0
+    while len(data) - at > SPLIT:
+        newline = data.rfind(b"\n", at, at + SPLIT)
+        if newline < 0:
+            return True
+        at = newline + 1
+    return False
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Lines with their newlines, long ones cut into pieces of SPLIT bytes."""
+    pieces = []
+    for line in data.split(b"\n"):
+        line += b"\n"
+        pieces.extend([line[at : at + SPLIT] for at in range(0, len(line), SPLIT)])
+    last = pieces.pop()
+    if last != b"\n":
+        pieces.append(last[:-1])
+    return pieces

@@ -1,0 +1,158 @@
+"""What a monitor is asked, and what it leaves on disk: the run (while it lives) and the exit (for ever).
+
+    RUN/monitors/ID/lock         held by the monitor, and by what it forks until the container exists
+    RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
+    RUN/monitors/ID/attach.sock  where clients attach
+    RUN/runtime/ID/              the OCI runtime's own record, with the container's process
+    ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+
+from utsuwa.monitor.jsonlog import Clock
+from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.mount import Mount
+from utsuwa.spec.record import Record, decode
+
+RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE = "run.json", "exit.json", "lock", "attach.sock"
+_FLOCK = struct.Struct("hhqqi4x")
+_F_OFD_GETLK, _F_OFD_SETLK = 36, 37
+
+
+class Start(Record):
+    """The request to start a container whose bundle is in place.
+
+    ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the connection
+    becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the log file in
+    ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts`` make the root, see
+    plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process; ``snapshot`` is a directory
+    that goes with it.
+    """
+
+    id: str
+    directory: str
+    run: str
+    number: int = 1
+    tty: bool = False
+    openStdin: bool = False
+    stdinOnce: bool = False
+    attach: bool = False
+    rows: int = 0
+    columns: int = 0
+    log: str = ""
+    logLimit: int = 0
+    logFiles: int = 1
+    mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    init: bool = False
+    remove: bool = False
+    snapshot: str = ""
+
+
+class Execute(Record):
+    """The request to run another process in a container: ``process`` is the specification's, ``user`` is looked up inside."""
+
+    id: str
+    run: str
+    process: object
+    user: str | None = None
+    tty: bool = False
+    openStdin: bool = False
+    attach: bool = True
+    rows: int = 0
+    columns: int = 0
+
+
+class Run(Record):
+    """A run of a container: its number, its monitor, and when it began."""
+
+    number: int
+    monitor: int
+    monitorStart: int
+    startedAt: str
+
+
+class Exit(Record):
+    """How a run ended. ``exitCode`` is a shell's (128 + signal); ``error`` says why it never began; ``logLost`` counts bytes."""
+
+    number: int
+    exitCode: int
+    signal: int = 0
+    oomKilled: bool = False
+    startedAt: str = ""
+    finishedAt: str = ""
+    error: str = ""
+    logLost: int = 0
+
+
+def now() -> str:
+    """This moment in RFC 3339."""
+    return Clock().text(time.time_ns())
+
+
+def monitor_directory(run: str, identifier: str) -> str:
+    """Where the monitor of a container keeps what only matters while it lives."""
+    return f"{run}/monitors/{identifier}"
+
+
+def runtime_root(run: str) -> str:
+    """The ``--root`` of the OCI runtime."""
+    return f"{run}/runtime"
+
+
+def write(directory: str, name: str, record: Record, durable: bool = False) -> None:
+    """Put a record in place as a whole; ``durable``: it survives a power failure from here on."""
+    temporary = f"{directory}/.{name}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, dumps(encode(record)).encode())
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{directory}/{name}")
+    if durable:
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(fd)
+        os.close(fd)
+
+
+def read(cls: type, directory: str, name: str) -> Record | None:
+    """The record in a file, None when there is none."""
+    try:
+        fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return decode(cls, parse(os.read(fd, 1 << 20)))
+    finally:
+        os.close(fd)
+
+
+def take_lock(directory: str) -> int | None:
+    """Lock the directory of a monitor for as long as the descriptor (or a copy in a fork) is open; None if somebody has."""
+    fd = os.open(f"{directory}/{LOCK_FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.fcntl(fd, _F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_locked(directory: str) -> bool:
+    """A monitor (or what it forks) is alive. The lock is only looked at: to try it would get in the way of a real owner."""
+    try:
+        fd = os.open(f"{directory}/{LOCK_FILE}", os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        answer = fcntl.fcntl(fd, _F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+    finally:
+        os.close(fd)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
