@@ -1,0 +1,118 @@
+/* The conversation with the parent: 32-byte records up, 8-byte replies down, over a SOCK_SEQPACKET socket. */
+#include "init.h"
+
+#define MSG_NOSIGNAL_ 0x4000
+#define SOL_SOCKET_ 1
+#define SCM_RIGHTS_ 1
+
+struct record {
+	u32 kind, index;
+	s32 error;
+	u32 detail;
+	s64 value;
+	u64 reserved;
+};
+
+struct vector {
+	const void *data;
+	size_t size;
+};
+
+struct message {
+	void *name;
+	u32 name_size, padding;
+	struct vector *parts;
+	size_t part_count;
+	void *control;
+	size_t control_size;
+	u32 flags;
+};
+
+struct control {
+	size_t size;
+	s32 level, type;
+	s32 descriptor;
+	s32 padding;
+};
+
+static void transmit(struct run *run, const struct record *record)
+{
+	/* A parent that is gone can't be told; SIGPIPE would only hide the reason. */
+	sys(sendto, run->channel, record, sizeof *record, MSG_NOSIGNAL_, NULL, 0);
+}
+
+void report(struct run *run, enum report kind, s64 value)
+{
+	struct record record = {.kind = kind, .index = run->index, .value = value};
+	transmit(run, &record);
+}
+
+void report_failure(struct run *run, int error)
+{
+	struct record record = {
+		.kind = REPORT_FAILED,
+		.index = run->index,
+		.error = -error,
+		.detail = run->detail,
+		.value = run->value,
+	};
+	transmit(run, &record);
+}
+
+/* Asks the parent and waits until it says go on; a parent that hangs up has given up on this container. */
+int ask(struct run *run, u64 request)
+{
+	u64 reply = 0;
+	long size;
+	report(run, REPORT_REQUEST, (s64)request);
+	do
+		size = sys(recvfrom, run->channel, &reply, sizeof reply, 0, NULL, NULL);
+	while (size == -EINTR);
+	if (size == 0)
+		leave(1);
+	if (size < 0)
+		return (int)size;
+	return size == sizeof reply && reply == 1 ? 0 : fail(run, -EPROTO, DETAIL_NO_REPLY);
+}
+
+int send_descriptor(int socket, int descriptor, const char *payload)
+{
+	struct vector part = {payload, length(payload)};
+	struct control control = {
+		.size = sizeof(size_t) + 3 * sizeof(s32),
+		.level = SOL_SOCKET_,
+		.type = SCM_RIGHTS_,
+		.descriptor = descriptor,
+	};
+	struct message message = {
+		.parts = &part,
+		.part_count = 1,
+		.control = &control,
+		.control_size = sizeof control,
+	};
+	long result = sys(sendmsg, socket, &message, MSG_NOSIGNAL_);
+	return result < 0 ? (int)result : 0;
+}
+
+int op_ASK(struct run *run, struct cursor *fields)
+{
+	return ask(run, take(fields));
+}
+
+/* The caller of `start` connects to the listener; from then on that connection is the channel. */
+int op_AWAIT_START(struct run *run, struct cursor *fields)
+{
+	int listener = (int)take(fields);
+	long connection;
+	report(run, REPORT_WAITING, 0);
+	close_fd(run->channel);
+	run->channel = -1;
+	do
+		connection = sys(accept4, listener, NULL, NULL, O_CLOEXEC);
+	while (connection == -EINTR || connection == -ECONNABORTED);
+	close_fd(listener);
+	if (connection < 0)
+		return (int)connection;
+	run->channel = (int)connection;
+	return 0;
+}

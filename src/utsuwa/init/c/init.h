@@ -1,0 +1,146 @@
+/*
+ * utsuwa-init: executes a plan. Stage 1 (started by Python on the host's side) does the ops up to CLONE and leaves; the
+ * child made by CLONE does the rest and becomes the container's process. The first error ends it with one FAILED record.
+ */
+#ifndef UTSUWA_INIT_H
+#define UTSUWA_INIT_H
+
+#include "syscall.h"
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+#define PATH_LIMIT 4096
+#define SLOTS_LIMIT 16
+#define GROUPS_LIMIT 1024 /* supplementary groups found in /etc/group; the kernel's own limit is 65536 */
+
+enum op_code {
+#define OP(name, code, types, fields) OP_##name = code,
+#include "ops.def"
+};
+enum request {
+#define REQUEST(name, number) REQUEST_##name = number,
+#include "ops.def"
+};
+enum report {
+#define REPORT(name, number) REPORT_##name = number,
+#include "ops.def"
+};
+enum detail {
+#define DETAIL(name, number) DETAIL_##name = number,
+#include "ops.def"
+};
+enum flag {
+#define FLAG(name, number) FLAG_##name = number,
+#include "ops.def"
+};
+
+/* A counted value inside the plan. Strings are NUL-terminated there and hold no other NUL (checked before the first op). */
+struct bytes {
+	const char *data;
+	u64 size;
+};
+struct list {
+	const u8 *at; /* the first element */
+	u64 count;
+};
+
+/* Reads the fields of one op, whose bounds have been checked already. */
+struct cursor {
+	const u8 *at;
+};
+
+struct op {
+	u32 code, size;
+};
+
+/* What FIND_USER found; SET_IDENTITY, SET_HOME, CONSOLE and STDIO_OWNER prefer it to their own fields. */
+struct found_user {
+	int known;
+	u32 uid, gid;
+	u32 groups[GROUPS_LIMIT];
+	u32 group_count;
+	const char *home; /* NULL: no entry in /etc/passwd */
+};
+
+struct run {
+	int channel;
+	int root;	     /* the container's root directory, -1 until an op makes or needs it */
+	int inside;	     /* "/" is the container's root: pivoted, moved, chrooted, or entered */
+	int parents_private; /* ROOT_PROPAGATION left nothing shared */
+	u32 old_umask;
+	u32 index;	     /* of the op being executed */
+	u32 detail;	     /* set together with an error return */
+	s64 value;
+	struct list keep; /* descriptors that survive EXEC */
+	int slots[SLOTS_LIMIT]; /* descriptors that ops name */
+	u32 slot_count;
+	const u8 *ops;
+	u64 op_count;
+	int masks;    /* the plan has a MASK: a null device must be fetched before the host is out of sight */
+	int null;     /* mount of a verified null device */
+	int null_used; /* `null` is attached somewhere: clone it from now on */
+	int empty;    /* the same for an empty read-only directory */
+	int empty_used;
+	int proc; /* a procfs that the container can't have prepared */
+	const char *home;
+	const char *executable;
+	struct found_user user;
+};
+
+/* main.c */
+int fail(struct run *run, int error, enum detail detail);
+int fail_value(struct run *run, int error, enum detail detail, s64 value);
+void *arena(size_t size);
+
+/* decode.c */
+int check_plan(struct run *run, const u8 *plan, u64 size);
+u64 take(struct cursor *fields);
+struct bytes take_bytes(struct cursor *fields);
+const char *take_text(struct cursor *fields);
+struct list take_list(struct cursor *fields);
+struct list take_numbers(struct cursor *fields);
+const char *next_text(const u8 **at);
+char **vector_of(struct list list, size_t spare);
+
+/* channel.c */
+void report(struct run *run, enum report kind, s64 value);
+void report_failure(struct run *run, int error);
+int ask(struct run *run, u64 request);
+int send_descriptor(int socket, int descriptor, const char *payload);
+
+/* in_root.c */
+int root_of(struct run *run);
+int in_root(struct run *run, const char *path, u64 flags, u64 resolve);
+int in_root_directory(struct run *run, const char *path, u32 mode);
+int in_root_file(struct run *run, const char *path);
+int in_root_parent(struct run *run, const char *path, const char **name);
+
+/* small wrappers used by several ops: file.c */
+int open_path(const char *path, u64 flags);
+int close_fd(int descriptor);
+int write_file(int directory, const char *path, const char *text, size_t size);
+int status_of(int descriptor, struct stat *status);
+int magic_is(int descriptor, u64 magic);
+char *decimal(u64 number, char *end);
+int is_directory(const struct stat *status);
+int join_path(char *out, size_t size, const char *one, const char *two);
+int read_whole(int descriptor, size_t limit, struct bytes *out);
+
+/* mounting.c: steps shared by the mount ops */
+int fs_option(int fs, const char *option);
+int attach(int mount, int target);
+int set_attributes(int mount, u64 set, u64 clear, u64 propagation, int recursive);
+int clone_tree(int directory, const char *path, int recursive);
+int set_propagation(int mount, u64 flags);
+int fetch_null(struct run *run);
+int copy_up(int from, int to);
+
+/* op_hook.c */
+int find_home(struct run *run, u32 uid, const char **home);
+
+#define OP(name, code, types, fields) int op_##name(struct run *run, struct cursor *fields_);
+#include "ops.def"
+
+#endif

@@ -1,0 +1,169 @@
+/* Start: map the plan, close what does not belong here, then one op after the other. */
+#include "init.h"
+#include <linux/mman.h>
+#include <linux/close_range.h>
+#include <linux/prctl.h>
+
+#define WANTED_LIMIT (4096 + SLOTS_LIMIT + 1)
+
+static struct run run;
+
+/* -fstack-protector-strong compares against this one; the kernel gives 16 random bytes for it. */
+u64 __stack_chk_guard;
+
+__attribute__((noreturn)) void __stack_chk_fail(void)
+{
+	__builtin_trap();
+}
+
+int fail(struct run *run, int error, enum detail detail)
+{
+	run->detail = detail;
+	return error;
+}
+
+int fail_value(struct run *run, int error, enum detail detail, s64 value)
+{
+	run->value = value;
+	return fail(run, error, detail);
+}
+
+/* Memory that is never given back: from a small static pool, from the kernel when that is used up. NULL when there is none. */
+void *arena(size_t size)
+{
+	static u8 pool[16384] __attribute__((aligned(16)));
+	static size_t used;
+	size = (size + 15) & ~15UL;
+	if (size <= sizeof pool - used) {
+		used += size;
+		return pool + used - size;
+	}
+	long at = sys(mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+	return at < 0 && at > -4096 ? NULL : (void *)at;
+}
+
+static void sort(int *numbers, u64 count)
+{
+	for (u64 i = 1; i < count; i++) {
+		int number = numbers[i];
+		u64 at = i;
+		for (; at && numbers[at - 1] > number; at--)
+			numbers[at] = numbers[at - 1];
+		numbers[at] = number;
+	}
+}
+
+/* Closes all descriptors but 0-2, the channel, those to keep and those named by ops; the survivors get O_CLOEXEC. */
+static int close_strangers(struct run *run)
+{
+	static int wanted[WANTED_LIMIT];
+	u64 count = 0;
+	wanted[count++] = run->channel;
+	for (u64 i = 0; i < run->keep.count; i++)
+		wanted[count++] = (int)((const u64 *)run->keep.at)[i];
+	for (u32 i = 0; i < run->slot_count; i++)
+		wanted[count++] = run->slots[i];
+	sort(wanted, count);
+	u32 from = 3;
+	int error = 0;
+	for (u64 i = 0; i < count && !error; i++) {
+		u32 number = (u32)wanted[i];
+		if (number > from)
+			error = (int)sys(close_range, from, number - 1, 0);
+		if (number >= from)
+			from = number + 1;
+	}
+	if (!error)
+		error = (int)sys(close_range, from, ~0U, 0);
+	return error ? error : (int)sys(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* A closed 0, 1 or 2 would be taken by the next open, and end up in the container as its stdio. */
+static void fill_stdio(void)
+{
+	for (int i = 0; i < 3; i++)
+		if (sys(fcntl, i, F_GETFD, 0) == -EBADF)
+			sys(openat, AT_FDCWD_, "/dev/null", O_RDWR, 0);
+}
+
+static int run_op(struct run *run, u32 code, struct cursor *fields)
+{
+	switch (code) {
+#define OP(name, number, types, names) \
+	case number:                   \
+		return op_##name(run, fields);
+#include "ops.def"
+	}
+	return -EINVAL;
+}
+
+static void run_plan(struct run *run)
+{
+	const u8 *at = run->ops;
+	for (run->index = 0; run->index < run->op_count; run->index++) {
+		const struct op *op = (const struct op *)at;
+		struct cursor fields = {at + sizeof *op};
+		at = fields.at + op->size;
+		run->detail = DETAIL_NONE;
+		run->value = 0;
+		int error = run_op(run, op->code, &fields);
+		if (error < 0) {
+			report_failure(run, error);
+			leave(1);
+		}
+	}
+}
+
+static int map_plan(const char *number, const u8 **plan, u64 *size)
+{
+	int descriptor = 0;
+	struct stat status;
+	for (; *number >= '0' && *number <= '9' && descriptor < 100000000; number++)
+		descriptor = descriptor * 10 + *number - '0';
+	int error = status_of(descriptor, &status);
+	if (error)
+		return error;
+	long at = sys(mmap, NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0L);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	*plan = (const u8 *)at;
+	*size = (u64)status.st_size;
+	return 0;
+}
+
+__attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *stack)
+{
+	u64 argc = *stack;
+	char **argv = (char **)(stack + 1);
+	u64 *aux = stack + argc + 2;
+	const u8 *plan;
+	u64 size;
+	while (*aux++)
+		;
+	for (; *aux; aux += 2)
+		if (*aux == 25 /* AT_RANDOM */)
+			__stack_chk_guard = *(u64 *)aux[1] & ~0xffULL;
+	run.channel = run.root = run.null = run.empty = run.proc = -1;
+	if (argc != 2 || map_plan(argv[1], &plan, &size))
+		leave(2);
+	int error = check_plan(&run, plan, size);
+	if (error) {
+		if (run.channel >= 0) {
+			fail(&run, error, DETAIL_BAD_PLAN);
+			report_failure(&run, error);
+		}
+		leave(2);
+	}
+	fill_stdio();
+	error = close_strangers(&run);
+	if (error) {
+		report_failure(&run, error);
+		leave(1);
+	}
+	run.old_umask = (u32)sys(umask, 0);
+	sys(prctl, PR_SET_NAME, "utsuwa-init", 0, 0, 0);
+	run_plan(&run);
+	leave(0);
+}
+
+START_CODE(entry);

@@ -1,0 +1,170 @@
+/* Namespaces, cgroups and the birth of the container's first process. */
+#include "init.h"
+#include <linux/nsfs.h>
+#include <linux/sched.h>
+
+#define NAMESPACES_LIMIT 8
+#define NAMESPACE_OF(list, i) (((const u64 *)(list).at)[i])
+
+struct namespaces {
+	u64 count;
+	int file[NAMESPACES_LIMIT];
+	u64 kind[NAMESPACES_LIMIT];
+};
+
+static int open_namespaces(struct run *run, struct namespaces *all, struct list kinds, struct list paths)
+{
+	for (u64 i = 0; i < kinds.count; i++) {
+		int file = open_path(next_text(&paths.at), O_RDONLY);
+		if (file < 0)
+			return fail_value(run, file, DETAIL_OPEN_SOURCE, (s64)i);
+		all->file[all->count] = file;
+		all->kind[all->count++] = NAMESPACE_OF(kinds, i);
+		long type = sys(ioctl, file, NS_GET_NSTYPE, 0);
+		if (type == -ENOTTY || (type >= 0 && (u64)type != NAMESPACE_OF(kinds, i)))
+			return fail_value(run, -EINVAL, DETAIL_WRONG_NAMESPACE_TYPE, (s64)i);
+		if (type < 0)
+			return fail_value(run, (int)type, DETAIL_WRONG_NAMESPACE_TYPE, (s64)i);
+	}
+	return 0;
+}
+
+/* One pass of setns over those not joined yet; `user`: the user namespace or the others. With `try`, EPERM waits for later. */
+static int join_pass(struct run *run, struct namespaces *all, int user, int try)
+{
+	for (u64 i = 0; i < all->count; i++) {
+		if (all->file[i] < 0 || (all->kind[i] == CLONE_NEWUSER) != user)
+			continue;
+		int error = (int)sys(setns, all->file[i], all->kind[i]);
+		if (error == -EPERM && try)
+			continue;
+		if (error)
+			return fail_value(run, error, DETAIL_NONE, (s64)i);
+		close_fd(all->file[i]);
+		all->file[i] = -1;
+	}
+	return 0;
+}
+
+/* Those that the caller's user namespace owns first, then the user namespace, then those that only it may join. */
+int op_JOIN_NAMESPACES(struct run *run, struct cursor *fields)
+{
+	struct namespaces all = {.count = 0};
+	struct list kinds = take_numbers(fields), paths = take_list(fields);
+	if (kinds.count != paths.count || kinds.count > NAMESPACES_LIMIT)
+		return fail(run, -EINVAL, DETAIL_BAD_PLAN);
+	int user = 0;
+	for (u64 i = 0; i < kinds.count; i++)
+		user |= NAMESPACE_OF(kinds, i) == CLONE_NEWUSER;
+	int error = open_namespaces(run, &all, kinds, paths);
+	if (!error && user) {
+		error = join_pass(run, &all, 0, 1);
+		error = error ? error : join_pass(run, &all, 1, 0);
+	}
+	error = error ? error : join_pass(run, &all, 0, 0);
+	for (u64 i = 0; i < all.count; i++)
+		close_fd(all.file[i]);
+	return error;
+}
+
+int op_ENTER(struct run *run, struct cursor *fields)
+{
+	int pidfd = (int)take(fields);
+	u64 flags = take(fields);
+	int error = (int)sys(setns, pidfd, flags);
+	close_fd(pidfd);
+	if (!error && flags & CLONE_NEWNS) {
+		close_fd(run->root);
+		run->root = -1;
+		run->inside = 1;
+	}
+	return error;
+}
+
+int op_UNSHARE(struct run *run, struct cursor *fields)
+{
+	(void)run;
+	return (int)sys(unshare, take(fields));
+}
+
+/*
+ * The child is Python's child (CLONE_PARENT; its exit signal is then the one of this process, SIGCHLD). It has a copy of
+ * this memory, so nothing it does can hurt the process that made it, and stage 1 can leave at once.
+ */
+int op_CLONE(struct run *run, struct cursor *fields)
+{
+	struct clone_args args = {.flags = take(fields) | CLONE_PARENT};
+	const char *cgroup = take_text(fields);
+	int directory = -1;
+	if (*cgroup) {
+		directory = open_path(cgroup, O_PATH | O_DIRECTORY);
+		if (directory < 0)
+			return fail(run, directory, DETAIL_OPEN_CGROUP);
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (u64)directory;
+	}
+	long pid = sys(clone3, &args, sizeof args);
+	if (pid > 0) {
+		report(run, REPORT_CLONED, pid);
+		leave(0);
+	}
+	close_fd(directory);
+	return (int)pid;
+}
+
+/* "0" to `tasks`, not to cgroup.procs: a thread that moves itself needs no RCU grace period (4-14 ms). */
+int op_JOIN_CGROUPS(struct run *run, struct cursor *fields)
+{
+	static char path[PATH_LIMIT];
+	struct list directories = take_list(fields);
+	for (u64 i = 0; i < directories.count; i++) {
+		int error = join_path(path, sizeof path, next_text(&directories.at), "tasks");
+		if (!error)
+			error = write_file(AT_FDCWD_, path, "0", 1);
+		if (error)
+			return fail_value(run, error, DETAIL_OPEN_CGROUP, (s64)i);
+	}
+	return 0;
+}
+
+int op_BECOME_ROOT(struct run *run, struct cursor *fields)
+{
+	(void)run, (void)fields;
+	int error = (int)sys(setgroups, 0, NULL);
+	if (error && error != -EPERM) /* EPERM: setgroups is denied there, as rootless maps demand */
+		return error;
+	error = (int)sys(setresgid, 0, 0, 0);
+	return error ? error : (int)sys(setresuid, 0, 0, 0);
+}
+
+int op_HOSTNAME(struct run *run, struct cursor *fields)
+{
+	(void)run;
+	struct bytes name = take_bytes(fields);
+	return (int)sys(sethostname, name.data, name.size);
+}
+
+int op_DOMAINNAME(struct run *run, struct cursor *fields)
+{
+	(void)run;
+	struct bytes name = take_bytes(fields);
+	return (int)sys(setdomainname, name.data, name.size);
+}
+
+struct interface_request {
+	char name[16];
+	short flags;
+	char rest[22];
+};
+
+int op_LOOPBACK_UP(struct run *run, struct cursor *fields)
+{
+	(void)run, (void)fields;
+	struct interface_request request = {.name = "lo", .flags = 1 | 1 << 6}; /* IFF_UP, IFF_RUNNING */
+	int socket = (int)sys(socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+	if (socket < 0)
+		return socket;
+	int error = (int)sys(ioctl, socket, 0x8914 /* SIOCSIFFLAGS */, &request);
+	close_fd(socket);
+	return error;
+}
