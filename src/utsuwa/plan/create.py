@@ -1,0 +1,59 @@
+"""Spec and host in, plan out: what `urun create` and every engine's containers come down to."""
+
+from __future__ import annotations
+
+from utsuwa.errors import InvalidArgument
+from utsuwa.plan import devices, identity, limits, mounts, namespaces, process, rootfs, security
+from utsuwa.plan.case import Case
+from utsuwa.plan.plan import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.linux.host import Host
+    from utsuwa.plan.options import CreateOptions
+    from utsuwa.spec.runtime import Spec
+
+
+def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
+    """Everything a container's first process does, in the order in which it happens (runtime.md#lifecycle).
+
+    Pure: nothing is read but the arguments. ``spec`` is a validated one. Raises InvalidArgument with the JSON path for
+    what can't be meant, Unsupported for what this version can't do, FailedPrecondition for what the host lacks.
+    """
+    if spec.process is None:
+        raise InvalidArgument("process: expected an object, a container needs one to be created")
+    case = Case(spec, spec.process, host, options)
+    steps = (
+        *limits.outside(case),
+        *limits.devices(case),
+        *identity.hide(case),
+        *namespaces.enter(case),  # from its clone on, the container's own process carries out the rest
+        *identity.become_root(case),
+        *namespaces.settle(case),
+        *rootfs.prepare(case),
+        *mounts.attach(case),
+        *devices.make(case),
+        *process.create_runtime_hooks(case),
+        *process.create_container_hooks(case),
+        *rootfs.enter(case),
+        *process.workdir(case),
+        *identity.find_user(case),
+        *process.home(case),
+        *process.console(case, device=True),
+        *mounts.seal(case),
+        *rootfs.seal(case),
+        *namespaces.name(case),  # sysctls need a procfs without masks to be in sight (mount_too_revealing)
+        *security.hide(case),
+        *limits.inside(case),
+        *identity.own_stdio(case),
+        *process.ready(case),
+        *security.confine(case),
+        *identity.become_user(case),
+        *process.find(case),
+        *process.await_start(case),
+        *security.confine_last(case),
+        *process.start_container_hooks(case),
+        *process.supervise(case),
+        *process.execute(case),
+    )
+    return Plan(steps, case.warnings, range(3, 3 + options.preserve_fds))

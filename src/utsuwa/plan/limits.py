@@ -1,0 +1,58 @@
+"""Resource limits, the score of the OOM killer, and the device filter of cgroup v2."""
+
+from __future__ import annotations
+
+from utsuwa.errors import InvalidArgument
+from utsuwa.linux.capabilities import SYS_RESOURCE
+from utsuwa.linux.rlimits import RLIMITS
+from utsuwa.plan import ops
+from utsuwa.plan.plan import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from utsuwa.plan.case import Case
+    from utsuwa.plan.options import CreateOptions, ExecOptions
+
+    AnyCase = Case[CreateOptions] | Case[ExecOptions]
+
+
+def outside(case: AnyCase) -> Iterator[Step]:
+    """What only the host's root may do, and what needs the host's own /proc: before any namespace is entered."""
+    score = case.process.oomScoreAdj
+    if score is not None:
+        yield from _oom_score(case, score)
+    if case.has("user"):
+        yield from _rlimits(case)
+
+
+def inside(case: AnyCase) -> Iterator[Step]:
+    """Limits of the process, set late: a small one should not make the preparation fail."""
+    if not case.has("user"):
+        yield from _rlimits(case)
+
+
+def devices(case: Case[CreateOptions]) -> Iterator[Step]:
+    """Devices of cgroup v2 are guarded by a program, in place before the first process is."""
+    cgroup, program = case.options.cgroup, case.options.device_filter
+    if cgroup and cgroup.unified and program:
+        yield Step(ops.AttachDeviceFilter(cgroup.unified, program), "config-linux.md#allowed-device-list")
+
+
+def _oom_score(case: AnyCase, score: int) -> Iterator[Step]:
+    """Below our own score only CAP_SYS_RESOURCE goes; without it the process keeps ours, and that is said."""
+    if score < case.host.oom_score_adj and not case.host.permitted & SYS_RESOURCE:
+        case.warnings.append(
+            f"process.oomScoreAdj: {score} is below {case.host.oom_score_adj}, that takes CAP_SYS_RESOURCE: left as it is"
+        )
+        return
+    yield Step(ops.OomScoreAdj(score), "config.md#linux-process")
+
+
+def _rlimits(case: AnyCase) -> Iterator[Step]:
+    for index, limit in enumerate(case.process.rlimits or ()):
+        number = RLIMITS.get(limit.type)
+        if number is None:
+            raise InvalidArgument(f'process.rlimits[{index}].type: "{limit.type}" is not a limit of this kernel')
+        yield Step(ops.Rlimit(number, limit.soft, limit.hard), "config.md#posix-process")

@@ -1,0 +1,172 @@
+"""config.json's mounts, in listed order, beneath the root that is not entered yet."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, parse
+from utsuwa.plan import cgroupmounts, ops
+from utsuwa.plan.plan import Step
+from utsuwa.spec.runtime import Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from utsuwa.linux.mounts import Options
+    from utsuwa.plan.case import Case
+    from utsuwa.plan.options import CreateOptions
+
+_MOUNTS = "config.md#mounts"
+
+# What may be put over a file of procfs: views of the container's own limits (lxcfs), and two switches that CRIU and
+# FIPS need. Anything else under /proc could stand in for a file that a runtime trusts (CVE-2019-16884, CVE-2025-52881).
+_OVER_PROC = (
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+)
+
+# File systems whose super block is one for many mounts, or lives in memory: read-only is a matter of the mount alone.
+_PSEUDO = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs")
+
+
+def attach(case: Case[CreateOptions]) -> Iterator[Step]:
+    """All mounts of the configuration, then those that the caller puts beneath the root."""
+    listed = [(f"mounts[{index}]", mount) for index, mount in enumerate(case.spec.mounts or ())]
+    if not case.has("mount"):
+        if listed:
+            case.warnings.append("mounts: left out, because the container shares the host's mount namespace")
+        return
+    for path, mount in _beneath(case) + listed:
+        yield from _attach(case, path, mount)
+
+
+def _beneath(case: Case[CreateOptions]) -> list[tuple[str, Mount]]:
+    """Mounts of the root that have a target, in the words of the specification."""
+    found = []
+    for mount in case.options.root_mounts:
+        if mount.target:
+            options = (*(("rbind",) if mount.type == "bind" else ()), *mount.options)
+            spelled = Mount(destination=mount.target, type=mount.type, source=mount.source, options=options)
+            found.append((f"root mount {mount.target}", spelled))
+    return found
+
+
+def destination(path: str) -> str:
+    """An absolute destination without detours; a relative one counts from "/" (config.md#mounts, deprecated)."""
+    return os.path.normpath("/" + path.lstrip("/"))
+
+
+def _attach(case: Case[CreateOptions], path: str, mount: Mount) -> Iterator[Step]:
+    options, target = parse(mount.options), destination(mount.destination)
+    _refuse(path, mount, options, target)
+    first = options.propagation[0] if options.propagation else 0
+    if "remount" in options.actions:
+        yield from _remount(path, options, target)
+    elif options.bind:
+        yield _bind(case, path, mount, options, target)
+    elif mount.type == "cgroup":
+        yield from cgroupmounts.attach(case, path, options, target)
+    else:
+        yield _fresh(case, mount, options, target)
+    already = 1 if first and "remount" not in options.actions and mount.type != "cgroup" else 0
+    for flags in options.propagation[already:]:
+        yield Step(ops.Propagate(target, flags), _MOUNTS)
+
+
+def _refuse(path: str, mount: Mount, options: Options, target: str) -> None:
+    """What must not be mounted, or can't be by this version."""
+    if target == "/":
+        raise InvalidArgument(f"{path}.destination: mounting on / is not allowed, the root is root.path")
+    if mount.uidMappings or mount.gidMappings or options.actions & {"idmap", "ridmap"}:
+        raise Unsupported(f"unsupported: {path}.uidMappings")
+    if "tmpcopyup" in options.actions and (mount.type != "tmpfs" or options.bind):
+        raise InvalidArgument(f"{path}.options: tmpcopyup is for tmpfs, not for {mount.type or 'a bind mount'}")
+    if target == "/proc":
+        # A bind of the host's procfs is how engines share a pid namespace without the right to mount a new one.
+        if not (mount.type == "proc" or (options.bind and os.path.normpath(mount.source or "") == "/proc")):
+            raise InvalidArgument(f"{path}.destination: only procfs can be mounted at /proc")
+    elif target.startswith("/proc/") and target not in _OVER_PROC:
+        raise InvalidArgument(f"{path}.destination: {target} can't be mounted because it is inside /proc")
+
+
+def _remount(path: str, options: Options, target: str) -> Iterator[Step]:
+    if options.data or options.superblock:
+        words = ",".join(options.superblock + options.data)
+        raise Unsupported(f"unsupported: {path}.options: {words} together with remount")
+    if options.set or options.clear:
+        yield Step(ops.Remount(target, options.set, options.clear), _MOUNTS)
+    if options.rec_set or options.rec_clear:
+        yield Step(ops.Remount(target, options.rec_set, options.rec_clear, ops.RECURSIVE), _MOUNTS)
+
+
+def _bind(case: Case[CreateOptions], path: str, mount: Mount, options: Options, target: str) -> Step:
+    if options.data:
+        words = ",".join(options.data)
+        raise InvalidArgument(
+            f"{path}.options: bind mounts cannot have any filesystem-specific options applied: {words}"
+        )
+    if not mount.source:
+        raise InvalidArgument(f"{path}.source: a bind mount needs one")
+    bind = ops.Bind(
+        source=os.path.join(case.options.bundle, mount.source),
+        target=target,
+        recursive=int("rbind" in options.actions),
+        set=options.set,
+        clear=options.clear,
+        rec_set=options.rec_set,
+        rec_clear=options.rec_clear,
+        propagation=options.propagation[0] if options.propagation else 0,
+    )
+    return Step(bind, _MOUNTS)
+
+
+def _fresh(case: Case[CreateOptions], mount: Mount, options: Options, target: str) -> Step:
+    """A new file system. Recursive attributes are plain ones here: nothing is mounted beneath it yet."""
+    fstype = mount.type or ""
+    bits = options.set | options.rec_set
+    data = [*options.superblock, *options.data]
+    if bits & MOUNT_ATTR_RDONLY and fstype not in _PSEUDO:
+        data.insert(
+            0, "ro"
+        )  # of the super block too: a device that can't be written, or must not be recovered by journal
+    source, flags = mount.source or fstype, 0
+    if fstype in ("proc", "sysfs"):
+        flags |= ops.ORDINARY_DIRECTORY
+    if fstype == "sysfs" and case.confined_ids:
+        # Without a network namespace of its own user namespace there is no sysfs to be had (mount_namespaces(7)).
+        source, flags = "/sys", flags | ops.FALLBACK_BIND
+    if fstype == "tmpfs":
+        bits &= ~MOUNT_ATTR_RDONLY  # made read-only by seal(), when everything in it exists
+        flags |= 0 if any(word.startswith("mode=") for word in data) else ops.INHERIT_MODE
+        flags |= ops.COPY_UP if "tmpcopyup" in options.actions else 0
+    if fstype == "devpts":
+        data = [word for word in data if not _unmapped_gid(case, word)]
+    first = options.propagation[0] if options.propagation else 0
+    return Step(ops.Mount(fstype, source, target, tuple(data), bits, first, flags), _MOUNTS)
+
+
+def _unmapped_gid(case: Case[CreateOptions], word: str) -> bool:
+    """``gid=5`` where the user namespace has no group 5: the kernel refuses it, and terminals work without."""
+    key, _, value = word.partition("=")
+    return key == "gid" and value.isdigit() and not case.maps_gid(int(value))
+
+
+def seal(case: Case[CreateOptions]) -> Iterator[Step]:
+    """Make those read-only that had to be written first: every tmpfs, and whatever is at /dev."""
+    if not case.has("mount"):
+        return
+    for mount in case.spec.mounts or ():
+        options = parse(mount.options)
+        late = not options.bind and (mount.type == "tmpfs" or destination(mount.destination) == "/dev")
+        if late and "remount" not in options.actions and (options.set | options.rec_set) & MOUNT_ATTR_RDONLY:
+            yield Step(ops.Remount(destination(mount.destination), MOUNT_ATTR_RDONLY), _MOUNTS)

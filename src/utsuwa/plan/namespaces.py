@@ -1,0 +1,90 @@
+"""Into the namespaces: join what exists, make what does not, and be in the right cgroup when the cgroup one is made."""
+
+from __future__ import annotations
+
+from utsuwa.errors import InvalidArgument
+from utsuwa.linux.namespaces import CLONE_NEWCGROUP, KINDS
+from utsuwa.plan import ops
+from utsuwa.plan.plan import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from utsuwa.plan.case import Case
+    from utsuwa.plan.options import CreateOptions, ExecOptions
+
+_NAMESPACES = "config-linux.md#namespaces"
+_CGROUPS = "config-linux.md#cgroups-path"
+
+
+def enter(case: Case[CreateOptions]) -> Iterator[Step]:
+    """Join the namespaces with a path, start the child in new ones, join its cgroups, then make the cgroup namespace.
+
+    A cgroup namespace made before the cgroup is joined would show ``/..`` (cgroup_namespaces(7)).
+    """
+    cgroup = case.options.cgroup
+    joined = [(KINDS[kind], path) for kind, path in case.kinds.items() if path]
+    if joined:
+        kinds, paths = zip(*joined, strict=True)
+        yield Step(ops.JoinNamespaces(kinds, paths), _NAMESPACES)
+    yield Step(ops.Clone(case.flags(joined=False) & ~CLONE_NEWCGROUP, cgroup.unified if cgroup else ""), _NAMESPACES)
+    yield from join_cgroups(case)
+    if case.makes("cgroup"):
+        yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
+
+
+def enter_container(case: Case[ExecOptions]) -> Iterator[Step]:
+    """Join the namespaces of a running container by the pidfd of its first process, and its cgroups."""
+    cgroup = case.options.cgroup
+    flags = case.flags()
+    if flags:
+        yield Step(ops.Enter(ops.PIDFD, flags), _NAMESPACES)
+    yield Step(ops.Clone(0, cgroup.unified if cgroup else ""), _NAMESPACES)
+    yield from join_cgroups(case)
+
+
+def join_cgroups(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
+    """Join the v1 cgroups; on v2 the process is born in its cgroup."""
+    cgroup = case.options.cgroup
+    if cgroup and cgroup.v1:
+        yield Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS)
+
+
+def settle(case: Case[CreateOptions]) -> Iterator[Step]:
+    """What new namespaces start without: a session and its keyring, and a loopback interface that is up."""
+    yield from new_session(case)
+    if case.makes("network"):
+        yield Step(ops.LoopbackUp(), _NAMESPACES)
+
+
+def new_session(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
+    """A session of its own, so that a terminal can control it, with its own keyring (keyrings(7))."""
+    yield Step(ops.NewSession(), "setsid(2)")
+    if case.options.keyring:
+        yield Step(ops.SessionKeyring(case.options.keyring), "keyrings(7)")
+
+
+def name(case: Case[CreateOptions]) -> Iterator[Step]:
+    """Host name, domain name and sysctls, which belong to the new namespaces."""
+    for value, op, key in (
+        (case.spec.hostname, ops.Hostname, "hostname"),
+        (case.spec.domainname, ops.Domainname, "domainname"),
+    ):
+        if value:
+            if not case.has("uts"):
+                raise InvalidArgument(f"{key}: needs a uts namespace of the container's own in linux.namespaces")
+            yield Step(op(value), f"config.md#{key}")
+    for key, value in (case.linux.sysctl or {}).items():
+        yield Step(ops.Sysctl(sysctl_path(key), value), "config-linux.md#sysctl")
+
+
+def sysctl_path(key: str) -> str:
+    """``net.ipv4.ip_forward`` as a path below /proc/sys; as in sysctl(8), the first separator decides for the others.
+
+    ``net/ipv4/conf/eth0.1/forwarding`` and ``net.ipv4.conf.eth0/1.forwarding`` name the same file.
+    """
+    dot, slash = key.find("."), key.find("/")
+    if dot < 0 or 0 <= slash < dot:
+        return key
+    return key.translate({ord("."): "/", ord("/"): "."})

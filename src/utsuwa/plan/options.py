@@ -1,0 +1,74 @@
+"""What a plan depends on besides the configuration and the host: what the caller of the runtime decided."""
+
+from __future__ import annotations
+
+from utsuwa.spec.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    from utsuwa.spec.mount import Mount
+
+    class Program(Protocol):
+        """A compiled seccomp filter: an array of struct sock_filter, and the flags of seccomp(2)."""
+
+        filter: bytes
+        flags: int
+
+    StateJson = Callable[[str], tuple[str, str]]
+
+
+class CgroupJoin(Record):
+    """The container's cgroups on this host.
+
+    ``unified``: the v2 directory to be born in, "" for none. ``v1``: directories whose ``tasks`` the process joins.
+    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind.
+    """
+
+    unified: str = ""
+    v1: tuple[str, ...] = ()
+    mounts: Mapping[str, str] = {}
+
+
+class CreateOptions(Record):
+    """How one container is created.
+
+    ``bundle``, ``root``: absolute host directories. ``root_mounts``: what the plan mounts at ``root`` first (target "")
+    and beneath it. ``device_filter``: eBPF instructions for the v2 cgroup. ``keyring``: name of the session keyring,
+    None for none. ``preserve_fds``: how many descriptors after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be
+    looked up in the container instead of ``process.user``. ``init``: a reaper stays as the first process.
+    ``seccomp``: the compiled ``linux.seccomp``. ``state_json``: status -> the state document in front of and behind
+    the pid, for hooks.
+    """
+
+    bundle: str
+    root: str
+    root_mounts: tuple[Mount, ...] = ()
+    cgroup: CgroupJoin | None = None
+    device_filter: bytes | None = None
+    console: bool = False
+    await_start: bool = True
+    no_pivot: bool = False
+    keyring: str | None = None
+    preserve_fds: int = 0
+    user: str | None = None
+    init: bool = False
+    seccomp: Program | None = None
+    state_json: StateJson | None = None
+
+
+class ExecOptions(Record):
+    """How one more process is started in a container; the fields mean the same as those of CreateOptions.
+
+    ``root`` is used only where the container has no mount namespace of its own.
+    """
+
+    root: str = "/"
+    cgroup: CgroupJoin | None = None
+    console: bool = False
+    keyring: str | None = None
+    preserve_fds: int = 0
+    user: str | None = None
+    seccomp: Program | None = None
