@@ -45,8 +45,8 @@ def default_spec(
 ) -> Spec:
     """The configuration to begin with.
 
-    ``rootless`` maps root to ``uid`` and ``gid`` (the caller's own by default), keeps the host's network and leaves cgroup
-    limits out; ``cgroup2`` adds a cgroup namespace, which only makes sense on the unified hierarchy.
+    ``rootless`` maps root to ``uid`` and ``gid`` (the caller's own by default), keeps the host's network and leaves
+    cgroup limits out; ``cgroup2`` adds a cgroup namespace, which only makes sense on the unified hierarchy.
     """
     namespaces = ["pid", "network", "ipc", "uts", "mount"]
     if cgroup2:
@@ -86,7 +86,7 @@ def _process() -> Process:
 
 
 def _mounts(rootless: bool) -> tuple[Mount, ...]:
-    devpts = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
+    devpts: tuple[str, ...] = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
     guarded = ("nosuid", "noexec", "nodev")
     if rootless:  # one mapped id: no group tty, and no network namespace that would allow a sysfs of its own
         sys = Mount(destination="/sys", type="none", source="/sys", options=("rbind", *guarded, "ro"))

@@ -12,10 +12,9 @@ else:
 
 
 class State(Record):
-    """What is known about one container; the last four beyond the specification are runc's.
+    """What is known about one container; ``rootfs``, ``created`` and ``owner`` go beyond the specification, as in runc.
 
-    ``pid`` is 0 when the container has stopped, ``created`` an RFC 3339 time in UTC, ``owner`` the user name that ``list``
-    shows.
+    ``pid`` is 0 when the container has stopped, ``created`` is in RFC 3339 and UTC, ``owner`` a user name for ``list``.
     """
 
     ociVersion: str

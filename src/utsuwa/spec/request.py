@@ -1,0 +1,150 @@
+"""What a user asks of the engine for one container: every door fills this record, the engine makes a Spec of it."""
+
+from __future__ import annotations
+
+from utsuwa.errors import InvalidArgument
+from utsuwa.spec.record import OneOf, Record
+from utsuwa.spec.runtime import Rlimit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    VolumeKind = str
+    NetworkMode = str
+    LogDriver = str
+else:
+    VolumeKind = OneOf("bind", "volume")
+    NetworkMode = OneOf("none", "host")
+    LogDriver = OneOf("json-file", "none")
+
+
+class Volume(Record):
+    """A host directory or a named volume in the container (``-v``); a volume without ``source`` is anonymous.
+
+    ``propagation`` is a word of mount(8) ("rslave") or None for rprivate; ``relabel`` is SELinux's "z" or "Z";
+    ``copy`` fills an empty volume with what the image has at ``target``.
+    """
+
+    kind: VolumeKind
+    source: str | None = None
+    target: str
+    read_only: bool = False
+    recursive: bool = True
+    propagation: str | None = None
+    relabel: str | None = None
+    copy: bool = True
+
+
+class Tmpfs(Record):
+    """A file system in memory at ``target``; ``options`` are those of mount(8), tmpfs(5)."""
+
+    target: str
+    options: tuple[str, ...] = ()
+
+
+class Security(Record):
+    """What ``--security-opt`` says.
+
+    ``seccomp`` is None for the engine's own profile, "unconfined", or the path of a profile; ``system_paths`` False
+    leaves nothing masked or read-only in /proc and /sys.
+    """
+
+    no_new_privileges: bool = False
+    seccomp: str | None = None
+    system_paths: bool = True
+
+
+class Logging(Record):
+    """Where output goes: ``max_size`` bytes a file (None: no limit) in at most ``max_file`` files."""
+
+    driver: LogDriver = "json-file"
+    max_size: int | None = None
+    max_file: int = 1
+
+
+class RunRequest(Record):
+    """One ``utsuwa run``; None, False and () leave a choice to the image, or to the engine.
+
+    ``memory`` and ``memory_swap`` (both together, -1 without limit) are bytes, ``nano_cpus`` billionths of a CPU,
+    ``stop_timeout`` seconds. ``env`` holds NAME=value, or a bare NAME that takes a variable of the image away.
+    ``entrypoint`` () clears the image's. ``capabilities`` names are canonical (``CAP_KILL``), or ``ALL``.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    name: str | None = None
+    hostname: str | None = None
+    env: tuple[str, ...] = ()
+    labels: dict[str, str] | None = None
+    workdir: str | None = None
+    user: str | None = None
+    groups: tuple[str, ...] = ()
+
+    volumes: tuple[Volume, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    read_only: bool = False
+    network: NetworkMode = "none"
+
+    memory: int | None = None
+    memory_swap: int | None = None
+    nano_cpus: int | None = None
+    cpu_shares: int | None = None
+    cpuset_cpus: str | None = None
+    pids_limit: int | None = None
+    rlimits: tuple[Rlimit, ...] = ()
+
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security: Security = Security()
+    privileged: bool = False
+
+    init: bool = False
+    tty: bool = False
+    stdin_open: bool = False
+    detach: bool = False
+    auto_remove: bool = False
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+    logging: Logging = Logging()
+
+
+MINIMUM_MEMORY = 6 * 1024 * 1024
+"""Bytes a container needs for its start, Docker's floor."""
+
+
+def check(request: RunRequest) -> None:
+    """Raise InvalidArgument where parts of a request do not go together; single values were checked when parsed."""
+    memory, swap = request.memory, request.memory_swap
+    if memory is not None and 0 < memory < MINIMUM_MEMORY:
+        raise InvalidArgument(f"memory must be at least 6m, found {memory} bytes")
+    if swap is not None and swap > 0:
+        if not memory:
+            raise InvalidArgument("memory-swap needs memory, set both")
+        if swap < memory:
+            raise InvalidArgument(f"memory-swap is memory and swap together, {swap} is less than memory {memory}")
+    for name in ("cpu_shares", "stop_timeout"):
+        value = getattr(request, name)
+        if value is not None and value < (-1 if name == "stop_timeout" else 0):
+            raise InvalidArgument(f"{name.replace('_', '-')} must not be negative, found {value}")
+    if request.hostname is not None and not 0 < len(request.hostname.encode("utf-8", "replace")) <= 64:
+        raise InvalidArgument("hostname must be 1 to 64 bytes long")
+    if request.workdir is not None and request.workdir[:1] != "/":
+        raise InvalidArgument(f"workdir {request.workdir!r} must be absolute")
+    _check_targets(request)
+    for text in (
+        *request.command,
+        *(request.entrypoint or ()),
+        *request.env,
+        request.workdir or "",
+        request.user or "",
+    ):
+        if "\0" in text:
+            raise InvalidArgument(f"{text!r} must not hold a NUL character")
+
+
+def _check_targets(request: RunRequest) -> None:
+    seen = set()
+    for target in (*(each.target for each in request.volumes), *(each.target for each in request.tmpfs)):
+        if target.rstrip("/") in seen:
+            raise InvalidArgument(f"{target}: two volumes or tmpfs at one place")
+        seen.add(target.rstrip("/"))
