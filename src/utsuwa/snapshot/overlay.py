@@ -1,0 +1,58 @@
+"""Snapshots by overlayfs: the layers below, one writable directory above (kernel: filesystems/overlayfs.rst).
+
+    <root>/keys/<key>/{upper,work,snapshot.json}
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from utsuwa.snapshot.keyed import KeyedSnapshots, Snapshot
+from utsuwa.spec.mount import Mount
+
+
+class OverlaySnapshotter(KeyedSnapshots):
+    """Preparing costs three directories, whatever the size of the image."""
+
+    def fill(self, directory: str, snapshot: Snapshot) -> None:
+        """The root of a merged tree has the attributes of the upper directory, so that takes them from the top layer."""
+        if snapshot.readOnly:
+            if not snapshot.parent:
+                os.mkdir(f"{directory}/empty", 0o755)
+            return
+        os.mkdir(f"{directory}/work", 0o700)
+        os.mkdir(f"{directory}/upper", 0o755)
+        if snapshot.parent:
+            top = os.stat(self.layers.tree(snapshot.parent))
+            os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
+            os.chmod(f"{directory}/upper", stat.S_IMODE(top.st_mode))
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """See :meth:`Snapshotter.mounts`; with a single directory there is nothing to overlay, and it is bound instead.
+
+        ``index=off`` lets several containers stand on one layer, ``redirect_dir`` and ``metacopy`` would put into the upper directory
+        what makes no sense without the layers.
+        """
+        snapshot = self.get(key)
+        directory = self._directory(key)
+        lower = [self.layers.tree(name) for name in self.layers.stack(snapshot.parent)]
+        if not lower:
+            source = f"{directory}/empty" if snapshot.readOnly else f"{directory}/upper"
+            return (Mount(type="bind", source=source, options=("rbind", "ro" if snapshot.readOnly else "rw")),)
+        if snapshot.readOnly and len(lower) == 1:
+            return (Mount(type="bind", source=lower[0], options=("rbind", "ro")),)
+        options = [f"lowerdir={':'.join(map(_escaped, lower))}"]
+        if not snapshot.readOnly:
+            options += [f"upperdir={directory}/upper", f"workdir={directory}/work"]
+        options += ["index=off", "redirect_dir=nofollow", "metacopy=off"]
+        return (Mount(type="overlay", source="overlay", options=tuple(options)),)
+
+    def upper(self, key: str) -> str:
+        """See :meth:`Snapshotter.upper`."""
+        return "" if self.get(key).readOnly else f"{self._directory(key)}/upper"
+
+
+def _escaped(path: str) -> str:
+    """A path for the list in lowerdir, where a colon separates."""
+    return path.replace("\\", "\\\\").replace(":", "\\:")
