@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from ctypes.util import find_library
 
 import pytest
 
@@ -31,6 +32,7 @@ _FACILITIES: dict[str, Callable[[], bool]] = {
     "cgroup1": lambda: os.path.isdir("/sys/fs/cgroup/memory"),
     "cgroup2": _cgroup2,
     "overlay": _overlay,
+    "libseccomp": lambda: find_library("seccomp") is not None,
 }
 
 

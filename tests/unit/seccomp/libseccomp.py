@@ -99,6 +99,12 @@ def name_of(architecture: str, number: int) -> str | None:
     return text
 
 
+def knows(name: str) -> bool:
+    """The library's tables have this system call, on whichever architecture."""
+    assert _library is not None
+    return bool(_library.seccomp_syscall_resolve_name(name.encode()) != -1)
+
+
 class Filter:
     """A libseccomp filter under construction; ``with`` releases it."""
 

@@ -1,8 +1,8 @@
 """Writes src/utsuwa/seccomp/syscalls.py: ``python -m tests.unit.seccomp.tables``.
 
 Numbers come from the installed libseccomp, which knows the system calls up to its own release; those that came later
-are in _LATER, by hand, from the kernel's scripts/syscall.tbl and arch/x86/entry/syscalls/.  A test compares the checked-in
-file with what this module would write.
+are in _LATER, by hand, from the kernel's scripts/syscall.tbl and arch/x86/entry/syscalls/.  A test compares the
+checked-in file with what this module would write.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def source() -> str:
     for architecture in libseccomp.ARCHITECTURES:
         lines.append(f'    "{architecture}": (')
         for first, names in runs(table(architecture)):
-            shown = f"{first:#x}" if first >= _ARM_PRIVATE else str(first)
+            shown = f"0x{first:X}" if first >= _ARM_PRIVATE else str(first)
             chunks = textwrap.wrap(" ".join(names), 98, break_long_words=False, break_on_hyphens=False)
             if len(chunks) == 1:
                 lines.append(f'        ({shown}, "{chunks[0]}"),')
