@@ -16,10 +16,9 @@ its own; here the profile's order counts.
 
 from __future__ import annotations
 
-from os import uname
-
 from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.seccomp.assembler import ARCHITECTURE, EQUAL, NUMBER, OPERATORS, Assembler
+from utsuwa.seccomp.program import Program, native_architecture
 from utsuwa.seccomp.syscalls import numbers
 
 TYPE_CHECKING = False
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     Condition = tuple[int, str, int, int]
     Chain = tuple[tuple[tuple[Condition, ...], int], ...]
     Rule = tuple[tuple[str, ...], int, tuple[tuple[Condition, ...], ...]]
-
-VERSION = 1
-"""Counts up with every change of what the compiler puts out; part of the key of the cache."""
 
 MOST_INSTRUCTIONS = 4096
 """BPF_MAXINSNS, the longest program that the kernel takes."""
@@ -70,14 +66,6 @@ _FAMILIES = {
     "SCMP_ARCH_X86": (),
     "SCMP_ARCH_ARM": (),
 }
-_MACHINES = {
-    "x86_64": "SCMP_ARCH_X86_64",
-    "aarch64": "SCMP_ARCH_AARCH64",
-    "i386": "SCMP_ARCH_X86",
-    "i686": "SCMP_ARCH_X86",
-    "armv7l": "SCMP_ARCH_ARM",
-    "armv8l": "SCMP_ARCH_ARM",
-}
 _X32_BIT = 0x4000_0000
 _BIT_31 = 0x8000_0000
 _SKIPPED = 0xFFFF_FFFF
@@ -98,39 +86,6 @@ _SELECTORS = {
 _SELECTORS |= {name: (_IPC, at) for at, name in enumerate(("semop", "semget", "semctl", "semtimedop"), start=1)}
 _SELECTORS |= {name: (_IPC, at) for at, name in enumerate(("msgsnd", "msgrcv", "msgget", "msgctl"), start=11)}
 _SELECTORS |= {name: (_IPC, at) for at, name in enumerate(("shmat", "shmdt", "shmget", "shmctl"), start=21)}
-
-
-class Program:
-    """A compiled filter.
-
-    ``filter`` is struct sock_filter[], ``flags`` are SECCOMP_FILTER_FLAG_* of seccomp(2).
-    """
-
-    __slots__ = ("filter", "flags")
-
-    def __init__(self, filter: bytes, flags: int) -> None:
-        self.filter = filter
-        self.flags = flags
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Program):
-            return NotImplemented
-        return self.filter == other.filter and self.flags == other.flags
-
-    def __hash__(self) -> int:
-        return hash((self.filter, self.flags))
-
-    def __repr__(self) -> str:
-        return f"Program({len(self.filter) // 8} instructions, flags={self.flags:#x})"
-
-
-def native_architecture() -> str:
-    """The OCI name of this machine's architecture; Unsupported where system call tables are missing."""
-    machine = uname().machine
-    try:
-        return _MACHINES[machine]
-    except KeyError:
-        raise Unsupported(f"linux.seccomp: no system call table for the machine {machine}") from None
 
 
 def compile(seccomp: Seccomp, native_arch: str = "") -> Program:

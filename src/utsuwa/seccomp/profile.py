@@ -8,7 +8,7 @@ rarely tested corners of the kernel: modules and keys, the clock, io_uring, user
 
 from __future__ import annotations
 
-from utsuwa.seccomp.compile import native_architecture
+from utsuwa.seccomp.program import native_architecture
 from utsuwa.spec.runtime import Seccomp, SyscallArg, SyscallRule
 
 TYPE_CHECKING = False

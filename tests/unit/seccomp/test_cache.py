@@ -9,8 +9,9 @@ import pytest
 
 from utsuwa.errors import PermissionDenied
 from utsuwa.seccomp.cache import compiled, key
-from utsuwa.seccomp.compile import Program, compile
+from utsuwa.seccomp.compile import compile
 from utsuwa.seccomp.profile import default_profile
+from utsuwa.seccomp.program import Program
 
 NATIVE = "SCMP_ARCH_X86_64"
 PROFILE = default_profile((), NATIVE)
@@ -30,7 +31,7 @@ def test_an_entry_is_written_once_and_read_afterwards(tmp_path: Path, monkeypatc
     def refuse(*_: object) -> Program:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr("utsuwa.seccomp.cache.compile", refuse)
+    monkeypatch.setattr("utsuwa.seccomp.compile.compile", refuse)
     assert compiled(PROFILE, str(directory), NATIVE) == expected
 
 

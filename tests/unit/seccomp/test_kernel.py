@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from utsuwa.seccomp.compile import Program, compile
+from utsuwa.seccomp.compile import compile
 from utsuwa.seccomp.profile import default_profile
+from utsuwa.seccomp.program import Program
 from utsuwa.spec.runtime import Seccomp, SyscallRule
 
 pytestmark = pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="no system call table")
