@@ -89,7 +89,8 @@ _ADJECTIVES = """
     able airy amber ample ancient autumn balanced bold bright brisk calm candid ceramic clear copper cosy crisp curved
     dappled deep dewy earthen easy even fair faithful fine fired floral fluted gentle gilded glazed golden graceful
     handy hollow honest humble indigo jade kindly lacquered light lively lunar mellow mossy noble open patient plain
-    polished quiet round rustic sandy serene silver slender smooth speckled sturdy supple tidy upright velvet vivid warm woven
+    polished quiet round rustic sandy serene silver slender smooth speckled sturdy supple tidy upright velvet vivid
+    warm woven
 """
 
 _NOUNS = """
