@@ -165,7 +165,8 @@ u64 take(struct cursor *fields)
 
 struct bytes take_bytes(struct cursor *fields)
 {
-	struct bytes bytes = {.size = take(fields), .data = (const char *)fields->at};
+	u64 size = take(fields);
+	struct bytes bytes = {.size = size, .data = (const char *)fields->at};
 	fields->at += (bytes.size + 8) & ~7ULL;
 	return bytes;
 }
@@ -185,7 +186,8 @@ const char *next_text(const u8 **at)
 
 struct list take_list(struct cursor *fields)
 {
-	struct list list = {.count = take(fields), .at = fields->at};
+	u64 count = take(fields);
+	struct list list = {.count = count, .at = fields->at};
 	for (u64 i = 0; i < list.count; i++)
 		next_text(&fields->at);
 	return list;
@@ -193,7 +195,8 @@ struct list take_list(struct cursor *fields)
 
 struct list take_numbers(struct cursor *fields)
 {
-	struct list list = {.count = take(fields), .at = fields->at};
+	u64 count = take(fields);
+	struct list list = {.count = count, .at = fields->at};
 	fields->at += list.count * 8;
 	return list;
 }

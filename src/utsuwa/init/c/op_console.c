@@ -74,7 +74,8 @@ static int use_slave(int slave)
 int op_CONSOLE(struct run *run, struct cursor *fields)
 {
 	int socket = (int)take(fields);
-	struct winsize size = {.ws_row = (unsigned short)take(fields), .ws_col = (unsigned short)take(fields)};
+	struct winsize size = {.ws_row = (unsigned short)take(fields)};
+	size.ws_col = (unsigned short)take(fields);
 	u32 uid = (u32)take(fields);
 	u64 device = take(fields);
 	if (run->user.known)

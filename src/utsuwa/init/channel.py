@@ -1,0 +1,105 @@
+"""The parent's end of the conversation with utsuwa-init: 32-byte reports come in, 8-byte replies go out."""
+
+from __future__ import annotations
+
+from _struct import unpack
+
+from utsuwa.errors import FailedPrecondition, Internal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+
+    from utsuwa.plan.plan import Plan
+
+# Kinds of reports, as in c/ops.def.
+CLONED = 1
+REQUEST = 2
+WAITING = 3
+EXECUTING = 4
+FAILED = 5
+
+_SIZE = 32
+_GO_ON = (1).to_bytes(8, "little")
+
+
+class Report:
+    """One record: its ``kind``; ``op`` is the index of the operation; ``value`` a pid (CLONED) or a request (REQUEST)."""
+
+    __slots__ = ("detail", "errno", "kind", "op", "value")
+
+    def __init__(self, kind: int, op: int, errno: int = 0, detail: int = 0, value: int = 0) -> None:
+        self.kind = kind
+        self.op = op
+        self.errno = errno
+        self.detail = detail
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Report({self.kind}, {self.op}, errno={self.errno}, detail={self.detail}, value={self.value})"
+
+
+class Channel:
+    """Reports in the order of the plan, over a connected SOCK_SEQPACKET socket that this object then owns.
+
+    ``plan`` gives the plan that is being carried out; it is called only to word a failure.
+    """
+
+    def __init__(self, connection: socket, plan: Callable[[], Plan]) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._last = 0
+
+    def fileno(self) -> int:
+        """The descriptor to poll for reports."""
+        return self._connection.fileno()
+
+    def receive(self) -> Report | None:
+        """The next record as it comes, FAILED ones too; None when the other side has hung up."""
+        try:
+            data = self._connection.recv(_SIZE)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        if len(data) != _SIZE:
+            raise Internal(f"a report of {len(data)} bytes from the container's process, expected {_SIZE}")
+        kind, op, errno, detail, value, _ = unpack("<IIiIqQ", data)
+        return Report(kind, op, errno, detail, value)
+
+    def next(self) -> Report | None:
+        """The next report; None when there will be no more: the program runs, or the process waits for `start` elsewhere.
+
+        Raises OpFailed when an operation failed, FailedPrecondition when the process ended without a word.
+        """
+        return self.accept(self.receive())
+
+    def accept(self, report: Report | None) -> Report | None:
+        """``report`` itself if the conversation may go on with it; raises as :meth:`next` does."""
+        if report is None:
+            self.close()
+            if self._last not in (EXECUTING, WAITING):
+                raise FailedPrecondition(
+                    "the container's process ended before it could run its program: see if it was killed, "
+                    "or if the memory limit is too low"
+                )
+            return None
+        if report.kind == FAILED:
+            from utsuwa.init.failure import failure
+
+            self.close()
+            raise failure(self._plan(), report)
+        self._last = report.kind
+        return report
+
+    def reply(self) -> None:
+        """Let the process go on after a REQUEST. That it is gone already is what :meth:`next` finds out."""
+        try:
+            self._connection.send(_GO_ON)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def close(self) -> None:
+        """Hang up; a process that waits for a reply then ends."""
+        self._connection.close()

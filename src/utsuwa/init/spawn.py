@@ -1,0 +1,159 @@
+"""Start utsuwa-init with a plan.
+
+The executor is started from a sealed copy in memory, so that nobody inside the container can reach and change the file it
+came from through /proc/PID/exe (CVE-2019-5736). It is spawned, never forked: that costs the same at any size of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
+
+from utsuwa.errors import FailedPrecondition, Unsupported
+from utsuwa.init.channel import CLONED, EXECUTING, FAILED, Channel
+from utsuwa.init.encode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from utsuwa.init.channel import Report
+    from utsuwa.plan.plan import Plan
+
+_MFD_EXEC = 0x10  # Linux 6.3, asked for by vm.memfd_noexec
+_ADD_SEALS = 1033
+_SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
+# All but SIGKILL and SIGSTOP, which have no disposition to reset, and the two that the C library keeps for itself.
+_RESET = tuple([number for number in range(1, 65) if number not in (9, 19, 32, 33)])
+
+_sealed = -1
+
+
+class Child:
+    """The process that carries out a plan: ``pid`` is 0 until the CLONED report, and then that of a child of ours."""
+
+    def __init__(self, stage1: int, channel: Channel) -> None:
+        self.pid = 0
+        self._stage1 = stage1
+        self._channel = channel
+        self._held: list[Report | None] = []
+
+    def fileno(self) -> int:
+        """The descriptor to poll for reports."""
+        return self._channel.fileno()
+
+    def next(self) -> Report | None:
+        """The next report, CLONED first; None when there will be no more.
+
+        Raises OpFailed when an operation failed, FailedPrecondition when the process ended without a word. Stage 1 is
+        collected by then; the child, if ``pid`` says that there is one, is the caller's to wait for.
+        """
+        if not self.pid and not self._held:
+            self._await_clone()
+        report = self._held.pop(0) if self._held else self._channel.receive()
+        if report is None or report.kind in (FAILED, EXECUTING):
+            self._reap()
+        return self._channel.accept(report)
+
+    def _await_clone(self) -> None:
+        """Two processes write to the channel: hold back what the child says before stage 1 has told who it is."""
+        while True:
+            report = self._channel.receive()
+            if report is not None and report.kind == CLONED:
+                self.pid = report.value
+                self._held.insert(0, report)
+                return
+            self._held.append(report)
+            if report is None:
+                return
+
+    def reply(self) -> None:
+        """Let the child go on after a REQUEST."""
+        self._channel.reply()
+
+    def close(self) -> None:
+        """Hang up and collect stage 1. The child, should it be asking, ends."""
+        self._channel.close()
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._stage1:
+            os.waitpid(self._stage1, 0)
+            self._stage1 = 0
+
+
+def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, ...] = ()) -> Child:
+    """Start carrying out ``plan``.
+
+    ``slots`` are the descriptors that the plan names; ``keep`` are descriptors that stay open in the container, besides
+    those of ``plan.keep``. All stay the caller's to close. Raises Unsupported when the executor is not installed.
+    """
+    executor = sealed()
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    description = -1
+    try:
+        channel = theirs.fileno()
+        slots = slots or {}
+        keep = (*plan.keep, *keep)
+        description = os.memfd_create("plan", os.MFD_CLOEXEC)
+        _write(description, encode(plan.ops, slots, channel, keep))
+        # A descriptor duplicated onto itself loses close-on-exec in the new process, and in no other (POSIX.1-2024).
+        inherited = {description, channel, *keep, *slots.values()}
+        pid = os.posix_spawn(
+            f"/proc/self/fd/{executor}",
+            ("utsuwa-init", str(description)),
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, number, number) for number in inherited],
+            setsigmask=(),
+            setsigdef=_RESET,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        if description >= 0:
+            os.close(description)
+    return Child(pid, Channel(ours, lambda: plan))
+
+
+def sealed() -> int:
+    """The descriptor of the sealed executor, made once for each process and kept open."""
+    global _sealed
+    if _sealed < 0:
+        _sealed = _seal(f"{os.path.dirname(__file__)}/utsuwa-init")
+    return _sealed
+
+
+def _seal(path: str) -> int:
+    from fcntl import fcntl
+
+    try:
+        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Unsupported(f"the executor {path} is missing: install utsuwa again, or run make in init/c") from None
+    try:
+        copy = _memory_file()
+        while os.sendfile(copy, source, None, 1 << 20):
+            pass
+    finally:
+        os.close(source)
+    fcntl(copy, _ADD_SEALS, _SEALS)
+    return copy
+
+
+def _memory_file() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create("utsuwa-init", flags | _MFD_EXEC)
+    except OSError:
+        return os.memfd_create("utsuwa-init", flags)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view)
+        if not written:
+            raise FailedPrecondition("the plan can't be written to memory")
+        view = view[written:]
