@@ -1,0 +1,388 @@
+"""`urun`: the command line of an OCI runtime, as containerd, podman, CRI-O and people who know runc call it.
+
+Nothing here is imported before a verb needs it: this file is read on every start.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from utsuwa.cli.arguments import Values, parse, quoted, table
+from utsuwa.errors import Error, InvalidArgument, Unsupported
+from utsuwa.runtime.record import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from utsuwa.runtime.create import CreateRequest
+
+NAME = "urun"
+_HELP = "help|h"
+_GLOBAL = ("root=", "log=", "log-format=", "debug", "systemd-cgroup", "rootless=", "criu=", "version|v", _HELP)
+_CREATE = (
+    *("bundle|b=", "console-socket=", "pidfd-socket=", "pid-file=", "no-pivot", "no-new-keyring", "preserve-fds#"),
+    _HELP,
+)
+_EXEC = (
+    *("console-socket=", "pidfd-socket=", "cwd=", "env|e*", "tty|t", "user|u=", "additional-gids|g*", "process|p="),
+    *("detach|d", "pid-file=", "process-label=", "apparmor=", "no-new-privs", "cap|c*", "preserve-fds#", "cgroup*"),
+    *("ignore-paused", _HELP),
+)
+
+_EXEC_FAILED = 255
+
+
+class Call:
+    """One verb's call: the containers, the words, and the warnings for the log."""
+
+    def __init__(self, store: Store, options: Values, words: list[str], rootful_default: bool) -> None:
+        self.store = store
+        self.options: Any = options
+        self.words = words
+        self.default_root = rootful_default
+        self.warnings: list[str] = []
+
+
+class Verb:
+    """How a command is called, and what does it: counts of positionals, its options, whether options may follow."""
+
+    __slots__ = ("interspersed", "maximum", "minimum", "options", "run")
+
+    def __init__(
+        self, run: Callable[[Call], int], minimum: int, maximum: int | None, *options: str, interspersed: bool = True
+    ) -> None:
+        self.run = run
+        self.minimum = minimum
+        self.maximum = maximum
+        self.options = options
+        self.interspersed = interspersed
+
+
+def main(words: list[str] | None = None) -> NoReturn:
+    """Run a command line and end the process with its exit code, without the interpreter's own tear-down."""
+    gc.disable()  # 5 ms of life make no garbage worth collecting
+    code = invoke(sys.argv[1:] if words is None else words)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 1
+    os._exit(code)
+
+
+def invoke(words: list[str]) -> int:
+    """Run a command line: ``urun [global options] command [options] [arguments]``; its exit code."""
+    settings: Values = {}
+    try:
+        settings, rest = parse(table(*_GLOBAL), words, interspersed=False)
+        if settings.get("version"):
+            return _version()
+        if settings.get("help") or not rest or rest[0] in ("help", "h"):
+            return _help(rest[1:] if not settings.get("help") else [])
+        return _dispatch(settings, rest[0], rest[1:])
+    except Error as error:
+        return _fail(settings, error, 1)
+
+
+def _dispatch(settings: Values, name: str, words: list[str]) -> int:
+    verb = VERBS.get(name)
+    if verb is None:
+        return _help([name])
+    try:
+        options, positionals = parse(table(*verb.options), words, verb.interspersed)
+        if not options.get("help"):
+            _check_count(name, verb, len(positionals))
+    except InvalidArgument as error:
+        from utsuwa.cli.oci_usage import misuse
+
+        misuse(name)
+        return _fail(settings, error, 1)
+    if options.get("help"):
+        return _help([name])
+    _check_settings(settings)
+    root, is_default = _root(settings)
+    call = Call(Store(root), options, positionals, is_default)
+    try:
+        code = verb.run(call)
+    except Error as error:
+        return _fail(settings, error, _EXEC_FAILED if name == "exec" else 1)
+    except OSError as error:
+        return _fail(settings, _kernel_said(error), _EXEC_FAILED if name == "exec" else 1)
+    if call.warnings:
+        from utsuwa.cli.oci_report import warn
+
+        warn(settings, call.warnings)
+    return code
+
+
+def _check_count(name: str, verb: Verb, count: int) -> None:
+    if verb.minimum == verb.maximum and count != verb.minimum:
+        raise InvalidArgument(f"{NAME}: {quoted(name)} requires exactly {verb.minimum} argument(s)")
+    if count < verb.minimum:
+        raise InvalidArgument(f"{NAME}: {quoted(name)} requires a minimum of {verb.minimum} argument(s)")
+    if verb.maximum is not None and count > verb.maximum:
+        raise InvalidArgument(f"{NAME}: {quoted(name)} requires a maximum of {verb.maximum} argument(s)")
+
+
+def _check_settings(settings: Values) -> None:
+    log_format = settings.get("log-format", "text")
+    if log_format not in ("text", "json"):
+        raise InvalidArgument(f"invalid log-format: {log_format}")
+    if settings.get("rootless", "auto") not in ("auto", "true", "false", "1", "0"):
+        raise InvalidArgument(
+            f"invalid value {quoted(str(settings['rootless']))} for --rootless: use true, false or auto"
+        )
+    if settings.get("systemd-cgroup"):
+        raise Unsupported("unsupported: --systemd-cgroup, urun manages cgroups by their file system")
+
+
+def _root(settings: Values) -> tuple[str, bool]:
+    """The absolute --root, and whether it is the default one."""
+    given = str(settings.get("root") or "")
+    if given:
+        root = os.path.realpath(given)
+        if root == "/":
+            raise InvalidArgument(f"--root {given} is the root directory: name one for urun alone")
+        return root, False
+    runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_directory and os.geteuid() != 0:
+        return f"{runtime_directory}/{NAME}", True
+    return f"/run/{NAME}", True
+
+
+def _kernel_said(error: OSError) -> Error:
+    from utsuwa.errors import from_oserror
+
+    return from_oserror(error, str(error.filename) if error.filename else NAME)
+
+
+def _fail(settings: Values, error: Error, code: int) -> int:
+    from utsuwa.cli.oci_report import fail
+    from utsuwa.runtime.undo import Interrupted
+
+    fail(settings, str(error))
+    return 128 + error.number if isinstance(error, Interrupted) else code
+
+
+def _help(words: list[str]) -> int:
+    from utsuwa.cli.oci_usage import show
+
+    return show(words)
+
+
+def _version() -> int:
+    from utsuwa.cli.oci_usage import version
+
+    return version()
+
+
+def _print(text: str) -> None:
+    """Write to standard output by descriptor: sys.stdout's layers cost more than the text."""
+    data = memoryview(text.encode())
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _unsupported(name: str) -> Callable[[Call], int]:
+    def refuse(_call: Call) -> int:
+        raise Unsupported(f"unsupported: {NAME} {name}")
+
+    return refuse
+
+
+# --- verbs ----------------------------------------------------------------------------------------------------------
+
+
+def _request(call: Call) -> tuple[CreateRequest, Any]:
+    """What create and run have in common, and the console socket, to be kept until the child has its copy."""
+    from utsuwa.runtime.create import CreateRequest
+    from utsuwa.runtime.undo import raise_on_signals
+
+    raise_on_signals()
+    options = call.options
+    console = None
+    if options.get("console-socket"):
+        from utsuwa.runtime.console import connect
+
+        console = connect(options["console-socket"])
+    listen_fds = os.environ.get("LISTEN_FDS", "")
+    return (
+        CreateRequest(
+            id=call.words[0],
+            bundle=options.get("bundle", ""),
+            console=console.fileno() if console else -1,
+            pid_file=options.get("pid-file", ""),
+            pidfd_socket=options.get("pidfd-socket", ""),
+            no_pivot=options.get("no-pivot", False),
+            no_new_keyring=options.get("no-new-keyring", False),
+            preserve_fds=options.get("preserve-fds", 0),
+            listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() else 0,
+        ),
+        console,
+    )
+
+
+def _create(call: Call) -> int:
+    from utsuwa.runtime.create import create
+
+    request, _console = _request(call)
+    create(call.store, request)
+    return 0
+
+
+def _run(call: Call) -> int:
+    from utsuwa.runtime.run import run
+
+    request, _console = _request(call)
+    options = call.options
+    code, call.warnings = run(
+        call.store,
+        request,
+        detach=options.get("detach", False),
+        keep=options.get("keep", False),
+        subreaper=not options.get("no-subreaper", False),
+    )
+    return code
+
+
+def _start(call: Call) -> int:
+    from utsuwa.runtime.start import start
+
+    start(call.store, call.words[0])
+    return 0
+
+
+def _state(call: Call) -> int:
+    from utsuwa.runtime.state import state
+    from utsuwa.spec.codec import dumps
+
+    _print(dumps(state(call.store, call.words[0]), indent=2) + "\n")
+    return 0
+
+
+def _kill(call: Call) -> int:
+    from utsuwa.runtime.kill import kill
+    from utsuwa.runtime.process import signal_number
+
+    number = signal_number(call.words[1] if len(call.words) > 1 else "TERM")
+    kill(call.store, call.words[0], number, everyone=call.options.get("all", False))
+    return 0
+
+
+def _delete(call: Call) -> int:
+    from utsuwa.runtime.delete import delete
+
+    call.warnings = delete(call.store, call.words[0], force=call.options.get("force", False))
+    return 0
+
+
+def _exec(call: Call) -> int:
+    from utsuwa.cli.oci_exec import request
+    from utsuwa.runtime.exec import execute
+
+    wanted, _console = request(call.store, call.options, call.words)
+    return execute(call.store, wanted)
+
+
+def _list(call: Call) -> int:
+    from utsuwa.runtime.list import columns, containers
+
+    if not call.default_root and not os.path.isdir(call.store.root):
+        from utsuwa.errors import NotFound
+
+        raise NotFound(f"open {call.store.root}: no such file or directory")
+    form = _format(call)
+    found, problems = containers(call.store)
+    for problem in problems:
+        os.write(2, f"{problem}\n".encode())
+    if call.options.get("quiet"):
+        _print("".join(f"{container['id']}\n" for container in found))
+    elif form == "json":
+        from utsuwa.spec.codec import dumps
+
+        _print(dumps(found or None) + "\n")
+    else:
+        _print(columns(found))
+    return 0
+
+
+def _spec(call: Call) -> int:
+    from utsuwa.runtime.spec import write_spec
+
+    write_spec(call.options.get("bundle", ""), rootless=call.options.get("rootless", False))
+    return 0
+
+
+def _features(_call: Call) -> int:
+    from utsuwa.runtime.features import features
+    from utsuwa.spec.codec import dumps
+
+    _print(dumps(features(), indent=4) + "\n")
+    return 0
+
+
+def _explain(call: Call) -> int:
+    from utsuwa.runtime.explain import explain
+
+    _print(explain(call.options.get("bundle", "")).rstrip("\n") + "\n")
+    return 0
+
+
+def _pause(call: Call) -> int:
+    from utsuwa.runtime.pause import pause
+
+    pause(call.store, call.words[0])
+    return 0
+
+
+def _resume(call: Call) -> int:
+    from utsuwa.runtime.pause import resume
+
+    resume(call.store, call.words[0])
+    return 0
+
+
+def _ps(call: Call) -> int:
+    from utsuwa.runtime.ps import processes, table
+
+    found = processes(call.store, call.words[0])
+    if _format(call) == "json":
+        from utsuwa.spec.codec import dumps
+
+        _print(dumps(found) + "\n")
+    else:
+        _print(table(found, call.words[1:]))
+    return 0
+
+
+def _format(call: Call) -> str:
+    form = call.options.get("format", "table")
+    if form not in ("table", "json"):
+        raise InvalidArgument(f"invalid format option {quoted(form)}: use table or json")
+    return str(form)
+
+
+VERBS = {
+    "create": Verb(_create, 1, 1, *_CREATE),
+    "start": Verb(_start, 1, 1, _HELP),
+    "run": Verb(_run, 1, 1, *_CREATE, "detach|d", "keep", "no-subreaper"),
+    "state": Verb(_state, 1, 1, _HELP),
+    "kill": Verb(_kill, 1, 2, "all|a", _HELP, interspersed=False),
+    "delete": Verb(_delete, 1, 1, "force|f", _HELP),
+    "exec": Verb(_exec, 1, None, *_EXEC, interspersed=False),
+    "list": Verb(_list, 0, 0, "format|f=", "quiet|q", _HELP),
+    "spec": Verb(_spec, 0, 0, "bundle|b=", "rootless", _HELP),
+    "features": Verb(_features, 0, 0, _HELP),
+    "explain": Verb(_explain, 0, 0, "bundle|b=", _HELP),
+    "pause": Verb(_pause, 1, 1, _HELP),
+    "resume": Verb(_resume, 1, 1, _HELP),
+    "ps": Verb(_ps, 1, None, "format|f=", _HELP, interspersed=False),
+    **{
+        name: Verb(_unsupported(name), 0, None, _HELP, interspersed=False)
+        for name in ("update", "events", "checkpoint", "restore")
+    },
+}

@@ -1,0 +1,63 @@
+"""What `urun` says when something went wrong: to the log in the form that its callers parse, and to people."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from utsuwa.cli.arguments import Values, quoted
+
+
+def fail(settings: Values, message: str) -> None:
+    """Report the error that ends the command: one line in --log, and in plain words on standard error.
+
+    podman reads the whole log as one JSON object, containerd takes the last object of level "error".
+    """
+    if settings.get("log"):
+        _log(settings, "error", message)
+        _write(2, f"{message}\n")
+    elif settings.get("log-format") == "json":
+        _write(2, _line(settings, "error", message))
+    else:
+        _write(2, f"urun: {message}\n")
+
+
+def warn(settings: Values, messages: list[str]) -> None:
+    """Report what went wrong without failing the command: in --log only, or else on standard error."""
+    for message in messages:
+        if settings.get("log"):
+            _log(settings, "warning", message)
+        elif settings.get("log-format") == "json":
+            _write(2, _line(settings, "warning", message))
+        else:
+            _write(2, f"urun: warning: {message}\n")
+
+
+def _log(settings: Values, level: str, message: str) -> None:
+    path = str(settings["log"])
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_SYNC | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        _write(2, f"urun: open log {path}: {(error.strerror or '').lower()}\n")
+        return
+    try:
+        _write(descriptor, _line(settings, level, message))
+    finally:
+        os.close(descriptor)
+
+
+def _line(settings: Values, level: str, message: str) -> str:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if settings.get("log-format") == "json":
+        from utsuwa.spec.codec import dumps
+
+        return dumps({"level": level, "msg": message, "time": moment}) + "\n"
+    return f'time="{moment}" level={level} msg={quoted(message)}\n'.replace("\n", " ").rstrip() + "\n"
+
+
+def _write(descriptor: int, text: str) -> None:
+    try:
+        os.write(descriptor, text.encode(errors="surrogateescape"))
+    except OSError:
+        pass  # nobody listens

@@ -1,0 +1,122 @@
+"""Help and version of `urun`: read only when somebody asks."""
+
+from __future__ import annotations
+
+import os
+
+SPEC_VERSION = "1.3.0"
+
+_SUMMARY = {
+    "create": ("create a container and leave it waiting for start", "[options] ID"),
+    "start": ("run the program of a created container", "ID"),
+    "run": ("create and start a container", "[options] ID"),
+    "state": ("print the state of a container as JSON", "ID"),
+    "kill": ("send a signal (default: TERM) to a container", "[--all] ID [SIGNAL]"),
+    "delete": ("remove a container and what belongs to it", "[--force] ID"),
+    "exec": ("run another program in a container", "[options] ID COMMAND [ARG...]"),
+    "list": ("list the containers of the root", "[options]"),
+    "spec": ("write a config.json to begin with", "[options]"),
+    "features": ("print what this runtime can do as JSON", ""),
+    "explain": ("print every kernel operation that makes the container of a bundle", "[options]"),
+    "pause": ("stop all processes of a container", "ID"),
+    "resume": ("let the processes of a paused container go on", "ID"),
+    "ps": ("list the processes of a container", "[options] ID [ps options]"),
+}
+
+_OPTIONS = {
+    "bundle": "directory with config.json (default: the working directory)",
+    "console-socket": "AF_UNIX socket that takes the terminal's master descriptor",
+    "pidfd-socket": "AF_UNIX socket that takes a pidfd of the new process",
+    "pid-file": "file to write the process id to",
+    "no-pivot": "use MS_MOVE and chroot instead of pivot_root (for a root on a ramdisk)",
+    "no-new-keyring": "keep the caller's session keyring",
+    "preserve-fds": "how many descriptors from 3 on to pass to the process",
+    "detach": "do not wait for the process",
+    "keep": "keep the stopped container",
+    "no-subreaper": "do not become the reaper of orphaned processes",
+    "all": "signal every process of the container",
+    "force": "kill the container first if it is running; succeed if it does not exist",
+    "cwd": "working directory",
+    "env": "NAME=VALUE, repeatable",
+    "tty": "give the process a terminal",
+    "user": "UID[:GID]",
+    "additional-gids": "supplementary group, repeatable",
+    "process": "file with the process as JSON",
+    "process-label": "SELinux label",
+    "apparmor": "AppArmor profile",
+    "no-new-privs": "set no_new_privs",
+    "cap": "capability to add, repeatable",
+    "cgroup": "cgroup below the container's: [CONTROLLER[,CONTROLLER]:]PATH, repeatable",
+    "ignore-paused": "allow it in a paused container",
+    "format": "table or json",
+    "quiet": "ids only",
+    "rootless": "for a user without privileges",
+    "root": "directory of the container records (default: /run/urun, or $XDG_RUNTIME_DIR/urun)",
+    "log": "file for errors and warnings (default: standard error)",
+    "log-format": "text or json",
+    "debug": "accepted; the log has errors and warnings in any case",
+    "systemd-cgroup": "not supported by this version",
+    "criu": "accepted and ignored",
+    "version": "print the version",
+    "help": "print this help",
+}
+
+
+def version() -> int:
+    """Print the version as engines parse it: line 1 ``NAME version X``, then commit and spec."""
+    from utsuwa import __version__
+
+    _out(f"urun version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
+    return 0
+
+
+def show(words: list[str]) -> int:
+    """Print the help of a command, or of urun; 1 when there is no such command."""
+    if not words:
+        _out(_main())
+        return 0
+    if words[0] not in _SUMMARY:
+        os.write(2, f"No help topic for '{words[0]}'\n".encode())
+        return 1
+    _out(_command(words[0]))
+    return 0
+
+
+def misuse(name: str) -> None:
+    """Say that the command was called wrongly, and how it is called."""
+    _out("Incorrect Usage.\n\n" + (_command(name) if name in _SUMMARY else ""))
+
+
+def _main() -> str:
+    from utsuwa.cli.oci import _GLOBAL
+
+    commands = "".join(f"   {name:<12}{summary}\n" for name, (summary, _) in _SUMMARY.items())
+    return (
+        "NAME:\n   urun - Open Container Initiative runtime, part of utsuwa\n\n"
+        "USAGE:\n   urun [global options] command [command options] [arguments...]\n\n"
+        f"COMMANDS:\n{commands}\nGLOBAL OPTIONS:\n{_options(_GLOBAL)}"
+    )
+
+
+def _command(name: str) -> str:
+    from utsuwa.cli.oci import VERBS
+
+    summary, arguments = _SUMMARY[name]
+    return (
+        f"NAME:\n   urun {name} - {summary}\n\nUSAGE:\n   urun {name} {arguments}\n\n"
+        f"OPTIONS:\n{_options(VERBS[name].options)}"
+    )
+
+
+def _options(options: tuple[str, ...]) -> str:
+    lines = []
+    for option in options:
+        names = option.rstrip("=#*").split("|")
+        value = " value" if option[-1] in "=#*" else ""
+        spelled = ", ".join(("--" if len(name) > 1 else "-") + name for name in names) + value
+        lines.append(f"   {spelled:<30}{_OPTIONS.get(names[0], '')}\n")
+    return "".join(lines)
+
+
+def _out(text: str) -> None:
+    os.write(1, text.encode())

@@ -1,0 +1,166 @@
+"""`urun exec`: one more process in a running container: a second plan, the same executor."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.errors import FailedPrecondition, InvalidArgument
+from utsuwa.init.channel import REQUEST
+from utsuwa.init.spawn import spawn
+from utsuwa.linux.host import probe
+from utsuwa.plan import ops
+from utsuwa.plan.exec import execute as plan_execute
+from utsuwa.plan.options import CgroupJoin, ExecOptions
+from utsuwa.runtime.create import check_preserved, end, seccomp, write_pid_file
+from utsuwa.runtime.process import start_time
+from utsuwa.runtime.record import PAUSED, STOPPED, Container, Store
+from utsuwa.runtime.undo import Undo
+from utsuwa.spec.record import Record
+from utsuwa.spec.runtime import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.init.spawn import Child
+    from utsuwa.runtime.console import Terminal
+
+
+class ExecRequest(Record):
+    """A process for a container; the fields are those of CreateRequest where they have the same name.
+
+    ``cgroups``: ``[controller[,controller]:]path`` below the container's cgroup.
+    """
+
+    id: str
+    process: Process
+    detach: bool = False
+    console: int = -1
+    pid_file: str = ""
+    pidfd_socket: str = ""
+    preserve_fds: int = 0
+    cgroups: tuple[str, ...] = ()
+    ignore_paused: bool = False
+    user: str | None = None
+    subreaper: bool = True
+
+
+def execute(store: Store, request: ExecRequest) -> int:
+    """Run the process; in the foreground until it ends, giving its exit code, 0 when detached.
+
+    Raises NotFound, FailedPrecondition when the container is not running, OpFailed when the process can't be run.
+    """
+    from utsuwa.runtime.console import Terminal, check
+    from utsuwa.runtime.run import attend
+
+    check_preserved(request.preserve_fds)
+    terminal = bool(request.process.terminal)
+    check(terminal, request.detach, request.console >= 0)
+    screen: Terminal | None = None
+    if terminal and not request.detach:
+        screen = Terminal()
+        request = request.replace(console=screen.theirs.fileno())
+    container = store.open(request.id)
+    check_state(container, request.ignore_paused)
+    with Undo() as undo:
+        child = launch(container, request, undo, store.filters)
+        if request.pidfd_socket:
+            from utsuwa.runtime.console import send_pidfd
+
+            send_pidfd(request.pidfd_socket, child.pid, "setns")
+        if request.pid_file:
+            write_pid_file(request.pid_file, child.pid)
+    return 0 if request.detach else attend(child.pid, screen)
+
+
+def check_state(container: Container, ignore_paused: bool) -> None:
+    """Raise FailedPrecondition unless a process can be run there."""
+    status = container.status()
+    if status == STOPPED:
+        raise FailedPrecondition("cannot exec in a stopped container")
+    if status == PAUSED and not ignore_paused:
+        raise FailedPrecondition("cannot exec in a paused container (use --ignore-paused to override)")
+
+
+def launch(container: Container, request: ExecRequest, undo: Undo, filters: str) -> Child:
+    """Start the process and bring it to where it runs its program."""
+    document = container.document
+    spec = container.spec()
+    pidfd = open_init(container)
+    try:
+        keyring = None if (document.options or {}).get("no_new_keyring") else f"_ses.{container.id}"
+        options = ExecOptions(
+            root=document.rootfs,
+            cgroup=joining(container, request.cgroups),
+            console=request.console >= 0,
+            keyring=keyring,
+            preserve_fds=request.preserve_fds,
+            user=request.user,
+            seccomp=seccomp(spec, filters),
+        )
+        plan = plan_execute(request.process, spec, probe(), options)
+        slots = {ops.PIDFD: pidfd}
+        if request.console >= 0:
+            slots[ops.CONSOLE_SOCKET] = request.console
+        child = spawn(plan, slots)
+    finally:
+        os.close(pidfd)
+    undo.push(end, child)
+    while (report := child.next()) is not None:
+        if report.kind == REQUEST:
+            child.reply()
+    return child
+
+
+def open_init(container: Container) -> int:
+    """A pidfd of the container's first process, checked to be that very one."""
+    document = container.document
+    try:
+        descriptor = os.pidfd_open(document.pid)
+    except OSError as error:
+        raise FailedPrecondition("cannot exec in a stopped container") from error
+    if start_time(document.pid) != document.startTime:
+        os.close(descriptor)
+        raise FailedPrecondition("cannot exec in a stopped container")
+    return descriptor
+
+
+def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin | None:
+    """The cgroups that the process joins: the container's, or those below it that --cgroup names."""
+    manager = container.manager()
+    if manager is None:
+        return None
+    joined = manager.join()
+    if not subdirectories:
+        return CgroupJoin(unified=joined.unified, v1=joined.v1)
+    unified, v1 = joined.unified, list(joined.v1)
+    for subdirectory in subdirectories:
+        controllers, colon, path = subdirectory.rpartition(":")
+        relative = _below(path)
+        if not colon:
+            if v1:
+                v1 = [f"{directory}{relative}" for directory in v1]
+            unified = unified and f"{unified}{relative}"
+            continue
+        v1 = _with_subdirectory(container, v1, controllers.split(","), relative)
+    for directory in (*v1, *([unified] if unified else [])):
+        if not os.path.isdir(directory):
+            raise FailedPrecondition(f"adding process to cgroup {directory}: no such file or directory")
+    return CgroupJoin(unified=unified, v1=tuple(v1))
+
+
+def _below(path: str) -> str:
+    """``path`` with one slash before it, without a way out of the container's own cgroup."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise InvalidArgument(f"bad sub cgroup path: {path}")
+    return "".join("/" + part for part in parts)
+
+
+def _with_subdirectory(container: Container, directories: list[str], controllers: list[str], path: str) -> list[str]:
+    manager = container.manager()
+    known = manager.directories() if manager is not None and hasattr(manager, "directories") else {}
+    for controller in controllers:
+        if controller not in known:
+            raise InvalidArgument(f"unknown controller {controller} in --cgroup")
+        own = known[controller]
+        directories = [f"{own}{path}" if directory == own else directory for directory in directories]
+    return directories

@@ -1,0 +1,85 @@
+"""`urun run`: create, start, and in the foreground wait and delete, with one plan that does not stop in between."""
+
+from __future__ import annotations
+
+from utsuwa.runtime import bundle as bundles
+from utsuwa.runtime.create import CreateRequest, build
+from utsuwa.runtime.delete import discard
+from utsuwa.runtime.record import Container, Store
+from utsuwa.runtime.start import poststart
+from utsuwa.runtime.undo import Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.runtime.console import Terminal
+
+
+def run(
+    store: Store, request: CreateRequest, *, detach: bool = False, keep: bool = False, subreaper: bool = True
+) -> tuple[int, list[str]]:
+    """Run a container; in the foreground until it ends, with our terminal if it wants one.
+
+    Gives the exit code (0 when detached) and warnings. ``keep`` leaves the stopped container for `delete`.
+    """
+    from utsuwa.runtime.console import check
+
+    bundle = bundles.load(request.bundle)
+    terminal = bool(bundle.spec.process and bundle.spec.process.terminal)
+    check(terminal, detach, request.console >= 0)
+    if not terminal or detach:
+        return _run(store, request, bundle, None, detach, keep, subreaper)
+    from utsuwa.runtime.console import Terminal
+
+    screen = Terminal()
+    return _run(store, request.replace(console=screen.theirs.fileno()), bundle, screen, False, keep, subreaper)
+
+
+def _run(
+    store: Store,
+    request: CreateRequest,
+    bundle: bundles.Bundle,
+    screen: Terminal | None,
+    detach: bool,
+    keep: bool,
+    subreaper: bool,
+) -> tuple[int, list[str]]:
+    with Undo() as undo:
+        container, child = build(store, request, bundle, undo, await_start=False)
+        if not detach and subreaper and not container.document.ownPidNamespace:
+            from utsuwa.runtime.process import become_subreaper
+
+            become_subreaper()
+        poststart(container)
+    container.unlock()
+    if detach:
+        return 0, []
+    code = attend(child.pid, screen)
+    return code, [] if keep else _delete(container)
+
+
+def attend(pid: int, screen: Terminal | None) -> int:
+    """Stay with our child until it ends: signals go to it, and our terminal is its. Gives its exit code."""
+    from utsuwa.runtime import foreground
+
+    if screen is None:
+        return foreground.wait(pid)
+    screen.receive()
+    signals = foreground.Signals(pid)
+    with screen:
+        screen.resize()
+        screen.copy(pid, signals)
+    return foreground.wait(pid)
+
+
+def _delete(container: Container) -> list[str]:
+    """Remove the container that ended, unless somebody else has done so meanwhile."""
+    from utsuwa.errors import NotFound
+
+    try:
+        container.lock()
+    except NotFound:
+        return []
+    try:
+        return discard(container)
+    finally:
+        container.unlock()
