@@ -114,22 +114,10 @@ def check_hooks(spec: Spec) -> None:
 
 
 def check_process(spec: Spec) -> None:
-    """There is a process, and its ids mean something in the user namespace."""
+    """There is a process, and it can be run."""
     if spec.process is None:
         invalid("process", "missing, a container needs a process to start")
     validate_process(spec.process)
-    user, linux = spec.process.user, spec.linux or _NO_LINUX
-    namespace = linux.namespace("user")
-    if namespace is None or namespace.path:
-        return
-    if linux.uidMappings and not is_mapped(linux.uidMappings, user.uid):
-        invalid("process.user.uid", f"{user.uid} is not in linux.uidMappings")
-    for path, gid in (
-        ("gid", user.gid),
-        *((f"additionalGids[{i}]", g) for i, g in enumerate(user.additionalGids or ())),
-    ):
-        if linux.gidMappings and not is_mapped(linux.gidMappings, gid):
-            invalid(f"process.user.{path}", f"{gid} is not in linux.gidMappings")
 
 
 def check_command(process: Process, path: str) -> None:

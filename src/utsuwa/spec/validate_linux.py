@@ -94,6 +94,20 @@ def is_mapped(mappings: tuple[IDMapping, ...], number: int) -> bool:
     return any(each.containerID <= number < each.containerID + each.size for each in mappings)
 
 
+def check_user(linux: Linux, spec: Spec) -> None:
+    """The process's ids mean something in a new user namespace."""
+    namespace = linux.namespace("user")
+    if namespace is None or namespace.path or spec.process is None:
+        return
+    user = spec.process.user
+    if not is_mapped(linux.uidMappings or (), user.uid):
+        invalid("process.user.uid", f"{user.uid} is not in linux.uidMappings")
+    groups = (("gid", user.gid), *((f"additionalGids[{i}]", gid) for i, gid in enumerate(user.additionalGids or ())))
+    for name, gid in groups:
+        if not is_mapped(linux.gidMappings or (), gid):
+            invalid(f"process.user.{name}", f"{gid} is not in linux.gidMappings")
+
+
 def check_needs_of_namespaces(linux: Linux, spec: Spec) -> None:
     """Names need a UTS namespace; masked and read-only paths a mount namespace, and must be absolute."""
     for name in ("hostname", "domainname"):
@@ -180,25 +194,23 @@ def check_resources(linux: Linux, spec: Spec) -> None:
         validate_resources(linux.resources)
 
 
-def validate_resources(resources: Resources, path: str = "linux.resources") -> None:
-    """Check the limits of a cgroup, those of ``update --resources`` too; ``path`` starts the JSON paths of errors."""
-    _check_device_rules(resources, f"{path}.devices")
+def validate_resources(resources: Resources, at: str = "linux.resources.") -> None:
+    """Check the limits of a cgroup, those of ``update --resources`` too; ``at`` begins the JSON paths of errors."""
+    _check_device_rules(resources, f"{at}devices")
     if resources.memory is not None:
-        _check_memory(resources.memory, f"{path}.memory")
-    _check_cpu(resources, f"{path}.cpu")
+        _check_memory(resources.memory, f"{at}memory")
+    _check_cpu(resources, f"{at}cpu")
     if resources.blockIO is not None:
-        _check_block_io(resources.blockIO, f"{path}.blockIO")
+        _check_block_io(resources.blockIO, f"{at}blockIO")
     for index, limit in enumerate(resources.hugepageLimits or ()):
         number, unit = limit.pageSize[:-2], limit.pageSize[-2:]
         if unit not in ("KB", "MB", "GB") or not (number.isascii() and number.isdigit()) or number[0] == "0":
-            invalid(
-                f"{path}.hugepageLimits[{index}].pageSize", f'expected a size as "2MB", found {shown(limit.pageSize)}'
-            )
+            invalid(f"{at}hugepageLimits[{index}].pageSize", f'expected a size as "2MB", found {shown(limit.pageSize)}')
     if present(resources.rdma):
-        unsupported(f"{path}.rdma")
+        unsupported(f"{at}rdma")
     for key in resources.unified or ():
         if "/" in key or "." not in key.strip("."):
-            invalid(f"{path}.unified[{shown(key)}]", 'expected the name of a cgroup file as "memory.high"')
+            invalid(f"{at}unified[{shown(key)}]", 'expected the name of a cgroup file as "memory.high"')
 
 
 def _check_device_rules(resources: Resources, path: str) -> None:
@@ -311,6 +323,7 @@ def check_unsupported(linux: Linux, spec: Spec) -> None:
 CHECKS: tuple[Callable[[Linux, Spec], None], ...] = (
     check_namespaces,
     check_mappings,
+    check_user,
     check_needs_of_namespaces,
     check_devices,
     check_sysctl,
