@@ -42,10 +42,9 @@ def devices(case: Case[CreateOptions]) -> Iterator[Step]:
 
 def _oom_score(case: AnyCase, score: int) -> Iterator[Step]:
     """Below our own score only CAP_SYS_RESOURCE goes; without it the process keeps ours, and that is said."""
-    if score < case.host.oom_score_adj and not case.host.permitted & SYS_RESOURCE:
-        case.warnings.append(
-            f"process.oomScoreAdj: {score} is below {case.host.oom_score_adj}, that takes CAP_SYS_RESOURCE: left as it is"
-        )
+    ours = case.host.oom_score_adj
+    if score < ours and not case.host.permitted & SYS_RESOURCE:
+        case.warnings.append(f"process.oomScoreAdj: below {ours} only CAP_SYS_RESOURCE leads: {score} is left out")
         return
     yield Step(ops.OomScoreAdj(score), "config.md#linux-process")
 

@@ -23,29 +23,36 @@ def enter(case: Case[CreateOptions]) -> Iterator[Step]:
 
     A cgroup namespace made before the cgroup is joined would show ``/..`` (cgroup_namespaces(7)).
     """
-    cgroup = case.options.cgroup
     joined = [(KINDS[kind], path) for kind, path in case.kinds.items() if path]
+    leaves_early = bool(case.kinds.get("mount"))
+    if leaves_early:
+        yield from _join_cgroups(case)
     if joined:
         kinds, paths = zip(*joined, strict=True)
         yield Step(ops.JoinNamespaces(kinds, paths), _NAMESPACES)
-    yield Step(ops.Clone(case.flags(joined=False) & ~CLONE_NEWCGROUP, cgroup.unified if cgroup else ""), _NAMESPACES)
-    yield from join_cgroups(case)
+    yield _clone(case, case.flags(joined=False) & ~CLONE_NEWCGROUP)
+    if not leaves_early:
+        yield from _join_cgroups(case)
     if case.makes("cgroup"):
         yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
 
 
 def enter_container(case: Case[ExecOptions]) -> Iterator[Step]:
-    """Join the namespaces of a running container by the pidfd of its first process, and its cgroups."""
+    """Join the cgroups of a running container, and its namespaces by the pidfd of its first process."""
+    yield from _join_cgroups(case)
+    if case.kinds:
+        yield Step(ops.Enter(ops.PIDFD, case.flags()), _NAMESPACES)
+    yield _clone(case, 0)
+
+
+def _clone(case: Case[CreateOptions] | Case[ExecOptions], flags: int) -> Step:
+    """The child, on v2 born in its cgroup."""
     cgroup = case.options.cgroup
-    flags = case.flags()
-    if flags:
-        yield Step(ops.Enter(ops.PIDFD, flags), _NAMESPACES)
-    yield Step(ops.Clone(0, cgroup.unified if cgroup else ""), _NAMESPACES)
-    yield from join_cgroups(case)
+    return Step(ops.Clone(flags, cgroup.unified if cgroup else ""), _NAMESPACES)
 
 
-def join_cgroups(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
-    """Join the v1 cgroups; on v2 the process is born in its cgroup."""
+def _join_cgroups(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
+    """The v1 cgroups: by the child, unless the host's mounts are out of its sight; then it inherits them."""
     cgroup = case.options.cgroup
     if cgroup and cgroup.v1:
         yield Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS)

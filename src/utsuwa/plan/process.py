@@ -24,7 +24,8 @@ _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def workdir(case: Case[CreateOptions]) -> Iterator[Step]:
     """Make the working directory while the root can be written."""
-    yield Step(ops.Workdir(case.process.cwd), _PROCESS)
+    if case.process.cwd != "/":
+        yield Step(ops.Workdir(case.process.cwd), _PROCESS)
 
 
 def console(case: AnyCase, *, device: bool) -> Iterator[Step]:

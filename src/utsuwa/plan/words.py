@@ -5,6 +5,8 @@ A file of its own, because a container that starts well never needs a word of it
 
 from __future__ import annotations
 
+from utsuwa.linux.capabilities import ALL
+from utsuwa.linux.capabilities import names as capability_names
 from utsuwa.linux.mounts import changes, propagation
 from utsuwa.linux.namespaces import name, names
 from utsuwa.linux.rlimits import RLIMITS, amount
@@ -29,8 +31,8 @@ def _with(text: str, *remarks: str) -> str:
 
 
 def _rlimit(op: ops.Rlimit) -> str:
-    names = {number: name for name, number in RLIMITS.items()}
-    return f"limit {names.get(op.resource, op.resource)} to {amount(op.soft)} (hard {amount(op.hard)})"
+    known = {number: limit for limit, number in RLIMITS.items()}
+    return f"limit {known.get(op.resource, op.resource)} to {amount(op.soft)} (hard {amount(op.hard)})"
 
 
 def _oom_score_adj(op: ops.OomScoreAdj) -> str:
@@ -176,7 +178,9 @@ def _set_home(op: ops.SetHome) -> str:
 
 
 def _drop_bounding(op: ops.DropBounding) -> str:
-    return f"drop all capabilities but {_capabilities(op.keep)} from the bounding set"
+    if not op.keep:
+        return "drop all capabilities from the bounding set"
+    return f"drop all capabilities but {_listed(op.keep)} from the bounding set"
 
 
 def _set_identity(op: ops.SetIdentity) -> str:
@@ -192,7 +196,7 @@ def _capabilities(op: ops.Capabilities) -> str:
     same: dict[int, list[str]] = {}
     for field, mask in masks:
         same.setdefault(mask, []).append(field)
-    return "set capabilities: " + "; ".join(f"{', '.join(s)} {_capabilities(mask)}" for mask, s in same.items())
+    return "set capabilities: " + "; ".join(f"{', '.join(kinds)} {_listed(mask)}" for mask, kinds in same.items())
 
 
 def _seccomp(op: ops.Seccomp) -> str:
@@ -220,10 +224,9 @@ def _plural(noun: str, flags: int) -> str:
     return noun if flags & (flags - 1) == 0 else noun + "s"
 
 
-def _capabilities(mask: int) -> str:
-    from utsuwa.linux.capabilities import names
-
-    return ", ".join(names(mask)) or "none"
+def _listed(mask: int) -> str:
+    """Capability names in order; a mask of all of them would be a paragraph."""
+    return "all that exist" if mask == ALL else ", ".join(capability_names(mask)) or "none"
 
 
 def _quoted(word: str) -> str:
