@@ -126,6 +126,10 @@ static int check_op(struct run *run, struct window *window)
 		return -EINVAL;
 	window->at = fields.end;
 	run->masks |= op.code == OP_MASK;
+	if (op.code == OP_CLONE) {
+		struct cursor clone = {fields.end - op.size + 8}; /* behind the flags */
+		run->birthplace = take_text(&clone);
+	}
 	return 0;
 }
 

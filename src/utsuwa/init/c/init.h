@@ -78,6 +78,8 @@ struct run {
 	u32 slot_count;
 	const u8 *ops;
 	u64 op_count;
+	const char *birthplace; /* the cgroup that CLONE names, NULL without CLONE */
+	int cgroup; /* it, opened while the host's mounts are in view */
 	int masks;    /* the plan has a MASK: a null device must be fetched before the host is out of sight */
 	int null;     /* mount of a verified null device */
 	int null_used; /* `null` is attached somewhere: clone it from now on */

@@ -12,6 +12,15 @@ struct namespaces {
 	u64 kind[NAMESPACES_LIMIT];
 };
 
+/* Opened before a mount namespace is joined, in which the path would name nothing, or something of the container's. */
+static int open_birthplace(struct run *run)
+{
+	if (run->cgroup >= 0 || !run->birthplace || !*run->birthplace)
+		return 0;
+	run->cgroup = open_path(run->birthplace, O_PATH | O_DIRECTORY);
+	return run->cgroup < 0 ? fail(run, run->cgroup, DETAIL_OPEN_CGROUP) : 0;
+}
+
 static int open_namespaces(struct run *run, struct namespaces *all, struct list kinds, struct list paths)
 {
 	for (u64 i = 0; i < kinds.count; i++) {
@@ -56,7 +65,8 @@ int op_JOIN_NAMESPACES(struct run *run, struct cursor *fields)
 	int user = 0;
 	for (u64 i = 0; i < kinds.count; i++)
 		user |= NAMESPACE_OF(kinds, i) == CLONE_NEWUSER;
-	int error = open_namespaces(run, &all, kinds, paths);
+	int error = open_birthplace(run);
+	error = error ? error : open_namespaces(run, &all, kinds, paths);
 	if (!error && user) {
 		error = join_pass(run, &all, 0, 1);
 		error = error ? error : join_pass(run, &all, 1, 0);
@@ -71,7 +81,8 @@ int op_ENTER(struct run *run, struct cursor *fields)
 {
 	int pidfd = (int)take(fields);
 	u64 flags = take(fields);
-	int error = (int)sys(setns, pidfd, flags);
+	int error = open_birthplace(run);
+	error = error ? error : (int)sys(setns, pidfd, flags);
 	close_fd(pidfd);
 	if (!error && flags & CLONE_NEWNS) {
 		close_fd(run->root);
@@ -94,21 +105,20 @@ int op_UNSHARE(struct run *run, struct cursor *fields)
 int op_CLONE(struct run *run, struct cursor *fields)
 {
 	struct clone_args args = {.flags = take(fields) | CLONE_PARENT};
-	const char *cgroup = take_text(fields);
-	int directory = -1;
-	if (*cgroup) {
-		directory = open_path(cgroup, O_PATH | O_DIRECTORY);
-		if (directory < 0)
-			return fail(run, directory, DETAIL_OPEN_CGROUP);
+	int error = open_birthplace(run);
+	if (error)
+		return error;
+	if (run->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (u64)directory;
+		args.cgroup = (u64)run->cgroup;
 	}
 	long pid = sys(clone3, &args, sizeof args);
 	if (pid > 0) {
 		report(run, REPORT_CLONED, pid);
 		leave(0);
 	}
-	close_fd(directory);
+	close_fd(run->cgroup);
+	run->cgroup = -1;
 	return (int)pid;
 }
 

@@ -1,0 +1,89 @@
+"""Build what pip can't guess: the executor beside its Python side, and the launchers `urun` and `utsuwa` as scripts.
+
+All else is in pyproject.toml. The three programs are static C without a C library, so a wheel fits every Linux of its
+architecture; the launchers have the interpreter's path baked in, and an editable installation's the source directory.
+"""
+
+from __future__ import annotations
+
+import compileall
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+from setuptools.dist import Distribution
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools < 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
+from distutils.command.build_scripts import build_scripts
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "src" / "utsuwa" / "init" / "c"
+LAUNCHERS = ("urun", "utsuwa")
+
+
+def make(*arguments: str) -> None:
+    """Run the Makefile of the C programs."""
+    subprocess.run(["make", "-s", "-B", "-C", str(SOURCES), *arguments], check=True)
+
+
+class BuildPackage(build_py):
+    """The package, with utsuwa-init in it; byte code at once for an editable installation, as pip does for others."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            make()
+            compileall.compile_dir(str(HERE / "src" / "utsuwa"), quiet=1, legacy=False)
+        else:
+            target = Path(self.build_lib).resolve() / "utsuwa" / "init" / "utsuwa-init"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            make(f"OUT={target}")
+
+
+class BuildLaunchers(build_scripts):
+    """The launchers in place of scripts (the base class would read them as text to adjust their first line)."""
+
+    def run(self) -> None:
+        directory = Path(self.build_dir).resolve()
+        directory.mkdir(parents=True, exist_ok=True)
+        editable = self.get_finalized_command("build_py").editable_mode
+        values = {
+            "PYTHON": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
+            "VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "PACKAGE": str(HERE / "src") if editable else "",
+        }
+        defines = " ".join(f"'-D{name}=\"{value}\"'" for name, value in values.items())
+        for name in LAUNCHERS:
+            make("launcher", f"OUT={directory / name}", f"DEFINES={defines}")
+
+
+class PlatformWheel(bdist_wheel):
+    """Tagged for the platform, but for every Python 3 and every ABI: there is no extension module in it."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+class PlatformDistribution(Distribution):
+    """Has compiled programs in it, so it goes where platform-specific packages go."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(
+    distclass=PlatformDistribution,
+    scripts=["src/utsuwa/cli/launcher.c"],  # what the launchers are made of
+    cmdclass={"build_py": BuildPackage, "build_scripts": BuildLaunchers, "bdist_wheel": PlatformWheel},
+)
