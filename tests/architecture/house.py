@@ -1,0 +1,55 @@
+"""The rules of the house as data: floors, colours, who must stay lean.  ARCHITECTURE.md says the same to readers."""
+
+from __future__ import annotations
+
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "identifiers", "spec"}),
+    frozenset({"linux"}),
+    frozenset({"plan", "seccomp", "cgroup", "content", "snapshot"}),
+    frozenset({"init", "registry"}),
+    frozenset({"runtime", "monitor", "image"}),
+    frozenset({"engine"}),
+    frozenset({"cli"}),
+)
+
+NEIGHBOURS = frozenset(
+    {
+        ("identifiers", "errors"),
+        ("spec", "errors"),
+        ("spec", "identifiers"),
+        # The keeper of a container calls the runtime in its own process: a runtime started by exec would be one more
+        # interpreter per container.
+        ("monitor", "runtime"),
+    }
+)
+"""Imports within a floor that are allowed: (importer, imported)."""
+
+LEAN = frozenset({"errors", "identifiers", "spec", "linux", "plan", "seccomp", "cgroup", "init", "runtime", "monitor"})
+LEAN_MODULES = frozenset(
+    {"utsuwa.cli", "utsuwa.cli.oci", "utsuwa.cli.oci_exec", "utsuwa.cli.oci_report", "utsuwa.cli.oci_usage"}
+    | {"utsuwa.cli.arguments", "utsuwa.cli.flags"}
+)
+"""Modules outside of lean packages that ``urun`` loads."""
+
+CHEAP = frozenset({"__future__", "os", "posixpath", "stat", "struct", "errno", "signal", "_signal"})
+"""Besides the interpreter's builtin modules: what a lean module may import when it is loaded."""
+
+EXTENSIONS = frozenset({"_json", "resource", "termios", "mmap", "_ctypes"})
+"""Modules in C that Debian ships as files; a lean module may import them."""
+
+ASYNC = frozenset({"registry", "image"})
+"""Packages that may hold ``async def`` and import asyncio; all others are synchronous (decision 0002)."""
+BRIDGES = frozenset({"cli"})
+"""Synchronous packages that may call asynchronous modules, from inside of a function that runs the loop."""
+
+FUNCTION_LINES = 60
+FILE_LINES = 500
+FORBIDDEN_NAMES = frozenset({"utils", "util", "common", "helpers", "helper", "misc"})
+
+
+def floor_of(package: str) -> int:
+    """The floor of a package; KeyError where the house has no such room."""
+    for number, packages in enumerate(FLOORS):
+        if package in packages:
+            return number
+    raise KeyError(package)
