@@ -491,7 +491,7 @@ def test_any_mutation_ends_in_a_spec_or_an_error_of_ours(rootless: bool) -> None
     base["linux"] |= FULL_LINUX
     assert verdict(base) == ""
     outcomes = {"accepted": 0, "refused": 0}
-    for _ in range(3000):
+    for _ in range(1000):
         document = copy.deepcopy(base)
         for _ in range(random_.randrange(1, 4)):
             holder, key = random_.choice(_places(document, []))
@@ -510,13 +510,13 @@ def test_any_mutation_ends_in_a_spec_or_an_error_of_ours(rootless: bool) -> None
         else:
             assert codec.decode(Spec, codec.dumps(spec)) == spec
             outcomes["accepted"] += 1
-    assert min(outcomes.values()) > 50
+    assert min(outcomes.values()) > 20
 
 
 def test_broken_text_of_a_config_ends_in_an_error_of_ours() -> None:
     random_ = random.Random(5)
     data = codec.dumps(default_spec(), "\t").encode()
-    for _ in range(1500):
+    for _ in range(600):
         broken = bytearray(data)
         for _ in range(random_.randrange(1, 4)):
             position = random_.randrange(len(broken))
