@@ -24,10 +24,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from utsuwa.cgroup.manager import HostFacts, Manager
+    from utsuwa.cgroup.manager import Manager
+    from utsuwa.linux.host import Host
 
 
-def open_manager(host: HostFacts, cgroups_path: str | None, container_id: str) -> Manager:
+def open_manager(host: Host, cgroups_path: str | None, container_id: str) -> Manager:
     """The manager for ``linux.cgroupsPath``; makes nothing yet.
 
     InvalidArgument when the path is unusable, FailedPrecondition when the host has no cgroup mount.
@@ -50,7 +51,7 @@ def open_manager(host: HostFacts, cgroups_path: str | None, container_id: str) -
     return V1Manager(mounts, paths, optional=optional)
 
 
-def _hierarchies(host: HostFacts) -> dict[str, str]:
+def _hierarchies(host: Host) -> dict[str, str]:
     """Mount point by the controllers mounted there together: ``cpu,cpuacct``."""
     joints: dict[str, list[str]] = {}
     for controller, mount_point in host.cgroup_mounts.items():
@@ -58,7 +59,7 @@ def _hierarchies(host: HostFacts) -> dict[str, str]:
     return {",".join(controllers): mount_point for mount_point, controllers in joints.items()}
 
 
-def _own(host: HostFacts, controller: str) -> str:
+def _own(host: Host, controller: str) -> str:
     """Our own cgroup as a path below the mount point; inside of a container only a part of the tree is mounted."""
     own = host.cgroup_paths.get(controller, "/")
     root = host.cgroup_roots.get(controller, "/").rstrip("/")

@@ -1,4 +1,4 @@
-"""What every cgroup manager can do, and the few facts of a host that it needs.
+"""What every cgroup manager can do.
 
 A manager stands for *one* container's cgroup, which on cgroup v1 is a directory in each hierarchy. Its life:
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any, Protocol
 
     from utsuwa.spec.runtime import Resources
@@ -49,25 +48,6 @@ class Join:
         return f"Join(unified={self.unified!r}, v1={self.v1!r})"
 
 
-class HostFacts(Protocol):
-    """The part of ``linux.host.Host`` that a manager is made from."""
-
-    cgroup_mode: str
-    """``v1``, ``v2``, ``hybrid`` (v1 controllers, and a cgroup2 mount beside them) or ``none``."""
-
-    cgroup_mounts: Mapping[str, str]
-    """Mount point by controller (``memory``, ``name=systemd``; "" for cgroup2); controllers may share one."""
-
-    cgroup_roots: Mapping[str, str]
-    """Which cgroup is mounted there: ``/`` but inside of a container."""
-
-    cgroup_paths: Mapping[str, str]
-    """Our own cgroup by controller, as in /proc/self/cgroup."""
-
-    euid: int
-    in_user_namespace: bool
-
-
 class Manager(Protocol):
     """A container's cgroup. Every method raises kinds of ``utsuwa.errors.Error`` and names the file it failed at."""
 
@@ -88,6 +68,10 @@ class Manager(Protocol):
 
         v1: ``{"cpu,cpuacct": "/sys/fs/cgroup/cpu,cpuacct/id", …}``. v2: ``{"": "/sys/fs/cgroup/id"}``.
         """
+        raise NotImplementedError
+
+    def directories(self) -> dict[str, str]:
+        """The container's own directory by single controller (``memory``, ``name=systemd``); "" for cgroup2."""
         raise NotImplementedError
 
     def aliases(self) -> dict[str, str]:

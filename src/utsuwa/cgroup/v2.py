@@ -68,6 +68,10 @@ class V2Manager:
         """See Manager.mounts."""
         return {} if self._absent else {"": self._path}
 
+    def directories(self) -> dict[str, str]:
+        """See Manager.directories."""
+        return {} if self._absent else {"": self._path}
+
     def aliases(self) -> dict[str, str]:
         """None: v2 has one mount."""
         return {}

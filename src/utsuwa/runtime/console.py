@@ -14,6 +14,7 @@ from utsuwa.errors import Internal, InvalidArgument, from_oserror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from utsuwa.runtime.foreground import Signals
@@ -56,7 +57,7 @@ def send_pidfd(path: str, pid: int, payload: str) -> None:
         connection.close()
 
 
-def through_directory(path: str, use: object) -> None:
+def through_directory(path: str, use: Callable[[str], object]) -> None:
     """Call ``use`` (bind or connect of a socket) with an address for ``path`` that is short enough for unix(7)."""
     if len(os.fsencode(path)) <= _LONGEST_SUN_PATH:
         use(path)
@@ -188,6 +189,6 @@ def _raw(attributes: Any) -> Any:
     )  # fmt: skip
     lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     cflag = (cflag & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-    cc = list(cc)  # type: ignore[call-overload]
+    cc = list(cc)
     cc[termios.VMIN], cc[termios.VTIME] = 1, 0
     return [iflag, oflag, cflag, lflag, ispeed, ospeed, cc]

@@ -138,7 +138,7 @@ def options(
         bundle=bundle.path,
         root=bundle.rootfs,
         root_mounts=request.root_mounts,
-        cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, mounts=manager.mounts()),
+        cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, mounts=manager.directories()),
         device_filter=manager.device_program(bundle.linux.resources),
         console=request.console >= 0,
         await_start=await_start,

@@ -157,7 +157,7 @@ def _below(path: str) -> str:
 
 def _with_subdirectory(container: Container, directories: list[str], controllers: list[str], path: str) -> list[str]:
     manager = container.manager()
-    known = manager.directories() if manager is not None and hasattr(manager, "directories") else {}
+    known = manager.directories() if manager is not None else {}
     for controller in controllers:
         if controller not in known:
             raise InvalidArgument(f"unknown controller {controller} in --cgroup")
