@@ -1,0 +1,324 @@
+"""Image records: which images there are, what they are called, and which blobs and layers they keep.
+
+    <root>/images/by-id/<hex>.json    one image: its manifest, blobs, layers, size
+    <root>/images/by-name/<name>      one name ("/" written as "+"): the image and the digest it was pulled by
+    <root>/content, <root>/snapshots  see content.store and snapshot.layers
+
+One small file each, replaced by rename, instead of SQLite: a container's start looks one name up, and importing and opening sqlite3
+costs 14 ms, reading two files a third of one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from utsuwa.content.store import ContentStore
+from utsuwa.errors import Conflict, InvalidArgument, NotFound, from_oserror
+from utsuwa.snapshot.choose import open_snapshotter
+from utsuwa.spec import codec, digest, image, reference
+from utsuwa.spec.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from utsuwa.spec.image import ImageConfig
+    from utsuwa.spec.reference import Reference
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class ImageRecord(Record):
+    """What is stored of an image. ``id`` is its configuration's digest, ``size`` the bytes of all files, ``created`` Unix seconds."""
+
+    id: str
+    manifest: str
+    blobs: tuple[str, ...]
+    chain: tuple[str, ...]
+    size: int
+    created: int = 0
+
+
+class NameRecord(Record):
+    """What a name stands for: an image, and the digest (of an index, perhaps) that the registry had for it."""
+
+    name: str
+    image: str
+    digest: str = ""
+
+
+class Removal(Record):
+    """What :meth:`ImageStore.remove` did, for telling the user."""
+
+    untagged: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+
+class Image:
+    """An image in the store.
+
+    ``id`` (``sha256:…``); ``names`` and ``digests`` as people write them (``debian:12``, ``debian@sha256:…``); ``chain`` the chain
+    IDs of its layers, base first, the last one to prepare a snapshot of; ``size`` in bytes unpacked; ``created`` in Unix seconds.
+    """
+
+    def __init__(self, store: ImageStore, record: ImageRecord, names: Iterable[NameRecord]) -> None:
+        self._store = store
+        self.record = record
+        self.id = record.id
+        self.chain = record.chain
+        self.size = record.size
+        self.created = record.created
+        found = [(reference.parse(name.name), name.digest) for name in names]
+        self.names = tuple(sorted(ref.familiar() for ref, _ in found if ref.tag))
+        self.digests = tuple(sorted({f"{ref.familiar_repository}@{by}" for ref, by in found if by}))
+
+    @property
+    def top(self) -> str:
+        """The layer to prepare a snapshot of, "" for an image without layers."""
+        return self.chain[-1] if self.chain else ""
+
+    @property
+    def config(self) -> ImageConfig:
+        """The image's configuration, read from the content store."""
+        return image.config(self._store.content.read(self.id, image.CONFIG_LIMIT), len(self.chain))
+
+
+class ImageStore:
+    """Everything about images beneath ``root``; safe to use from several processes at once."""
+
+    def __init__(self, root: str, driver: str = "") -> None:
+        self.root = root
+        self.content = ContentStore(f"{root}/content")
+        self.snapshotter = open_snapshotter(f"{root}/snapshots", driver)
+        self._records = f"{root}/images/by-id"
+        self._names = f"{root}/images/by-name"
+
+    # -- looking up -----------------------------------------------------------------------------------------------
+
+    def resolve(self, name_or_id: str) -> Image:
+        """The image of a name, an ID or the beginning of one; raises NotFound, Conflict when several IDs begin so."""
+        record = self._find(name_or_id)
+        return Image(self, record, [name for name in self._walk_names() if name.image == record.id])
+
+    def named(self, name: Reference) -> NameRecord | None:
+        """What a name stands for, None when it is not known."""
+        try:
+            with open(self._name_path(name.tagged()), "rb") as file:
+                found: NameRecord = codec.decode(NameRecord, file.read())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def list(self) -> list[Image]:
+        """Every image, newest first."""
+        names: dict[str, list[NameRecord]] = {}
+        for name in self._walk_names():
+            names.setdefault(name.image, []).append(name)
+        found = [Image(self, record, names.get(record.id, ())) for record in self._walk_records()]
+        return sorted(found, key=lambda each: (-each.created, each.id))
+
+    def _find(self, name_or_id: str) -> ImageRecord:
+        try:
+            name = self.named(reference.parse(name_or_id))
+        except InvalidArgument:
+            name = None
+            if not self._looks_like_id(name_or_id):
+                raise
+        if name:
+            return self._record(name.image)
+        prefix = name_or_id.removeprefix("sha256:").removeprefix("sha512:")
+        matches = self._ids(prefix) if self._looks_like_id(name_or_id) else []
+        if len(matches) > 1:
+            raise Conflict(f'image ID "{name_or_id}" is ambiguous, give more digits of it')
+        if not matches:
+            raise NotFound(f'no image "{name_or_id}", pull it first')
+        return self._record(_id(matches[0]))
+
+    @staticmethod
+    def _looks_like_id(text: str) -> bool:
+        digits = text.removeprefix("sha256:").removeprefix("sha512:")
+        return 0 < len(digits) <= 128 and _HEX.issuperset(digits)
+
+    def _ids(self, prefix: str = "") -> list[str]:
+        try:
+            entries = os.listdir(self._records)
+        except FileNotFoundError:
+            return []
+        return [entry[:-5] for entry in entries if entry.startswith(prefix) and entry.endswith(".json")]
+
+    def _record(self, image_id: str) -> ImageRecord:
+        try:
+            with open(f"{self._records}/{digest.parse(image_id).hex}.json", "rb") as file:
+                record: ImageRecord = codec.decode(ImageRecord, file.read())
+        except FileNotFoundError:
+            raise NotFound(f"no image {image_id}, pull it first") from None
+        return record
+
+    def _walk_records(self) -> Iterator[ImageRecord]:
+        for digits in self._ids():
+            try:
+                yield self._record(_id(digits))
+            except NotFound:
+                continue  # removed since the folder was read
+
+    def _walk_names(self) -> Iterator[NameRecord]:
+        try:
+            entries = os.listdir(self._names)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.startswith("."):
+                continue
+            try:
+                with open(f"{self._names}/{entry}", "rb") as file:
+                    yield codec.decode(NameRecord, file.read())
+            except FileNotFoundError:
+                continue
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def lease(self) -> int:
+        """A descriptor that keeps blobs and layers from being collected for as long as it is open; the caller closes it."""
+        guard = self.snapshotter.layers.guard()
+        assert guard is not None  # only an exclusive one can be refused
+        return guard
+
+    def put(self, record: ImageRecord, names: Iterable[tuple[Reference, str]] = ()) -> Image:
+        """Store an image whose blobs and layers are committed, and give it names, each with the digest it was found by."""
+        with self._changing():
+            _replace(f"{self._records}/{digest.parse(record.id).hex}.json", record)
+            for name, by in names:
+                self._write_name(name, record.id, by)
+        return self.resolve(record.id)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image another name, taken from another image if it must be; raises NotFound, InvalidArgument."""
+        name = reference.parse(target)
+        if name.digest:
+            raise InvalidArgument(f'"{target}" can\'t be given to an image, leave out the digest')
+        with self._changing():
+            self._write_name(name, self._find(source).id, "")
+
+    def remove(self, name_or_id: str, force: bool = False, users: Collection[str] = ()) -> Removal:
+        """Take a name from an image, and with its last name the image itself, its blobs and its layers (``docker rmi``).
+
+        ``users`` are the IDs of images that containers stand on. Raises NotFound; Conflict, unless forced, when a container uses the
+        image or when it is given by ID and known in several repositories. Layers of containers stay as long as these do.
+        """
+        with self._changing():
+            record = self._find(name_or_id)
+            names = [name for name in self._walk_names() if name.image == record.id]
+            doomed = self._doomed(name_or_id, record, names, force)
+            last = len(doomed) == len(names)
+            if last and record.id in users and not force:
+                raise Conflict(f"image {name_or_id} is used by a container, remove the container first or force")
+            for name in doomed:
+                os.unlink(self._name_path(reference.parse(name.name)))
+            if last:
+                os.unlink(f"{self._records}/{digest.parse(record.id).hex}.json")
+        deleted = (record.id, *self.collect()) if last else ()
+        untagged = tuple(reference.parse(name.name).familiar() for name in doomed)
+        return Removal(untagged=untagged, deleted=deleted)
+
+    def _doomed(self, asked: str, record: ImageRecord, names: list[NameRecord], force: bool) -> list[NameRecord]:
+        try:
+            exact = self.named(reference.parse(asked))
+        except InvalidArgument:
+            exact = None
+        if exact:
+            chosen = [name for name in names if name.name == exact.name]
+            # A name by digest is no reason of its own to keep an image that has lost its last tag.
+            rest = [name for name in names if name.name != exact.name]
+            return names if all("@" in name.name for name in rest) else chosen
+        repositories = {reference.parse(name.name).repository for name in names}
+        if len(repositories) > 1 and not force:
+            raise Conflict(f"image {asked} is known in several repositories, remove it by name or force")
+        return names
+
+    def collect(self) -> tuple[str, ...]:
+        """Remove blobs and layers that no image and no snapshot needs; returns the layers. Left for later while a pull runs."""
+        layers = self.snapshotter.layers
+        guard = layers.guard(exclusive=True)
+        if guard is None:
+            return ()
+        try:
+            records = list(self._walk_records())
+            blobs = {blob for record in records for blob in record.blobs}
+            for blob, _ in list(self.content.walk()):
+                if blob not in blobs:
+                    self.content.delete(blob)
+            needed = {name for record in records for name in record.chain}
+            for name in self.snapshotter.used_layers():
+                needed.update(layers.stack(name))
+            gone = tuple(name for name in list(layers.walk()) if name not in needed)
+            for name in gone:
+                layers.remove(name)
+            self.content.sweep()
+            layers.sweep()
+        finally:
+            os.close(guard)
+        return gone
+
+    def _write_name(self, name: Reference, image_id: str, by: str) -> None:
+        tagged = name.tagged()
+        if tagged.tag and tagged.digest:
+            tagged = tagged.replace(tag=None)
+        _replace(self._name_path(tagged), NameRecord(name=str(tagged), image=image_id, digest=by))
+
+    def _name_path(self, name: Reference) -> str:
+        if name.tag and name.digest:
+            name = name.replace(tag=None)
+        text = str(name).replace("/", "+")
+        if len(text) > 250:
+            raise InvalidArgument(f'image name "{name}" is longer than the 250 characters that can be stored')
+        return f"{self._names}/{text}"
+
+    def _changing(self) -> _Lock:
+        for folder in (self._records, self._names):
+            try:
+                os.makedirs(folder, 0o700, exist_ok=True)
+            except OSError as error:
+                raise from_oserror(error, f"open image store {self.root}") from None
+        return _Lock(f"{self.root}/images/lock")
+
+
+class _Lock:
+    """An exclusive flock(2) for the length of a ``with``."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_failure: object) -> None:
+        os.close(self._fd)
+
+
+def _id(digits: str) -> str:
+    """The whole ID that a record's file name stands for; the length tells the algorithm."""
+    return f"sha256:{digits}" if len(digits) == digest.HEX_LENGTHS["sha256"] else f"sha512:{digits}"
+
+
+def _replace(path: str, record: Record) -> None:
+    """Write a record so that a reader, or a power failure, finds the old one or the new one whole."""
+    folder, _, name = path.rpartition("/")
+    fresh = f"{folder}/.{name}"[: len(folder) + 250]
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, codec.dumps(record).encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(fresh, path)
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise from_oserror(error, f"write {path}") from None
