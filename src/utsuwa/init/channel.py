@@ -25,7 +25,7 @@ _GO_ON = (1).to_bytes(8, "little")
 
 
 class Report:
-    """One record: its ``kind``; ``op`` is the index of the operation; ``value`` a pid (CLONED) or a request (REQUEST)."""
+    """One record: its ``kind``; the index ``op`` of the operation; ``value``: a pid (CLONED), a request (REQUEST)."""
 
     __slots__ = ("detail", "errno", "kind", "op", "value")
 
@@ -69,7 +69,7 @@ class Channel:
         return Report(kind, op, errno, detail, value)
 
     def next(self) -> Report | None:
-        """The next report; None when there will be no more: the program runs, or the process waits for `start` elsewhere.
+        """The next report; None when there will be no more: the program runs, or waits for `start` elsewhere.
 
         Raises OpFailed when an operation failed, FailedPrecondition when the process ended without a word.
         """

@@ -16,6 +16,7 @@ from utsuwa.errors import Internal, InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from utsuwa.plan.ops import Op
 
@@ -28,8 +29,8 @@ def encode(ops: Sequence[Op], slots: Mapping[str, int], channel: int, keep: Sequ
     """The wire form of ``ops``.
 
     ``slots`` gives the descriptor of every slot that an operation names, ``channel`` the one that reports go to, and
-    ``keep`` those that stay open in the container. Raises InvalidArgument for a string with a NUL inside, Internal for a
-    slot that has no descriptor.
+    ``keep`` those that stay open in the container. Raises InvalidArgument for a string with a NUL inside, Internal for
+    a slot that has no descriptor.
     """
     parts = [pack("<4Q", _MAGIC, len(ops), channel, len(keep)), _numbers(keep)]
     for op in ops:
@@ -41,7 +42,8 @@ def encode(ops: Sequence[Op], slots: Mapping[str, int], channel: int, keep: Sequ
 
 def _fields(op: Op, slots: Mapping[str, int]) -> bytes:
     parts = []
-    for letter, value in zip(op.types, op.values()):  # noqa: B905 - the same number by construction
+    values: tuple[Any, ...] = op.values()
+    for letter, value in zip(op.types, values):  # noqa: B905 - the same number by construction
         if letter == "u":
             parts.append((int(value) & _ALL).to_bytes(8, "little"))
         elif letter == "s":

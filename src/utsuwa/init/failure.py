@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
-from utsuwa.errors import Error, Internal, InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import Error, FailedPrecondition, Internal, InvalidArgument, NotFound, Unavailable, from_oserror
 from utsuwa.plan import ops
 
 TYPE_CHECKING = False
@@ -65,7 +66,11 @@ def failure(plan: Plan, report: Report) -> OpFailed:
     op = plan.ops[report.op]
     reason = os.strerror(report.errno).lower()
     compose = _BY_DETAIL.get(report.detail) or _BY_OP.get(type(op)) or _plain
-    kind = _KINDS.get(report.detail) or type(from_oserror(OSError(report.errno, reason), ""))
+    kind = (
+        _KINDS.get(report.detail)
+        or _BY_ERRNO.get(report.errno)
+        or type(from_oserror(OSError(report.errno, reason), ""))
+    )
     error = _of_kind(kind)(compose(op, report, reason))
     error.op = op
     error.errno = report.errno
@@ -80,6 +85,23 @@ _KINDS: dict[int, type[Error]] = {
     UNKNOWN_USER: NotFound,
     UNKNOWN_GROUP: NotFound,
     WRONG_NAMESPACE_TYPE: InvalidArgument,
+}
+# What errors.from_oserror would call our own fault.
+_BY_ERRNO: dict[int, type[Error]] = {
+    errno.ENOEXEC: InvalidArgument,
+    errno.EISDIR: InvalidArgument,
+    errno.ELOOP: InvalidArgument,
+    errno.E2BIG: InvalidArgument,
+    errno.ERANGE: InvalidArgument,
+    errno.EFBIG: InvalidArgument,
+    errno.ESRCH: FailedPrecondition,
+    errno.ECANCELED: FailedPrecondition,
+    errno.ETIMEDOUT: FailedPrecondition,
+    errno.EROFS: FailedPrecondition,
+    errno.ENOMEM: Unavailable,
+    errno.EAGAIN: Unavailable,
+    errno.EMFILE: Unavailable,
+    errno.ENFILE: Unavailable,
 }
 _MADE: dict[type[Error], type[OpFailed]] = {}
 
@@ -97,7 +119,7 @@ def _plain(op: Any, _report: Report, reason: str) -> str:
 
 
 def _saying(text: str) -> Callable[[Any, Report, str], str]:
-    """A message made of the operation's description and ``text``, which may hold ``{op.field}``, ``{value}``, ``{reason}``."""
+    """A message of the description and of ``text``, which may hold ``{op.field}``, ``{value}``, ``{reason}``."""
 
     def compose(op: Any, report: Report, reason: str) -> str:
         return f"{op.describe()}: {text.format(op=op, value=report.value, reason=reason)}"

@@ -1,7 +1,7 @@
 """Start utsuwa-init with a plan.
 
-The executor is started from a sealed copy in memory, so that nobody inside the container can reach and change the file it
-came from through /proc/PID/exe (CVE-2019-5736). It is spawned, never forked: that costs the same at any size of ours.
+The executor is started from a sealed copy in memory, so that nobody inside the container can reach and change the file
+it came from through /proc/PID/exe (CVE-2019-5736). It is spawned, never forked: that costs the same at any size of us.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ int fetch_null(struct run *run)
 	int error = status_of(tree, &status);
 	if (!error && ((status.st_mode & S_IFMT) != S_IFCHR || status.st_rdev != NULL_DEVICE))
 		error = -EINVAL;
+	if (!error) /* or chmod and chown of a masked file would change the host's node; a device can be written all the same */
+		error = set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0, 0);
 	if (error) {
 		close_fd(tree);
 		return fail(run, error, DETAIL_NOT_NULL_DEVICE);
