@@ -19,10 +19,12 @@ SOURCE = ROOT / "src"
 PATIENCE = 20.0
 
 APPLETS = (
-    "basename cat chmod chown cp cut date dd df dirname echo env expr false find getopt grep head hostname id ifconfig ip kill "
-    "ln ls mkdir mkfifo mknod mount mv nc od printf ps pwd readlink rm rmdir sed seq setsid sh sleep sort stat stty sync "
-    "tail tee test touch tr true tty umask umount uname wc whoami xargs"
-).split()
+    *("basename", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname", "echo", "env", "expr", "false"),
+    *("find", "grep", "head", "hostname", "id", "ifconfig", "ip", "kill", "ln", "ls", "mkdir", "mkfifo", "mknod"),
+    *("mount", "mv", "nc", "od", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh"),
+    *("sleep", "sort", "stat", "stty", "sync", "tail", "tee", "test", "touch", "tr", "true", "tty", "umount", "uname"),
+    *("wc", "whoami", "xargs"),
+)
 
 CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 
@@ -34,7 +36,7 @@ CONFIG: dict[str, Any] = {
         "args": ["true"],
         "env": ["PATH=/bin:/usr/bin:/sbin", "TERM=xterm"],
         "cwd": "/",
-        "capabilities": {name: CAPABILITIES for name in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         "noNewPrivileges": True,
     },
     "root": {"path": "rootfs", "readonly": False},
@@ -85,8 +87,7 @@ def command(name: str, directory: Path) -> list[str]:
     if name == "crun" and os.path.isdir("/sys/fs/cgroup/unified"):
         script = directory / "crun"
         script.write_text(
-            "#!/bin/sh\n"
-            "exec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup/unified; exec crun \"$@\"' - \"$@\"\n"
+            '#!/bin/sh\nexec unshare -m sh -c \'mount -t tmpfs none /sys/fs/cgroup/unified; exec crun "$@"\' - "$@"\n'
         )
         script.chmod(0o755)
         return [str(script)]
@@ -160,9 +161,7 @@ class Runtime:
         options.setdefault("stdin", subprocess.DEVNULL)
         if "input" in options:
             del options["stdin"]
-        return subprocess.run(
-            [*self.argv, *words], capture_output=True, text=True, timeout=60, check=False, **options
-        )
+        return subprocess.run([*self.argv, *words], capture_output=True, text=True, timeout=60, check=False, **options)
 
     def ok(self, *words: str, **options: Any) -> str:
         """Call the runtime, which must succeed; its output."""
