@@ -125,12 +125,20 @@ class ContentStore:
             return 0
         return size
 
-    def settle(self, blobs: Iterable[str]) -> None:
-        """Flush the file system once, then mark these blobs durable; raises Unavailable when the disk fails or is full."""
-        waiting = [path for path in map(self.path, blobs) if os.stat(path).st_mode & 0o777 != _DURABLE]
-        if not os.path.isdir(self.root):
-            return
-        flush_file_system(self.root)
+    def settle(self, blobs: Iterable[str], flushed: bool = False) -> None:
+        """Flush the file system once (unless it just was), then mark these blobs durable.
+
+        Raises NotFound when one is missing, Unavailable when the disk fails or is full.
+        """
+        waiting = []
+        for digest in blobs:
+            try:
+                if os.stat(self.path(digest)).st_mode & 0o777 != _DURABLE:
+                    waiting.append(self.path(digest))
+            except FileNotFoundError:
+                raise NotFound(f"no blob {digest}, pull its image again") from None
+        if waiting and not flushed:
+            flush_file_system(self.root)
         for path in waiting:
             os.chmod(path, _DURABLE)
 

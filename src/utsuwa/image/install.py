@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from utsuwa.content.durable import flush_file_system
 from utsuwa.errors import InvalidArgument
 from utsuwa.image.store import Image, ImageRecord, ImageStore
@@ -68,12 +70,14 @@ def install(
 
 def timestamp(text: str) -> int:
     """Unix seconds of an RFC 3339 time; 0 for what is none, as images say that do not want to tell."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     try:
         moment = datetime.fromisoformat(text[:19])
-        offset = datetime.fromisoformat(f"2000-01-01T00:00:00{text[-6:]}").utcoffset() if text[-6:-5] in ("+", "-") else None
+        offset = (
+            datetime.fromisoformat(f"2000-01-01T00:00:00{text[-6:]}").utcoffset() if text[-6:-5] in ("+", "-") else None
+        )
     except ValueError:
         return 0
-    seconds = int(moment.replace(tzinfo=timezone.utc).timestamp())
+    seconds = int(moment.replace(tzinfo=UTC).timestamp())
     return seconds - int(offset.total_seconds()) if offset else seconds

@@ -301,7 +301,9 @@ class _Applier:
         if not self.limits.devices:
             raise PermissionDenied(f"{show(entry.name)}: a layer must not bring {number} here")
         if kind == stat.S_IFCHR and not entry.major and not entry.minor:
-            raise InvalidArgument(f"{show(entry.name)}: {number} is overlayfs's mark of a deletion, a layer must not bring it")
+            raise InvalidArgument(
+                f"{show(entry.name)}: {number} is overlayfs's mark of a deletion, a layer must not bring it"
+            )
         if not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):  # dev_t of the kernel
             raise InvalidArgument(f"{show(entry.name)}: there is no {number}")
         os.mknod(name, kind | (entry.mode & 0o777), os.makedev(entry.major, entry.minor), dir_fd=parent)
@@ -339,7 +341,9 @@ class _Applier:
             self.outcome.links.append((b"/".join(path), b"/".join(target)))
             return
         if stat.S_ISDIR(state.st_mode) or is_whiteout(state):
-            raise InvalidArgument(f"{show(entry.name)}: a hard link to {show(entry.link)}, which is no file of the layer")
+            raise InvalidArgument(
+                f"{show(entry.name)}: a hard link to {show(entry.link)}, which is no file of the layer"
+            )
         source = os.dup(source)
         try:
             os.link(target[-1], path[-1], src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)

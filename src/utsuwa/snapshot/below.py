@@ -64,7 +64,9 @@ class Below:
             raise InvalidArgument(f"{tree.show(path)}: a hard link to {tree.show(target)}, which is in no layer")
         try:
             if not stat.S_ISREG(os.fstat(source).st_mode):
-                raise InvalidArgument(f"{tree.show(path)}: a hard link to {tree.show(target)}, which is no regular file")
+                raise InvalidArgument(
+                    f"{tree.show(path)}: a hard link to {tree.show(target)}, which is no regular file"
+                )
             parent, name = _make_parents(self._top, target, outcome)
             try:
                 outcome.size += copy_file(source, parent, name)

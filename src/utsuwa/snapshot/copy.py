@@ -1,6 +1,6 @@
 """Snapshots without overlayfs: every snapshot is a full copy of its layers, merged. Slow and large, and it works anywhere.
 
-    <root>/keys/<key>/{tree,snapshot.json}
+<root>/keys/<key>/{tree,snapshot.json}
 """
 
 from __future__ import annotations

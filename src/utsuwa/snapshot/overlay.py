@@ -1,6 +1,6 @@
 """Snapshots by overlayfs: the layers below, one writable directory above (kernel: filesystems/overlayfs.rst).
 
-    <root>/keys/<key>/{upper,work,snapshot.json}
+<root>/keys/<key>/{upper,work,snapshot.json}
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ class Snapshotter(Protocol):
 
     def prepare(self, key: str, parent: str, read_only: bool = False) -> None:
         """Make a snapshot of the layer ``parent``; raises Conflict when the key is taken, NotFound without the layer."""
-        ...
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """What to mount as the root of the container; raises NotFound.
@@ -38,24 +37,18 @@ class Snapshotter(Protocol):
         An overlay has options in mount(8)'s words: ``lowerdir=TOP:…:BASE`` (a colon or backslash in a name has a backslash before
         it), ``upperdir=`` and ``workdir=`` unless it is read-only, then flags. A tree of its own is a ``bind`` of its directory.
         """
-        ...
 
     def upper(self, key: str) -> str:
         """The host directory that takes what the container writes, "" for a read-only snapshot; raises NotFound."""
-        ...
 
     def parent(self, key: str) -> str:
         """The layer that a snapshot stands on; raises NotFound."""
-        ...
 
     def keys(self) -> list[str]:
         """Every snapshot there is."""
-        ...
 
     def usage(self, key: str) -> int:
         """Bytes on disk that belong to the snapshot alone."""
-        ...
 
     def remove(self, key: str) -> None:
         """Remove a snapshot and all that was written to it; one that is gone already is fine."""
-        ...

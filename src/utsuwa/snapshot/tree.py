@@ -41,7 +41,9 @@ def split(name: bytes, limit: int = DEPTH_LIMIT) -> list[bytes]:
 def show(name: bytes) -> str:
     """An archived name, fit for a message."""
     text = name.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in (text if len(text) < 200 else text[:197] + "..."))
+    return "".join(
+        c if c.isprintable() else f"\\x{ord(c):02x}" for c in (text if len(text) < 200 else text[:197] + "...")
+    )
 
 
 class Tree:
@@ -78,7 +80,9 @@ class Tree:
         try:
             return self._keep(real, os.open(path[-1], DIRECTORY_FLAGS, dir_fd=fd)), real
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) or (error.errno == errno.ENOENT and not missing):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) or (
+                error.errno == errno.ENOENT and not missing
+            ):
                 raise
         return self._replace(fd, real, missing)
 

@@ -42,8 +42,8 @@ _ARCHITECTURES = {
     "armv8l": ("arm", "v7"),
     "ppc64el": ("ppc64le", ""),
 }
-_KNOWN = frozenset("amd64 386 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm".split())
-_SYSTEMS = frozenset("linux windows darwin freebsd wasip1".split())
+_KNOWN = frozenset(["amd64", "386", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x", "wasm"])
+_SYSTEMS = frozenset(["linux", "windows", "darwin", "freebsd", "wasip1"])
 
 # x86-64 psABI levels, as /proc/cpuinfo spells the features that distinguish them.
 _LEVELS = (
