@@ -13,7 +13,7 @@ from utsuwa.spec import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     R = TypeVar("R", bound=record.Record)
 
@@ -125,9 +125,12 @@ def encode(value: Any) -> Any:
                 plain[record.json_name(name)] = held if type(held) in _PLAIN else encode(held)
         return plain
     if isinstance(value, (list, tuple)):
-        return [each if type(each) in _PLAIN else encode(each) for each in value]
+        return list(value) if _PLAIN.issuperset(map(type, value)) else [encode(each) for each in value]
     if isinstance(value, dict):
-        return {key: encode(each) for key, each in value.items()}
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"a JSON property must be a string, not {type(key).__name__}")
+        return {key: each if type(each) in _PLAIN else encode(each) for key, each in value.items()}
     return value
 
 
@@ -140,15 +143,24 @@ def dumps(value: Any, indent: str | int | None = None) -> str:
     Characters beyond ASCII are written as they are, ``<``, ``>`` and ``&`` too (Go would escape these).
     Raises TypeError for what JSON can't hold, ValueError for infinities: both are the caller's fault.
     """
-    pieces: list[str] = []
-    if isinstance(indent, int):
-        indent = " " * indent
-    _write(encode(value), "" if indent is None else "\n", indent or "", pieces.append)
-    text = "".join(pieces)
+    if indent is None:
+        text = "".join(_encode_on_one_line(encode(value), 0))
+    else:
+        pieces: list[str] = []
+        _write(encode(value), "\n", " " * indent if isinstance(indent, int) else indent, pieces.append)
+        text = "".join(pieces)
     if not text.isascii():  # a file name that is not UTF-8 holds lone surrogates: write these as \\udcXX escapes
         text = text.encode("utf-8", "backslashreplace").decode()
     return text
 
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"JSON can't hold {type(value).__name__}")
+
+
+_make_encoder: Any = _json.make_encoder
+# markers, default, string encoder, indent (which it can't), separators, sort keys, skip keys, allow NaN
+_encode_on_one_line = _make_encoder(None, _refuse, _json.encode_basestring, None, ":", ",", False, False, False)
 
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 
@@ -168,7 +180,7 @@ def _write(value: Any, newline: str, indent: str, put: Any) -> None:
             raise ValueError(f"JSON has no {value!r}")
         put(float.__repr__(value))
     else:
-        raise TypeError(f"JSON can't hold {kind.__name__}")
+        _refuse(value)
 
 
 def _write_container(value: Any, newline: str, indent: str, put: Any) -> None:
@@ -176,16 +188,13 @@ def _write_container(value: Any, newline: str, indent: str, put: Any) -> None:
     if not value:
         put(opening + closing)
         return
-    inner = newline + indent if newline else ""
-    colon = ": " if newline else ":"
+    inner = newline + indent
     separator = opening + inner
     for each in value:
         put(separator)
         separator = "," + inner
         if opening == "{":
-            if type(each) is not str:
-                raise TypeError(f"a JSON property must be a string, not {type(each).__name__}")
-            put(_json.encode_basestring(each) + colon)
+            put(_json.encode_basestring(each) + ": ")
             each = value[each]
         _write(each, inner, indent, put)
     put(newline + closing)

@@ -18,7 +18,6 @@ use of a field, from closures; generated source would cost 100 µs a class in ``
 from __future__ import annotations
 
 import sys
-from _json import encode_basestring
 
 from utsuwa.errors import InvalidArgument
 
@@ -123,6 +122,8 @@ def shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "a list"
     if isinstance(value, str):
+        from _json import encode_basestring  # loading it takes 0.2 ms, which only errors need to pay
+
         return encode_basestring(value if len(value) <= 60 else f"{value[:57]}...")
     if isinstance(value, int) and value.bit_length() > 200:  # printing a hostile number takes quadratic time, or raises
         return "a huge integer"
@@ -250,6 +251,8 @@ def _list_decoder(item: Decoder) -> Decoder:
     def decode_list(value: Any) -> tuple[Any, ...]:
         if type(value) is not list and type(value) is not tuple:
             raise Mismatch("a list", value)
+        if item is _string and set(map(type, value)) == {str}:  # in one go: seccomp profiles list hundreds of names
+            return tuple(value)
         items: list[Any] = []
         try:
             for each in value:

@@ -97,7 +97,7 @@ def test_refuses_to_write_what_json_can_not_hold(value: object) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
 def test_refuses_to_write_numbers_that_json_has_not(value: object) -> None:
-    with pytest.raises(ValueError, match="JSON has no"):
+    with pytest.raises(ValueError, match="JSON"):
         codec.dumps(value)
 
 
