@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -100,6 +101,7 @@ ACTIONS = (
 ELSEWHERE = ("socketcall", "ipc", "no_such_call")
 
 
+@cache
 def known_to_both(name: str) -> bool:
     """libseccomp has the same number as we for a call wherever it exists: it may be too old for some."""
     places = [(arch, numbers(arch)[name]) for arch in libseccomp.ARCHITECTURES if name in numbers(arch)]
