@@ -9,7 +9,9 @@ from utsuwa.errors import Unavailable, from_oserror
 
 
 def flush_file_system(path: str) -> None:
-    """Write out all that is pending on the file system of ``path``; raises Unavailable when that fails (Linux >= 5.8 reports it)."""
+    """Write out all that is pending on the file system of ``path``; raises Unavailable when that fails (Linux >= 5.8
+    reports it).
+    """
     import ctypes  # os has sync() only, which waits for every disk of the machine
 
     library = ctypes.CDLL(None, use_errno=True)

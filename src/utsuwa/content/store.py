@@ -3,10 +3,11 @@
     <root>/blobs/<algorithm>/<hex>      committed; mode 0444 once it surely is on the disk, 0600 before that
     <root>/ingest/<algorithm>-<hex>     being taken in, under an exclusive flock(2) by who does it
 
-A blob comes in through :meth:`ContentStore.ingest`: written to a file of its own, hashed on the way, renamed into place when digest and
-size are right. Nothing is flushed blob by blob: one :meth:`ContentStore.settle` at the end of a pull flushes the file system and marks
-the blobs durable. A blob without the mark (its pull was cut off, perhaps by a power failure) is hashed again before it is believed.
-A killed process leaves at most an ingest file without its lock, which the next ingest or :meth:`ContentStore.sweep` takes away.
+A blob comes in through :meth:`ContentStore.ingest`: written to a file of its own, hashed on the way, renamed into place
+when digest and size are right. Nothing is flushed blob by blob: one :meth:`ContentStore.settle` at the end of a pull
+flushes the file system and marks the blobs durable. A blob without the mark (its pull was cut off, perhaps by a power
+failure) is hashed again before it is believed. A killed process leaves at most an ingest file without its lock, which
+the next ingest or :meth:`ContentStore.sweep` takes away.
 """
 
 from __future__ import annotations
@@ -227,7 +228,8 @@ class Ingest:
 def _lock_file(path: str) -> int | None:
     """An empty file at ``path`` under our lock, None when another process has it.
 
-    The lock may be won on a file that its former owner has just renamed into place or removed; that one must not be touched.
+    The lock may be won on a file that its former owner has just renamed into place or removed; that one must not be
+    touched.
     """
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -30,8 +30,9 @@ _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 def load_layout(store: ImageStore, path: str, name: str | None = None, platform: Platform | None = None) -> Image:
     """Take the image of a layout at ``path`` into the store, under ``name`` or the one it brings along.
 
-    With several images in the layout, the one that the layout calls ``name`` is meant, or else the best for ``platform`` (default:
-    this host). Raises NotFound, InvalidArgument for what is no layout or contradicts itself, Unsupported for other archives.
+    With several images in the layout, the one that the layout calls ``name`` is meant, or else the best for
+    ``platform`` (default: this host). Raises NotFound, InvalidArgument for what is no layout or contradicts itself,
+    Unsupported for other archives.
     """
     try:
         layout = _Directory(path) if os.path.isdir(path) else _Archive(path, store.root)

@@ -1,7 +1,8 @@
 """Pull: from a name to an image in the store, downloads and unpacking side by side.
 
-Each layer is downloaded and unpacked at once: a worker process reads the blob's file behind the download. Layers need not wait for one
-another, since each becomes a directory of its own; only the commit at the end goes from the base up. Nothing is visible before that.
+Each layer is downloaded and unpacked at once: a worker process reads the blob's file behind the download. Layers need
+not wait for one another, since each becomes a directory of its own; only the commit at the end goes from the base up.
+Nothing is visible before that.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ _WAIT = 0.1
 class Event(Record):
     """One piece of news from a pull.
 
-    ``kind``: ``resolved`` (``digest`` is what the registry has for the name), then for each layer ``exists``, or ``waiting``,
-    ``downloading`` (``current`` of ``total`` bytes), ``downloaded``, ``unpacking`` (as far as the blob was read), ``unpacked``; at
-    last ``committing`` and ``done``, or ``up-to-date`` alone. ``digest`` names the layer's blob.
+    ``kind``: ``resolved`` (``digest`` is what the registry has for the name), then for each layer ``exists``, or
+    ``waiting``, ``downloading`` (``current`` of ``total`` bytes), ``downloaded``, ``unpacking`` (as far as the blob was
+    read), ``unpacked``; at last ``committing`` and ``done``, or ``up-to-date`` alone. ``digest`` names the layer's
+    blob.
     """
 
     kind: str
@@ -65,9 +67,9 @@ async def pull(
 ) -> Image:
     """Bring an image into the store and give it its name there; returns it.
 
-    ``platform`` defaults to this host's (or what this can run), ``credentials`` to those of ``docker login``. Raises what
-    :mod:`utsuwa.errors` has for it, naming registry, repository and digest; nothing of a failed pull remains but blobs that arrived
-    whole, for the next try.
+    ``platform`` defaults to this host's (or what this can run), ``credentials`` to those of ``docker login``. Raises
+    what :mod:`utsuwa.errors` has for it, naming registry, repository and digest; nothing of a failed pull remains but
+    blobs that arrived whole, for the next try.
     """
     wanted = reference.parse(name).tagged()
     lease = store.lease()
@@ -170,7 +172,7 @@ class _Pull:
                 media_type = chosen.mediaType if served not in image.MANIFESTS + image.INDEXES else served
             content = image.manifest(data)
         except Error as error:
-            raise self._located(error, name)
+            raise self._located(error, name) from None
         self.store.content.add(data, name)
         return Descriptor(mediaType=content.mediaType or media_type, digest=str(name), size=len(data)), content, indexes
 
@@ -182,7 +184,9 @@ class _Pull:
         return index.manifests[place]
 
     async def _config(self, descriptor: Descriptor, content: Manifest) -> ImageConfig:
-        """The configuration; an image without an index may turn out to be for another platform, which needs a word of the user."""
+        """The configuration; an image without an index may turn out to be for another platform, which needs a word of
+        the user.
+        """
         blobs = self.store.content
         if not blobs.has(content.config.digest):
             blobs.add(await self.registry.blob(self.name.path, content.config), content.config.digest)
@@ -193,7 +197,7 @@ class _Pull:
             if self.asked and platforms.choose(self.asked, [config.platform]) is None:
                 raise NotFound(f"no image for {self.asked}, there is {config.platform}")
         except Error as error:
-            raise self._located(error, content.config.digest)
+            raise self._located(error, content.config.digest) from None
         return config
 
     def _located(self, error: Error, name: str) -> Error:
@@ -204,7 +208,9 @@ class _Pull:
     # -- layers ---------------------------------------------------------------------------------------------------
 
     async def _begin(self, wanted: list[Part], undo: ExitStack) -> dict[str, Staging]:
-        """Lock the layers that are missing, base first: pulls that share layers then wait for one another at the first shared one."""
+        """Lock the layers that are missing, base first: pulls that share layers then wait for one another at the first
+        shared one.
+        """
         layers = self.store.snapshotter.layers
         stagings: dict[str, Staging] = {}
         for part in wanted:
@@ -229,7 +235,8 @@ class _Pull:
         async with self._workers:
             with ExitStack() as undo:
                 async with (
-                    asyncio.TaskGroup() as tasks, self._downloads
+                    asyncio.TaskGroup() as tasks,
+                    self._downloads,
                 ):  # given up before the worker is done: the rest of its work needs no line
                     taken = await self._ingest(part)
                     if taken:
@@ -242,7 +249,9 @@ class _Pull:
                     await self._download(part, taken, unpacking)
 
     async def _ingest(self, part: Part) -> Ingest | None:
-        """The blob's place in the store, None when the blob is there already; waits for another pull that is fetching it."""
+        """The blob's place in the store, None when the blob is there already; waits for another pull that is fetching
+        it.
+        """
         while not self.store.content.has(part.blob.digest):
             taken = self.store.content.ingest(part.blob.digest, part.blob.size)
             if taken:
@@ -261,7 +270,7 @@ class _Pull:
             try:
                 taken.commit()
             except Error as error:
-                raise self._located(error, part.blob.digest)
+                raise self._located(error, part.blob.digest) from None
         unpacking.complete()
         self.progress(Event(kind="downloaded", digest=part.blob.digest, current=total, total=total))
 
@@ -280,14 +289,16 @@ class _Pull:
                     Event(kind="unpacking", digest=part.blob.digest, current=unpacking.read, total=part.blob.size)
                 )
         except Error as error:
-            raise self._located(error, part.blob.digest)
+            raise self._located(error, part.blob.digest) from None
         finally:
             loop.remove_reader(unpacking.fileno())
         self.progress(Event(kind="unpacked", digest=part.blob.digest, current=part.blob.size, total=part.blob.size))
 
 
 async def _uninterrupted(function: Callable[..., T], *arguments: Any) -> T:
-    """Run a blocking function in a thread, to its end even when this task is cancelled meanwhile: what it uses must outlive it."""
+    """Run a blocking function in a thread, to its end even when this task is cancelled meanwhile: what it uses must
+    outlive it.
+    """
     running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(running)

@@ -4,8 +4,8 @@
     <root>/images/by-name/<name>      one name ("/" written as "+"): the image and the digest it was pulled by
     <root>/content, <root>/snapshots  see content.store and snapshot.layers
 
-One small file each, replaced by rename, instead of SQLite: a container's start looks one name up, and importing and opening sqlite3
-costs 14 ms, reading two files a third of one.
+One small file each, replaced by rename, instead of SQLite: a container's start looks one name up, and importing and
+opening sqlite3 costs 14 ms, reading two files a third of one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class ImageRecord(Record):
-    """What is stored of an image. ``id`` is its configuration's digest, ``size`` the bytes of all files, ``created`` Unix seconds."""
+    """What is stored of an image. ``id`` is its configuration's digest, ``size`` the bytes of all files, ``created``
+    Unix seconds.
+    """
 
     id: str
     manifest: str
@@ -58,8 +60,9 @@ class Removal(Record):
 class Image:
     """An image in the store.
 
-    ``id`` (``sha256:…``); ``names`` and ``digests`` as people write them (``debian:12``, ``debian@sha256:…``); ``chain`` the chain
-    IDs of its layers, base first, the last one to prepare a snapshot of; ``size`` in bytes unpacked; ``created`` in Unix seconds.
+    ``id`` (``sha256:…``); ``names`` and ``digests`` as people write them (``debian:12``, ``debian@sha256:…``);
+    ``chain`` the chain IDs of its layers, base first, the last one to prepare a snapshot of; ``size`` in bytes
+    unpacked; ``created`` in Unix seconds.
     """
 
     def __init__(self, store: ImageStore, record: ImageRecord, names: Iterable[NameRecord]) -> None:
@@ -179,13 +182,15 @@ class ImageStore:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def lease(self) -> int:
-        """A descriptor that keeps blobs and layers from being collected for as long as it is open; the caller closes it."""
+        """A descriptor that keeps blobs and layers from being collected for as long as it is open; the caller closes
+        it.
+        """
         guard = self.snapshotter.layers.guard()
         assert guard is not None  # only an exclusive one can be refused
         return guard
 
     def put(self, record: ImageRecord, names: Iterable[tuple[Reference, str]] = ()) -> Image:
-        """Store an image whose blobs and layers are committed, and give it names, each with the digest it was found by."""
+        """Store an image whose blobs and layers are committed; give it names, each with the digest it was found by."""
         with self._changing():
             _replace(f"{self._records}/{digest.parse(record.id).hex}.json", record)
             for name, by in names:
@@ -201,10 +206,12 @@ class ImageStore:
             self._write_name(name, self._find(source).id, "")
 
     def remove(self, name_or_id: str, force: bool = False, users: Collection[str] = ()) -> Removal:
-        """Take a name from an image, and with its last name the image itself, its blobs and its layers (``docker rmi``).
+        """Take a name from an image, and with its last name the image itself, its blobs and its layers (``docker
+        rmi``).
 
-        ``users`` are the IDs of images that containers stand on. Raises NotFound; Conflict, unless forced, when a container uses the
-        image or when it is given by ID and known in several repositories. Layers of containers stay as long as these do.
+        ``users`` are the IDs of images that containers stand on. Raises NotFound; Conflict, unless forced, when a
+        container uses the image or when it is given by ID and known in several repositories. Layers of containers stay
+        as long as these do.
         """
         with self._changing():
             record = self._find(name_or_id)
@@ -237,7 +244,9 @@ class ImageStore:
         return names
 
     def collect(self) -> tuple[str, ...]:
-        """Remove blobs and layers that no image and no snapshot needs; returns the layers. Left for later while a pull runs."""
+        """Remove blobs and layers that no image and no snapshot needs; returns the layers. Left for later while a pull
+        runs.
+        """
         layers = self.snapshotter.layers
         guard = layers.guard(exclusive=True)
         if guard is None:

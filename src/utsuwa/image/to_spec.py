@@ -1,4 +1,6 @@
-"""What a container of an image starts with, by Docker's rules for entrypoint, command, environment and working directory."""
+"""What a container of an image starts with, by Docker's rules for entrypoint, command, environment and working
+directory.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ProcessDefaults(Record):
-    """The process of a container: ``user`` is as the image has it (name or ID, ``user:group``), looked up inside the container."""
+    """The process of a container: ``user`` is as the image has it (name or ID, ``user:group``), looked up inside the
+    container.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -34,8 +38,8 @@ def process_of(
 ) -> ProcessDefaults:
     """The image's defaults with what a user asks for instead; raises InvalidArgument when nothing is left to run.
 
-    An entrypoint given by the user (one empty word: none at all) drops the image's command too. ``NAME`` without ``=`` in ``env``
-    takes a variable of the image away, as in Docker.
+    An entrypoint given by the user (one empty word: none at all) drops the image's command too. ``NAME`` without ``=``
+    in ``env`` takes a variable of the image away, as in Docker.
     """
     settings = config.settings
     if entrypoint is None:
@@ -55,7 +59,9 @@ def process_of(
 
 
 def environment(defaults: Sequence[str], changes: Sequence[str]) -> tuple[str, ...]:
-    """Variables of the image, then those of the user, the later of one name winning in the place of the first; PATH always set."""
+    """Variables of the image, then those of the user, the later of one name winning in the place of the first; PATH
+    always set.
+    """
     merged = {"PATH": f"PATH={DEFAULT_PATH}"}
     for word in (*defaults, *changes):
         name, equals, _ = word.partition("=")

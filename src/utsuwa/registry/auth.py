@@ -1,4 +1,6 @@
-"""Authentication by a registry's own rules: what its 401 asks for, and tokens per scope (distribution: spec/auth/token.md)."""
+"""Authentication by a registry's own rules: what its 401 asks for, and tokens per scope (distribution:
+spec/auth/token.md).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwx
 
 
 def parse_challenges(headers: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """The challenges of WWW-Authenticate headers (RFC 9110, 11.6.1): (scheme in lower case, parameters); nonsense is left out."""
+    """The challenges of WWW-Authenticate headers (RFC 9110, 11.6.1): (scheme in lower case, parameters); nonsense is
+    left out.
+    """
     challenges: list[tuple[str, dict[str, str]]] = []
     for header in headers:
         at = 0
@@ -81,7 +85,8 @@ class Authenticator:
     async def answer(self, scope: str, headers: list[str]) -> None:
         """Meet the challenge of a 401, so that :meth:`header` has what the next try needs.
 
-        Raises PermissionDenied when we have nothing (or nothing better) to offer, Unavailable for a challenge that is not understood.
+        Raises PermissionDenied when we have nothing (or nothing better) to offer, Unavailable for a challenge that is
+        not understood.
         """
         self._tokens.pop(scope, None)
         challenges = parse_challenges(headers)

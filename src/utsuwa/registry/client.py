@@ -1,7 +1,8 @@
 """A client of one registry: manifests whole, blobs as verified streams that survive a broken line.
 
-The registry may lie: every body has a limit or a promised size, every digest is checked, redirects are few and looked at, and the
-time between two chunks is limited rather than the whole, so that a large layer on a slow line arrives and a stalled one does not hang.
+The registry may lie: every body has a limit or a promised size, every digest is checked, redirects are few and looked
+at, and the time between two chunks is limited rather than the whole, so that a large layer on a slow line arrives and a
+stalled one does not hang.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ _RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
 class Patience:
-    """How long to wait, in seconds: for a connection, between two chunks, and before the first retry (then twice as long each)."""
+    """How long to wait, in seconds: for a connection, between two chunks, and before the first retry (then twice as
+    long each).
+    """
 
     def __init__(self, connect: float = 30.0, chunk: float = 60.0, backoff: float = 0.5, longest: float = 30.0) -> None:
         self.connect = connect
@@ -65,7 +68,7 @@ class Broken(Exception):
 
 
 class RegistryClient:
-    """Use as ``async with RegistryClient("docker.io") as registry``. Errors name the registry and what was asked of it."""
+    """``async with RegistryClient("docker.io") as registry``: errors name the registry and what was asked of it."""
 
     def __init__(self, domain: str, credentials: Credentials | None = None, patience: Patience | None = None) -> None:
         self.domain = domain
@@ -96,7 +99,9 @@ class RegistryClient:
     # -- what the registry has ------------------------------------------------------------------------------------
 
     async def head(self, repository: str, target: str) -> str | None:
-        """The digest of a manifest by tag, without its content (which Docker Hub would count); None when it does not tell."""
+        """The digest of a manifest by tag, without its content (which Docker Hub would count); None when it does not
+        tell.
+        """
         url = self._url(repository, "manifests", target)
         try:
             async with await self._request("HEAD", url, repository, {"Accept": ACCEPT}) as response:
@@ -108,7 +113,8 @@ class RegistryClient:
     async def manifest(self, repository: str, target: str, size: int | None = None) -> tuple[str, bytes, str]:
         """A manifest or index by tag or digest: (digest of the bytes, the bytes, the media type it was served as).
 
-        Raises NotFound, PermissionDenied, Unavailable; checks the digest asked for, and for a tag the one in the header.
+        Raises NotFound, PermissionDenied, Unavailable; checks the digest asked for, and for a tag the one in the
+        header.
         """
         what = f"{self.domain}/{repository}{'@' if ':' in target else ':'}{target}"
         if size is not None and size > image.MANIFEST_LIMIT:
@@ -137,7 +143,8 @@ class RegistryClient:
         return taken.data()
 
     async def fetch(self, repository: str, descriptor: Descriptor, sink: Sink) -> AsyncIterator[int]:
-        """Write a blob into ``sink``, going on where a broken transfer stopped; yields how many bytes each chunk brought.
+        """Write a blob into ``sink``, going on where a broken transfer stopped; yields how many bytes each chunk
+        brought.
 
         The sink refuses more bytes than promised and knows the digest; when this ends, the promised size was written.
         """

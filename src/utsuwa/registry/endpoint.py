@@ -41,7 +41,7 @@ def same_origin(one: URL, other: URL) -> bool:
 
 
 def redirected(source: URL, location: str) -> URL:
-    """Where a redirect leads. Raises Unavailable for one that drops encryption or leads from elsewhere to this machine."""
+    """Where a redirect leads. Raises Unavailable for one that drops encryption or leads to this machine."""
     if not location or len(location) > _URL_LIMIT:
         raise Unavailable(f"{source.origin()}: a redirect without a usable location")
     try:
@@ -55,7 +55,9 @@ def redirected(source: URL, location: str) -> URL:
 
 
 def allowed_from(source: URL, target: URL) -> bool:
-    """Whether a registry at ``source`` may name ``target``: http(s), never less safe, never our loopback unless it is there itself."""
+    """Whether a registry at ``source`` may name ``target``: http(s), never less safe, never our loopback unless it is
+    there itself.
+    """
     if target.scheme not in ("http", "https") or not target.host:
         return False
     if is_loopback(source):

@@ -1,10 +1,12 @@
 """A layer archive becomes a directory as overlayfs wants it (OCI image-layer-spec, "Applying Changesets").
 
-The author of the archive is an enemy: names never leave the layer's tree (see :mod:`utsuwa.snapshot.tree`), the attributes that steer
-overlayfs are refused, devices may be, and the free space is watched. The process must have umask 0.
+The author of the archive is an enemy: names never leave the layer's tree (see :mod:`utsuwa.snapshot.tree`), the
+attributes that steer overlayfs are refused, devices may be, and the free space is watched. The process must have umask
+0.
 
-Layers are applied apart from one another, so what depends on lower layers is left in :class:`Outcome` for whoever stacks them:
-directories that the archive assumes (their attributes come from below) and hard links to files that are not in this layer.
+Layers are applied apart from one another, so what depends on lower layers is left in :class:`Outcome` for whoever
+stacks them: directories that the archive assumes (their attributes come from below) and hard links to files that are
+not in this layer.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _WHITEOUT = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
 _AUFS = b".wh..wh."
 _REFUSED_XATTRS = ("trusted.overlay.", "user.overlay.", "system.overlay.")
-# What these say is the host's own policy: an image neither may nor needs to set them (Docker and containerd leave them out as well).
+# What these say is the host's own policy: an image neither may nor needs to set them (Docker and containerd leave them
+# out as well).
 _HOST_XATTRS = frozenset(("security.selinux", "security.ima", "security.evm", "security.apparmor", "security.SMACK64"))
 _ID_LIMIT = 0xFFFF_FFFE
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,7 +41,9 @@ _WATCH_STEP = 64 << 20
 
 
 class Limits:
-    """What one layer may cost. Sizes in bytes; ``reserve`` is kept free on the disk; devices are for root outside user namespaces."""
+    """What one layer may cost. Sizes in bytes; ``reserve`` is kept free on the disk; devices are for root outside user
+    namespaces.
+    """
 
     def __init__(
         self,
@@ -70,8 +75,8 @@ class Outcome:
 def apply(stream: Stream, top: int, limits: Limits | None = None) -> Outcome:
     """Write the archive in ``stream`` into the empty directory open at ``top``; the stream is read to its end.
 
-    Raises InvalidArgument for broken and hostile archives, PermissionDenied for devices that are not allowed, Unavailable when the
-    disk is full. What was written by then stays: the caller removes the tree.
+    Raises InvalidArgument for broken and hostile archives, PermissionDenied for devices that are not allowed,
+    Unavailable when the disk is full. What was written by then stays: the caller removes the tree.
     """
     applier = _Applier(stream, top, limits or Limits())
     try:
@@ -176,7 +181,8 @@ class _Applier:
         try:
             os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=fd)
         except FileExistsError:
-            # Made by this same archive, which a whiteout does not touch; it hides what is below anyway, unless directories merge.
+            # Made by this same archive, which a whiteout does not touch; it hides what is below anyway, unless
+            # directories merge.
             if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                 inner, _ = self.tree.directory((*real, name))
                 os.setxattr(inner, OPAQUE, b"y")

@@ -1,6 +1,8 @@
-"""What a layer takes from the layers below it: attributes of directories its archive assumed, and files it only links to.
+"""What a layer takes from the layers below it: attributes of directories its archive assumed, and files it only links
+to.
 
-The layers below were made by the same code, but from archives of the same enemy: every name is walked by descriptors, no link followed.
+The layers below were made by the same code, but from archives of the same enemy: every name is walked by descriptors,
+no link followed.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Below:
                 os.close(source)
 
     def _find(self, path: bytes) -> int | None:
-        """A descriptor (O_PATH for what is no file or directory) of what ``path`` is in the layers below, None when nothing."""
+        """A descriptor (O_PATH for what is no file or directory) of what ``path`` is in the layers below, None when
+        nothing.
+        """
         parts = path.split(b"/") if path else []
         for layer in self._lower:
             found, hidden = _look(layer, parts)
@@ -145,7 +149,9 @@ def _make_parents(top: int, path: bytes, outcome: Outcome) -> tuple[int, bytes]:
 
 
 def copy_file(source: int, parent: int, name: bytes) -> int:
-    """Copy the open file ``source`` to a new ``name``, attributes included, by reflink where there is one; returns its size."""
+    """Copy the open file ``source`` to a new ``name``, attributes included, by reflink where there is one; returns its
+    size.
+    """
     state = os.fstat(source)
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
     try:

@@ -1,6 +1,7 @@
 """Decompression of layers, told by their first bytes: gzip (RFC 1952), zstd (RFC 8878), or none.
 
-Output comes in pieces of at most :data:`PIECE` bytes, whatever the ratio: a bomb fills the disk's limit, never the memory.
+Output comes in pieces of at most :data:`PIECE` bytes, whatever the ratio: a bomb fills the disk's limit, never the
+memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Snapshots without overlayfs: every snapshot is a full copy of its layers, merged. Slow and large, and it works anywhere.
+"""Snapshots without overlayfs: every snapshot is a full copy of its layers, merged. Slow and large, and it works
+anywhere.
 
 <root>/keys/<key>/{tree,snapshot.json}
 """
@@ -36,7 +37,9 @@ class CopySnapshotter(KeyedSnapshots):
 
 
 def merge(layer: str, target: str) -> None:
-    """Lay the layer at ``layer`` over the tree at ``target``: whiteouts remove, opaque directories replace, the rest is copied."""
+    """Lay the layer at ``layer`` over the tree at ``target``: whiteouts remove, opaque directories replace, the rest is
+    copied.
+    """
     links: dict[tuple[int, int], tuple[int, bytes]] = {}
     source, made = os.open(layer, tree.DIRECTORY_FLAGS), os.open(target, tree.DIRECTORY_FLAGS)
     try:

@@ -4,7 +4,8 @@
     <root>/layers/<hex>/layer.json    its parent, its diff ID, its size
     <root>/unpacking/<hex>/           the same, under an flock(2) of whoever unpacks it
 
-A layer appears under its name by one rename, after the file system was flushed: what is there is whole, power failures included.
+A layer appears under its name by one rename, after the file system was flushed: what is there is whole, power failures
+included.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ class LayerStore:
         return directories + [self.tree(each) for each in self.stack(name)]
 
     def remove(self, name: str) -> int:
-        """Remove a layer that no other stands on (the caller sees to that); returns its size in bytes, 0 when it was gone."""
+        """Remove a layer that no other stands on (the caller sees to that); returns its size in bytes, 0 when it was
+        gone.
+        """
         try:
             size = self.get(name).size
         except NotFound:
@@ -169,9 +172,11 @@ class LayerStore:
                 os.close(fd)
 
     def guard(self, exclusive: bool = False) -> int | None:
-        """A lock against :meth:`remove` by others, until the descriptor is closed; an exclusive one is refused with None.
+        """A lock against :meth:`remove` by others, until the descriptor is closed; an exclusive one is refused with
+        None.
 
-        Who is about to make a snapshot or an image of committed layers shares it; who removes layers must have it alone.
+        Who is about to make a snapshot or an image of committed layers shares it; who removes layers must have it
+        alone.
         """
         os.makedirs(self.root, 0o700, exist_ok=True)
         fd = os.open(f"{self.root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -188,7 +193,8 @@ class LayerStore:
 
 
 class Staging:
-    """A layer in the making: unpack into ``<path>/tree``, set :attr:`outcome`, and hand it to :meth:`LayerStore.commit`.
+    """A layer in the making: unpack into ``<path>/tree``, set :attr:`outcome`, and hand it to
+    :meth:`LayerStore.commit`.
 
     ``fd`` is the locked directory; a process that unpacks inherits it, and with it the lock.
     """

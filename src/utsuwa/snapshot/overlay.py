@@ -16,7 +16,7 @@ class OverlaySnapshotter(KeyedSnapshots):
     """Preparing costs three directories, whatever the size of the image."""
 
     def fill(self, directory: str, snapshot: Snapshot) -> None:
-        """The root of a merged tree has the attributes of the upper directory, so that takes them from the top layer."""
+        """A merged tree's root has the attributes of the upper directory, which takes them from the top layer."""
         if snapshot.readOnly:
             if not snapshot.parent:
                 os.mkdir(f"{directory}/empty", 0o755)
@@ -31,8 +31,8 @@ class OverlaySnapshotter(KeyedSnapshots):
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """See :meth:`Snapshotter.mounts`; with a single directory there is nothing to overlay, and it is bound instead.
 
-        ``index=off`` lets several containers stand on one layer, ``redirect_dir`` and ``metacopy`` would put into the upper directory
-        what makes no sense without the layers.
+        ``index=off`` lets several containers stand on one layer, ``redirect_dir`` and ``metacopy`` would put into the
+        upper directory what makes no sense without the layers.
         """
         snapshot = self.get(key)
         directory = self._directory(key)

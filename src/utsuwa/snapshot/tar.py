@@ -1,9 +1,10 @@
 """A reader of layer archives: ustar, PAX and GNU tar, as a stream, from an author who may be hostile.
 
-Python's tarfile makes an object of thirty attributes for each member and follows its own idea of sparse files; here an entry is what
-:mod:`utsuwa.snapshot.apply` needs. Where readers differ, this one does as Go's ``archive/tar``, which the other engines use: global PAX
-headers change nothing, links and directories have no data whatever their size says, an archive may end without the two zero blocks.
-See tar(5), pax in POSIX.1-2017, and "Storing Sparse Files" in GNU tar's manual.
+Python's tarfile makes an object of thirty attributes for each member and follows its own idea of sparse files; here an
+entry is what :mod:`utsuwa.snapshot.apply` needs. Where readers differ, this one does as Go's ``archive/tar``, which the
+other engines use: global PAX headers change nothing, links and directories have no data whatever their size says, an
+archive may end without the two zero blocks. See tar(5), pax in POSIX.1-2017, and "Storing Sparse Files" in GNU tar's
+manual.
 """
 
 from __future__ import annotations
@@ -23,17 +24,33 @@ SPARSE_LIMIT = 1 << 16
 REGULAR, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _HEADER_ONLY = frozenset((LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
 _ZERO = bytes(BLOCK)
-# ext4 and xfs keep 34 bits of seconds; a wider time is clamped here because utimensat(2) takes no more than its own type.
+# ext4 and xfs keep 34 bits of seconds; a wider time is clamped here because utimensat(2) takes no more than its own
+# type.
 _SECONDS = (-(1 << 31), (1 << 34) - 1)
 
 
 class Entry:
-    """One member; ``name`` and ``link`` are bytes as archived, ``mtime`` in nanoseconds, ``size`` the bytes of data that follow.
+    """One member; ``name`` and ``link`` are bytes as archived, ``mtime`` in nanoseconds, ``size`` the bytes of data
+    that follow.
 
     ``sparse`` is None, or the (offset, length) of each region of data in a file of ``real_size`` bytes.
     """
 
-    __slots__ = ("gid", "link", "major", "minor", "mode", "mtime", "name", "real_size", "size", "sparse", "type", "uid", "xattrs")  # fmt: skip
+    __slots__ = (
+        "gid",
+        "link",
+        "major",
+        "minor",
+        "mode",
+        "mtime",
+        "name",
+        "real_size",
+        "size",
+        "sparse",
+        "type",
+        "uid",
+        "xattrs",
+    )
 
     name: bytes
     link: bytes
@@ -107,7 +124,8 @@ class Stream:
 
 
 def entries(stream: Stream) -> Iterator[Entry]:
-    """The members of an archive. The caller reads ``entry.size`` bytes of data from ``stream`` before it asks for the next.
+    """The members of an archive. The caller reads ``entry.size`` bytes of data from ``stream`` before it asks for the
+    next.
 
     Padding is passed over here. Raises InvalidArgument for what is not an archive or breaks the limits above.
     """

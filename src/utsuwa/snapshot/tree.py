@@ -1,7 +1,8 @@
 """A directory tree walked by descriptors, for contents that an enemy has arranged.
 
-Every step opens one component beneath the directory before it with O_NOFOLLOW, so no name can lead outside the tree. Symbolic links
-on the way are read and followed here, inside the tree: ``/lib`` means the tree's own ``/lib``, and ``..`` above its top is refused.
+Every step opens one component beneath the directory before it with O_NOFOLLOW, so no name can lead outside the tree.
+Symbolic links on the way are read and followed here, inside the tree: ``/lib`` means the tree's own ``/lib``, and
+``..`` above its top is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _KEPT = 64
 
 
 def split(name: bytes, limit: int = DEPTH_LIMIT) -> list[bytes]:
-    """The components of an archived name; absolute ones become relative, ``..`` and more than ``limit`` levels are refused."""
+    """The components of an archived name; absolute ones become relative, ``..`` and more than ``limit`` levels are
+    refused.
+    """
     if b"\0" in name:
         raise InvalidArgument(f"{show(name)}: a path with a NUL byte")
     parts = [part for part in name.split(b"/") if part and part != b"."]
@@ -47,7 +50,9 @@ def show(name: bytes) -> str:
 
 
 class Tree:
-    """The tree beneath an open directory; keeps the last few directories open. Paths are tuples of components, () the top."""
+    """The tree beneath an open directory; keeps the last few directories open. Paths are tuples of components, () the
+    top.
+    """
 
     def __init__(self, fd: int) -> None:
         self._top = fd
@@ -57,8 +62,9 @@ class Tree:
     def directory(self, path: tuple[bytes, ...], missing: Missing | None = None) -> tuple[int, tuple[bytes, ...]]:
         """A descriptor of the directory at ``path`` (valid until the next call) and its real path, links followed.
 
-        ``missing(parent_fd, name, path)`` may make a directory where there is none or a whiteout, unless a link leads there.
-        Raises OSError with ENOENT or ENOTDIR, and InvalidArgument for links that lead out of the tree, nowhere, or in circles.
+        ``missing(parent_fd, name, path)`` may make a directory where there is none or a whiteout, unless a link leads
+        there. Raises OSError with ENOENT or ENOTDIR, and InvalidArgument for links that lead out of the tree, nowhere,
+        or in circles.
         """
         known = self._open.get(path)
         if known is not None:
@@ -112,7 +118,7 @@ class Tree:
 
     @staticmethod
     def _link_target(fd: int, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Where the link at ``path`` points, as a path from the top; ``path`` itself is free of links but for its end."""
+        """Where the link at ``path`` points, as a path from the top; only the end of ``path`` itself is a link."""
         target = os.readlink(path[-1], dir_fd=fd)
         where = [] if target.startswith(b"/") else list(path[:-1])
         for part in target.split(b"/"):
@@ -149,7 +155,8 @@ def is_whiteout(state: os.stat_result) -> bool:
 
 
 def remove(name: bytes | str, parent: int | None = None) -> None:
-    """Remove a file or a whole tree at ``name`` beneath the directory ``parent``; gone already is fine. No link is followed.
+    """Remove a file or a whole tree at ``name`` beneath the directory ``parent``; gone already is fine. No link is
+    followed.
 
     Works off a list instead of recursion: an archive may be deeper than Python's stack.
     """

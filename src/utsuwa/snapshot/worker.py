@@ -1,8 +1,10 @@
-"""The process that unpacks one layer: started lean, so that several can run beside a download, each on a processor of its own.
+"""The process that unpacks one layer: started lean, so that several can run beside a download, each on a processor of
+its own.
 
-It has five descriptors: 0 a pipe that ends when its starter dies, 1 where it reports, 3 the compressed blob, 4 the locked directory of
-the layer in the making, 5 an eventfd(2) that counts how many bytes of the blob are there to be read (the blob may still be arriving).
-Reports are JSON, one a line: ``{"read": n}`` now and then, at last the outcome or ``{"error": kind, "message": text}``.
+It has five descriptors: 0 a pipe that ends when its starter dies, 1 where it reports, 3 the compressed blob, 4 the
+locked directory of the layer in the making, 5 an eventfd(2) that counts how many bytes of the blob are there to be read
+(the blob may still be arriving). Reports are JSON, one a line: ``{"read": n}`` now and then, at last the outcome or
+``{"error": kind, "message": text}``.
 """
 
 from __future__ import annotations

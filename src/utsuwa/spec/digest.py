@@ -38,7 +38,9 @@ class Digest(str):
 
 
 def parse(text: str) -> Digest:
-    """The digest in ``text``; raises InvalidArgument when malformed, Unsupported for an algorithm that is not registered."""
+    """The digest in ``text``; raises InvalidArgument when malformed, Unsupported for an algorithm that is not
+    registered.
+    """
     algorithm, colon, digits = text.partition(":")
     if not colon or not algorithm or not digits:
         raise InvalidArgument(f'"{text[:160]}" is not a digest, expected algorithm:hex')

@@ -1,7 +1,8 @@
 """The documents of an image (OCI image specification 1.1): descriptor, manifest, index, configuration.
 
-Docker's manifest schema 2 has the same properties under other media types, so the same records serve. Property names are the
-documents' own; what an image's author writes is hostile: use :func:`manifest`, :func:`index` and :func:`config`, which check.
+Docker's manifest schema 2 has the same properties under other media types, so the same records serve. Property names
+are the documents' own; what an image's author writes is hostile: use :func:`manifest`, :func:`index` and
+:func:`config`, which check.
 """
 
 from __future__ import annotations
@@ -228,12 +229,14 @@ def check(descriptor: Descriptor, path: str) -> None:
 
 
 def is_layer(media_type: str) -> bool:
-    """Whether the media type is a file system layer; how it is compressed is told by its first bytes, not by its name."""
+    """Whether the media type is a file system layer's; how it is compressed is told by its first bytes instead."""
     return any(media_type == base + suffix for base in _LAYERS for suffix in _COMPRESSIONS)
 
 
 def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
-    """The chain IDs of a stack of layers, bottom first: each names a layer with all that is below it (config.md, "Layer ChainID")."""
+    """The chain IDs of a stack of layers, bottom first: each names a layer with all that is below it (config.md, "Layer
+    ChainID").
+    """
     chain: list[str] = []
     for diff_id in diff_ids:
         chain.append(digests.of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)

@@ -42,7 +42,24 @@ _ARCHITECTURES = {
     "armv8l": ("arm", "v7"),
     "ppc64el": ("ppc64le", ""),
 }
-_KNOWN = frozenset(["amd64", "386", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x", "wasm"])
+_KNOWN = frozenset(
+    [
+        "amd64",
+        "386",
+        "arm",
+        "arm64",
+        "loong64",
+        "mips",
+        "mips64",
+        "mips64le",
+        "mipsle",
+        "ppc64",
+        "ppc64le",
+        "riscv64",
+        "s390x",
+        "wasm",
+    ]
+)
 _SYSTEMS = frozenset(["linux", "windows", "darwin", "freebsd", "wasip1"])
 
 # x86-64 psABI levels, as /proc/cpuinfo spells the features that distinguish them.
@@ -54,7 +71,7 @@ _LEVELS = (
 
 
 def normalize(platform: Platform) -> Platform:
-    """One spelling for each platform: lower case, Go's names, the default variant left out (arm's is v7, and is kept)."""
+    """One spelling for each platform: lower case, Go's names, the default variant left out (but arm's, v7)."""
     system, architecture, variant = platform.os.lower(), platform.architecture.lower(), platform.variant.lower()
     if architecture in _ARCHITECTURES:
         architecture, implied = _ARCHITECTURES[architecture]
@@ -84,7 +101,7 @@ def parse(text: str) -> Platform:
 
 
 def host(machine: str | None = None, features: Iterable[str] | None = None) -> Platform:
-    """The platform of this machine; ``machine`` as uname(2) says and ``features`` as /proc/cpuinfo's flags, for tests."""
+    """The platform of this machine; ``machine`` (of uname(2)) and ``features`` (/proc/cpuinfo's flags) for tests."""
     platform = normalize(Platform(os="linux", architecture=machine or os.uname().machine))
     if platform.architecture != "amd64":
         return platform

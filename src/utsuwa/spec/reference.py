@@ -2,7 +2,8 @@
 
     reference := [domain "/"] path [":" tag] ["@" digest]
 
-``debian`` means ``docker.io/library/debian:latest``; a first component with a dot, a colon or upper case, or ``localhost``, is a domain.
+``debian`` means ``docker.io/library/debian:latest``; a first component with a dot, a colon or upper case, or
+``localhost``, is a domain.
 """
 
 from __future__ import annotations
