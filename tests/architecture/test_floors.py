@@ -39,6 +39,16 @@ def test_imports_go_to_lower_floors() -> None:
     assert wrong == []
 
 
+def test_exceptions_among_neighbours_are_used() -> None:
+    used = {
+        (module.package, item.module.split(".")[1])
+        for module in modules().values()
+        for item in module.imports
+        if item.module.startswith("utsuwa.")
+    }
+    assert NEIGHBOURS - used == frozenset()
+
+
 def test_the_package_itself_imports_nothing() -> None:
     assert [item.module for item in modules()["utsuwa"].imports if item.at_start and item.module != "__future__"] == []
 
