@@ -86,11 +86,13 @@ def _status(data: bytes) -> dict[bytes, bytes]:
 
 
 def _cgroup_mounts(mountinfo: bytes) -> tuple[dict[str, str], dict[str, str]]:
-    """Mount points and roots by controller from /proc/PID/mountinfo; the first mount of a hierarchy counts."""
+    """Mount points and roots by controller from /proc/PID/mountinfo; the first visible mount of a hierarchy counts."""
     mounts: dict[str, str] = {}
     roots: dict[str, str] = {}
     for line in mountinfo.split(b"\n"):
         if b" - cgroup" not in line:
+            if mounts and line:
+                _cover(mounts, _unescaped(line.split(b" ", 5)[4]))
             continue
         before, _, after = line.partition(b" - ")
         fields, (fstype, _, options) = before.split(b" "), after.split(b" ", 2)
@@ -99,7 +101,15 @@ def _cgroup_mounts(mountinfo: bytes) -> tuple[dict[str, str], dict[str, str]]:
             if key not in mounts:
                 mounts[key] = _unescaped(fields[4])
                 roots[key] = _unescaped(fields[3])
-    return mounts, roots
+    return mounts, {key: roots[key] for key in mounts}
+
+
+def _cover(mounts: dict[str, str], point: str) -> None:
+    """Forget the hierarchies that a later mount of something else at ``point`` hides from view."""
+    below = point if point.endswith("/") else point + "/"
+    for key, mount in list(mounts.items()):
+        if mount == point or mount.startswith(below):
+            del mounts[key]
 
 
 # Super options of a v1 hierarchy that do not name a controller (cgroups(7), kernel/cgroup/cgroup-v1.c).

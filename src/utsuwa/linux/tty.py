@@ -47,13 +47,6 @@ def make_raw(fd: int) -> list[Any]:
     return saved
 
 
-def keep_newlines(fd: int) -> None:
-    """Keep a master from turning \\n into \\r\\n, so that what a container writes arrives as written (ONLCR)."""
-    attributes = termios.tcgetattr(fd)
-    attributes[1] &= ~termios.ONLCR
-    termios.tcsetattr(fd, termios.TCSANOW, attributes)
-
-
 def restore(fd: int, saved: list[Any]) -> None:
     """Undo :func:`make_raw`, once what was written has gone out."""
     termios.tcsetattr(fd, termios.TCSADRAIN, saved)
