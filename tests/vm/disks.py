@@ -17,7 +17,7 @@ _META_PACKAGE = "linux-image-cloud-amd64"
 _PROGRAMS = ("python3.11", "runc", "crun", "setpriv", "unshare", "nsenter", "strace")
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
 
-_PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+_PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "p*.dist-info")
 _SKIPPED = ("test", "idlelib", "lib2to3", "tkinter", "ensurepip", "turtledemo", "pydoc_data")
 _DIRECTORIES = ["dev", "etc", "proc", "sys", "tmp", "run", "root", "project", "usr/sbin", "var/tmp", "usr/local/bin"]
 
@@ -78,7 +78,7 @@ def _root_files(site_packages: Path) -> list[tuple[str, str]]:
     found += [(f"usr/bin/{Path(path).name}", path) for path in programs]
     library = Path("/usr/lib/python3.11")
     modules = [path for path in library.rglob("*") if path.relative_to(library).parts[0] not in _SKIPPED]
-    modules += [path for name in _PACKAGES for path in (site_packages / name, *(site_packages / name).rglob("*"))]
+    modules += [path for name in _PACKAGES for top in site_packages.glob(name) for path in (top, *top.rglob("*"))]
     for path in modules:
         if path.is_file():
             beneath = path.relative_to(library if path.is_relative_to(library) else site_packages)

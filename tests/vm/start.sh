@@ -7,4 +7,5 @@ cd /project || reboot -f
 sh .vm/command </dev/null
 printf 'status %d\n' $? >/dev/vdc
 sync
+dmesg -n 1
 reboot -f
