@@ -10,8 +10,8 @@ from utsuwa.cgroup.resources import THROTTLES, check_usage, needs, no_controller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.spec.runtime import CPU, BlockIO, Memory, NetworkResources, Pids, Resources
-    from utsuwa.spec.seldom import HugepageLimit
+    from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
+    from utsuwa.spec.seldom import BlockIO, HugepageLimit, NetworkResources
 
 _MEMORY = "memory.limit_in_bytes"
 _MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"

@@ -22,8 +22,8 @@ from utsuwa.cgroup.resources import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.spec.runtime import CPU, BlockIO, Memory, Pids, Resources
-    from utsuwa.spec.seldom import HugepageLimit
+    from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
+    from utsuwa.spec.seldom import BlockIO, HugepageLimit
 
 _NAMES = {"blkio": "io"}
 _DEFAULT_PERIOD = 100_000
