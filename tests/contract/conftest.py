@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import differences
 from tests.contract.oci import Bundle, Runtime, cgroups_of, identifiers, mounts_below
 from tests.needs import enforce
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark where the peers are known to differ: a difference is a finding, not a failure of ours."""
+    for item in items:
+        reason = differences.of(item.name)
+        if reason:
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
+
 
 _IDENTIFIERS = identifiers()
 

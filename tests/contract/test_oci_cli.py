@@ -55,10 +55,6 @@ def test_an_id_can_be_used_once(oci: Runtime, bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("identifier", ["", "a/b", "..", "a b"])
 def test_ids_that_are_none_are_refused(oci: Runtime, bundle: Bundle, identifier: str) -> None:
-    if identifier == "" and oci.name == "crun":
-        pytest.xfail("crun 1.8.1 accepts an empty id")
-    if identifier in ("..", "a b") and oci.name == "crun":
-        pytest.xfail("crun 1.8.1 refuses only slashes")
     oci.fails("create", "--bundle", str(bundle.write()), identifier)
 
 
@@ -152,8 +148,6 @@ def test_list_refuses_a_format_that_is_none(oci: Runtime, bundle: Bundle) -> Non
 
 
 def test_list_of_a_root_that_is_not_there_fails(oci: Runtime) -> None:
-    if oci.name == "crun":
-        pytest.xfail("crun makes the root it is given")
     oci.fails("list")
 
 
@@ -198,8 +192,6 @@ def test_kill_of_a_stopped_container_fails(oci: Runtime, bundle: Bundle) -> None
 def test_kill_all_of_a_stopped_container_succeeds(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     oci.stop()
-    if oci.name == "crun":
-        pytest.xfail("crun 1.8.1 fails")
     oci.ok("kill", "--all", oci.id, "KILL")
 
 
@@ -277,8 +269,6 @@ def test_the_bundle_is_the_working_directory_by_default(oci: Runtime, bundle: Bu
 
 
 def test_options_may_follow_the_id(oci: Runtime, bundle: Bundle) -> None:
-    if oci.name == "runc":
-        pytest.xfail("runc 1.1.5 reads options before arguments alone")
     assert oci.ok("run", oci.id, "--bundle", str(bundle.shell("echo here").write())) == "here\n"
 
 
@@ -300,8 +290,6 @@ def test_preserved_descriptors_and_no_others_arrive(oci: Runtime, bundle: Bundle
 
 
 def test_a_descriptor_to_preserve_must_exist(oci: Runtime, bundle: Bundle) -> None:
-    if oci.name == "crun":
-        pytest.xfail("crun 1.8.1 does not look")
     said = oci.fails("run", "--preserve-fds", "5", "--bundle", str(bundle.write()), oci.id)
     assert "preserved-fd" in said
 

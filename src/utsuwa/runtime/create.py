@@ -9,7 +9,7 @@ import os
 import time
 
 from utsuwa.cgroup.filesystem import open_manager
-from utsuwa.errors import Error, FailedPrecondition, InvalidArgument
+from utsuwa.errors import Error, InvalidArgument
 from utsuwa.init.channel import CLONED, REQUEST, WAITING
 from utsuwa.init.spawn import spawn
 from utsuwa.linux.host import probe
@@ -276,11 +276,8 @@ def end(child: Child) -> None:
 
 
 def _end_cgroup(manager: Manager) -> None:
-    try:
-        manager.remove()
-    except FailedPrecondition:
-        manager.kill(_SIGKILL)
-        manager.remove()
+    manager.kill(_SIGKILL)
+    manager.remove()
 
 
 def _poststop(container: Container, bundle: Bundle) -> None:

@@ -79,12 +79,15 @@ def end(container: Container) -> None:
         manager.kill(_SIGKILL)
     if not await_end(document.pid, document.startTime, _PATIENCE):
         raise FailedPrecondition(f"container {container.id}: process {document.pid} does not end after SIGKILL")
-    if manager is not None:
-        try:
-            manager.remove()
-        except FailedPrecondition:  # without a pid namespace of its own, others outlive the first process
-            manager.kill(_SIGKILL)
-            manager.remove()
+    if manager is None:
+        return
+    if not document.ownPidNamespace:  # others may outlive the first process
+        manager.kill(_SIGKILL)
+    try:
+        manager.remove()
+    except FailedPrecondition:  # somebody from outside of the pid namespace was put there
+        manager.kill(_SIGKILL)
+        manager.remove()
 
 
 def _poststop(container: Container) -> Callable[[], list[str]] | None:
