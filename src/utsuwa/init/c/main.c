@@ -86,6 +86,14 @@ static void fill_stdio(void)
 			sys(openat, AT_FDCWD_, "/dev/null", O_RDWR, 0);
 }
 
+/* Python asks for defaults, but the C library's posix_spawn lets its child ignore the two signals it keeps for itself. */
+static void reset_hidden_signals(void)
+{
+	static const u64 defaults[4]; /* the kernel's struct sigaction: handler, flags, restorer, mask */
+	for (int signal = 32; signal <= 33; signal++)
+		sys(rt_sigaction, signal, defaults, NULL, sizeof(u64));
+}
+
 static int run_op(struct run *run, u32 code, struct cursor *fields)
 {
 	switch (code) {
@@ -160,6 +168,7 @@ __attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *
 		report_failure(&run, error);
 		leave(1);
 	}
+	reset_hidden_signals();
 	run.old_umask = (u32)sys(umask, 0);
 	sys(prctl, PR_SET_NAME, "utsuwa-init", 0, 0, 0);
 	run_plan(&run);
