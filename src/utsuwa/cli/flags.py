@@ -16,7 +16,9 @@ _BOOLEANS = {
 
 
 class BadUsage(InvalidArgument):
-    """The command line can't be read; the exit code is 125."""
+    """The command line can't be read."""
+
+    exit_code = 125
 
 
 class Option:
@@ -26,7 +28,9 @@ class Option:
 
     def __init__(self, name: str, letter: str, kind: str, purpose: str, default: object = None) -> None:
         self.name, self.letter, self.kind, self.purpose = name, letter, kind, purpose
-        self.default = default if default is not None or kind not in (SWITCH, LIST) else (False if kind == SWITCH else [])
+        self.default = (
+            default if default is not None or kind not in (SWITCH, LIST) else (False if kind == SWITCH else [])
+        )
 
 
 class Arguments:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from utsuwa.errors import Conflict, Error, FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
+from utsuwa.identifiers import check_name
 from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.record import Record, decode
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
 
 RECORD = "container.json"
-_NAME_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-_NAME_REST = _NAME_FIRST | frozenset("_.-")
 
 
 class ContainerRecord(Record):
@@ -51,7 +50,8 @@ class ContainerRecord(Record):
     init: bool = False
     labels: dict[str, str] = {}
     logDriver: str = "json-file"
-    logOptions: dict[str, str] = {}
+    logLimit: int = 0
+    logFiles: int = 1
     stopSignal: str = "SIGTERM"
     stopTimeout: int = 10
     runs: int = 0
@@ -59,12 +59,7 @@ class ContainerRecord(Record):
     makerStart: int = 0
     networkMode: str = "none"
     binds: tuple[object, ...] = ()
-
-
-def check_name(name: str) -> None:
-    """Raise InvalidArgument unless ``name`` is one that Docker would take."""
-    if len(name) < 2 or name[0] not in _NAME_FIRST or not _NAME_REST.issuperset(name):
-        raise InvalidArgument(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    volumes: tuple[str, ...] = ()
 
 
 class Metadata:
@@ -88,7 +83,7 @@ class Metadata:
 
     def claim(self, name: str, identifier: str) -> None:
         """Take a name. Raises Conflict when a container has it."""
-        check_name(name)
+        name = check_name(name)
         link = f"{self._paths.names}/{name}"
         for _ in range(2):
             try:

@@ -42,6 +42,10 @@ class Connection:
             raise EOFError
         return self._decoder.feed(data)
 
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The frames that become complete with ``data``, which the caller has read from the descriptor."""
+        return self._decoder.feed(data)
+
     def next(self) -> tuple[int, bytes]:
         """The next frame, blocking; EOFError when there is none to come."""
         while not self._ready:
@@ -91,7 +95,7 @@ def _forkserver(run: str) -> int:
         flock(lock, LOCK_EX)
         fd = _connect(run, name)  # another client may have started it meanwhile
         if fd < 0:
-            _start(run, name)
+            _start(run, name)  # raises when it can't
             fd = _connect(run, name)
     finally:
         os.close(lock)
@@ -111,13 +115,13 @@ def _start(run: str, name: str) -> None:
             pass
         listener.bind(f"/proc/self/fd/{directory}/{name}")
         listener.listen(128)
-        _spawn(listener.fileno())
+        _spawn(listener.fileno(), run)
     finally:
         os.close(directory)
         listener.close()
 
 
-def _spawn(listener: int) -> None:
+def _spawn(listener: int, run: str) -> None:
     """The forkserver in a session of its own, with nothing of ours but the listening socket."""
     python = getattr(sys, "_base_executable", "") or sys.executable
     code = f"import sys; sys.path.insert(0, {_source()!r}); from utsuwa.monitor.forkserver import main; main()"
@@ -125,10 +129,10 @@ def _spawn(listener: int) -> None:
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
         (os.POSIX_SPAWN_DUP2, 0, 1),
-        (os.POSIX_SPAWN_DUP2, 0, 2),
+        (os.POSIX_SPAWN_OPEN, 2, f"{run}/forks.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, spare, LISTENER),
     ]
-    arguments = [python, "-I", "-S", "-c", code]
+    arguments = [python, "-I", "-S", "-X", "utf8", "-c", code]
     environment = dict([_PATH.split("=", 1)])
     try:
         os.posix_spawn(python, arguments, environment, file_actions=actions, setsid=True)

@@ -36,7 +36,24 @@ def create(start: Start, console: int) -> int:
 
 def execute(request: Execute, console: int) -> int:
     """Run another process in a container; its pid."""
-    raise NotImplementedError
+    from utsuwa.runtime.exec import ExecRequest, check_state, launch
+    from utsuwa.runtime.record import Store
+    from utsuwa.runtime.undo import Undo
+    from utsuwa.spec.record import decode
+    from utsuwa.spec.runtime import Process
+
+    container = Store(runtime_root(request.run)).open(request.id)
+    check_state(container, ignore_paused=False)
+    wanted = ExecRequest(
+        id=request.id,
+        process=decode(Process, request.process),
+        detach=True,
+        console=console,
+        user=request.user,
+    )
+    with Undo() as undo:
+        child = launch(container, wanted, undo)
+    return child.pid
 
 
 def docker_code(error: Error) -> int:

@@ -10,12 +10,16 @@ import os
 from utsuwa.errors import Error
 from utsuwa.monitor.records import Start, runtime_root
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
     forget_runtime(start.run, start.id)
     if start.remove:
-        remove_files(start.directory, start.snapshot)
+        remove_files(start.directory, lambda: _remove_trees(start))
     empty(monitor_directory, keep_lock=not start.remove)
 
 
@@ -30,7 +34,19 @@ def forget_runtime(run: str, identifier: str) -> None:
         pass
 
 
-def remove_files(directory: str, snapshot: str) -> None:
+def _remove_trees(start: Start) -> None:
+    from utsuwa.snapshot.tree import remove
+
+    for volume in start.volumes:
+        if os.path.lexists(volume):
+            remove(volume)
+    if start.snapshots:
+        from utsuwa.snapshot.overlay import OverlaySnapshotter
+
+        OverlaySnapshotter(start.snapshots).remove(start.id)
+
+
+def remove_files(directory: str, remove_snapshot: Callable[[], None]) -> None:
     """Remove a container's directory ROOT/containers/ID with all that is in it, its name, and its snapshot.
 
     The order makes every interruption visible: without its container.json a directory is somebody's to remove.
@@ -38,9 +54,13 @@ def remove_files(directory: str, snapshot: str) -> None:
     from utsuwa.snapshot.tree import remove
 
     release_name(directory)
-    for path in (f"{directory}/container.json", snapshot, directory):
-        if path and os.path.lexists(path):
-            remove(path)
+    try:
+        os.unlink(f"{directory}/container.json")
+    except FileNotFoundError:
+        pass
+    remove_snapshot()
+    if os.path.lexists(directory):
+        remove(directory)
 
 
 def release_name(directory: str) -> None:

@@ -73,8 +73,21 @@ def _answer(connection: int) -> None:
         if _peer_is_us(connection):
             duty.serve(connection)
         status = 0
+    except Exception as error:
+        _note(error)
     finally:
         os._exit(status)
+
+
+def _note(error: Exception) -> None:
+    """Our own fault, and nobody is there to be told: it goes to standard error, which is the forkserver's log."""
+    place = []
+    trace = error.__traceback__
+    while trace is not None:
+        place.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    text = f"monitor {os.getpid()}: {type(error).__name__}: {error} ({' '.join(place)})\n"
+    os.write(2, text.encode("utf-8", "replace"))
 
 
 def _peer_is_us(connection: int) -> bool:

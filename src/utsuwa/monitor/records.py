@@ -30,8 +30,8 @@ class Start(Record):
     ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the connection
     becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the log file in
     ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts`` make the root, see
-    plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process; ``snapshot`` is a directory
-    that goes with it.
+    plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process, the snapshot of the same
+    id in the snapshotter at ``snapshots`` and the directories ``volumes`` included.
     """
 
     id: str
@@ -51,7 +51,8 @@ class Start(Record):
     user: str | None = None
     init: bool = False
     remove: bool = False
-    snapshot: str = ""
+    snapshots: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 class Execute(Record):

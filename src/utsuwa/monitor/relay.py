@@ -92,10 +92,11 @@ class Relay:
             while self._read(fd):
                 pass
         # The kernel hands a terminal's last bytes over by a worker: wait for its end of file, but not for ever.
-        poll = select.poll()
-        poll.register(self.terminal, select.POLLIN)
-        while self.terminal in self._outputs and poll.poll(100):
-            self._read(self.terminal)
+        if self.terminal in self._outputs:
+            poll = select.poll()
+            poll.register(self.terminal, select.POLLIN)
+            while self.terminal in self._outputs and poll.poll(100):
+                self._read(self.terminal)
 
     def finish(self, kind: int, data: bytes) -> None:
         """Send the last frame to everybody, and wait until everybody has everything or is gone."""

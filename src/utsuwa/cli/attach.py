@@ -1,0 +1,35 @@
+"""`utsuwa attach`: our standard streams to a running container (docker attach)."""
+
+from __future__ import annotations
+
+from utsuwa.cli.flags import SWITCH, Option
+from utsuwa.cli.house import House, Verb
+
+VERB = Verb(
+    "attach [OPTIONS] CONTAINER",
+    "Attach local standard input, output, and error streams to a running container",
+    (
+        Option("no-stdin", "", SWITCH, "Do not attach STDIN"),
+        Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
+    ),
+    least=1,
+    most=1,
+)
+
+
+def run(words: list[str]) -> int:
+    """The exit code is the container's."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.monitor import frames
+
+    house = House()
+    record = house.containers.find(arguments.words[0])
+    connection = house.containers.attach(record)
+    rows, columns = terminal_size()
+    if record.tty and rows:
+        connection.send(frames.RESIZE, frames.pack_size(rows, columns)[8:])
+    stdin = record.openStdin and not arguments.on("no-stdin")
+    return Session(connection, stdin=stdin, tty=record.tty, proxy=arguments.on("sig-proxy")).run()

@@ -1,0 +1,121 @@
+"""The options of `run` and `create`, and the request that they amount to."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, Option
+from utsuwa.errors import from_oserror
+from utsuwa.spec import flags
+from utsuwa.spec.request import RunRequest
+
+OPTIONS = (
+    Option("cap-add", "", LIST, "Add Linux capabilities"),
+    Option("cap-drop", "", LIST, "Drop Linux capabilities"),
+    Option("cpu-shares", "c", NUMBER, "CPU shares (relative weight)"),
+    Option("cpus", "", WORD, "Number of CPUs"),
+    Option("cpuset-cpus", "", WORD, "CPUs in which to allow execution (0-3, 0,1)"),
+    Option("entrypoint", "", WORD, "Overwrite the default ENTRYPOINT of the image"),
+    Option("env", "e", LIST, "Set environment variables"),
+    Option("env-file", "", LIST, "Read in a file of environment variables"),
+    Option("group-add", "", LIST, "Add additional groups to join (numbers)"),
+    Option("hostname", "h", WORD, "Container host name"),
+    Option("init", "", SWITCH, "Run an init inside the container that forwards signals and reaps processes"),
+    Option("interactive", "i", SWITCH, "Keep STDIN open even if not attached"),
+    Option("label", "l", LIST, "Set meta data on a container"),
+    Option("log-driver", "", WORD, "Logging driver for the container (json-file, none)", "json-file"),
+    Option("log-opt", "", LIST, "Log driver options (max-size, max-file)"),
+    Option("memory", "m", WORD, "Memory limit"),
+    Option("memory-swap", "", WORD, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    Option("name", "", WORD, "Assign a name to the container"),
+    Option("network", "", WORD, "Connect a container to a network (none or host; bridges are yet to come)", "none"),
+    Option("net", "", WORD, "As --network"),
+    Option("pids-limit", "", WORD, "Tune container pids limit (set -1 for unlimited)"),
+    Option("platform", "", WORD, "Set platform if the image is pulled"),
+    Option("privileged", "", SWITCH, "Give extended privileges to this container"),
+    Option("pull", "", WORD, "Pull image before running (always, missing, never)", "missing"),
+    Option("quiet", "q", SWITCH, "Suppress the pull output"),
+    Option("read-only", "", SWITCH, "Mount the container's root filesystem as read only"),
+    Option("rm", "", SWITCH, "Remove the container and its anonymous volumes when it exits"),
+    Option("security-opt", "", LIST, "Security options"),
+    Option("stop-signal", "", WORD, "Signal to stop the container"),
+    Option("stop-timeout", "", NUMBER, "Timeout (in seconds) to stop a container"),
+    Option("tmpfs", "", LIST, "Mount a tmpfs directory"),
+    Option("tty", "t", SWITCH, "Allocate a pseudo-TTY"),
+    Option("ulimit", "", LIST, "Ulimit options"),
+    Option("user", "u", WORD, "Username or UID (format: <name|uid>[:<group|gid>])"),
+    Option("volume", "v", LIST, "Bind mount a volume"),
+    Option("workdir", "w", WORD, "Working directory inside the container"),
+)
+
+
+def request(arguments: Arguments, detach: bool = False) -> RunRequest:
+    """What the options and words ask for. Raises InvalidArgument and Unsupported."""
+    given = arguments.text
+    network = given("net") or given("network")
+    return RunRequest(
+        image=arguments.words[0],
+        command=tuple(arguments.words[1:]),
+        entrypoint=_entrypoint(arguments),
+        name=given("name") or None,
+        hostname=given("hostname") or None,
+        env=environment(arguments),
+        labels=dict(map(flags.parse_label, arguments.list("label"))) or None,
+        workdir=given("workdir") or None,
+        user=given("user") or None,
+        groups=tuple(arguments.list("group-add")),
+        volumes=tuple(flags.parse_volume(text, os.getcwd()) for text in arguments.list("volume")),
+        tmpfs=tuple(map(flags.parse_tmpfs, arguments.list("tmpfs"))),
+        read_only=arguments.on("read-only"),
+        network=flags.parse_network(network),
+        **_limits(arguments),
+        rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
+        cap_add=tuple(map(flags.parse_capability, arguments.list("cap-add"))),
+        cap_drop=tuple(map(flags.parse_capability, arguments.list("cap-drop"))),
+        security=flags.parse_security(arguments.list("security-opt")),
+        privileged=arguments.on("privileged"),
+        init=arguments.on("init"),
+        tty=arguments.on("tty"),
+        stdin_open=arguments.on("interactive"),
+        detach=detach,
+        auto_remove=arguments.on("rm"),
+        stop_signal=given("stop-signal") or None,
+        stop_timeout=arguments.number("stop-timeout"),
+        logging=flags.parse_logging(given("log-driver"), arguments.list("log-opt")),
+    )
+
+
+def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
+    """``--entrypoint ""`` takes the image's away, which is not the same as leaving the option out."""
+    if "entrypoint" not in arguments.given:
+        return None
+    text = arguments.text("entrypoint")
+    return (text,) if text else ()
+
+
+def _limits(arguments: Arguments) -> dict[str, int | str | None]:
+    given = arguments.text
+    return {
+        "memory": flags.parse_bytes(given("memory")) if given("memory") else None,
+        "memory_swap": flags.parse_memory_swap(given("memory-swap")) if given("memory-swap") else None,
+        "nano_cpus": flags.parse_cpus(given("cpus")) if given("cpus") else None,
+        "cpu_shares": arguments.number("cpu-shares"),
+        "cpuset_cpus": given("cpuset-cpus") or None,
+        "pids_limit": flags.parse_integer(given("pids-limit"), "pids-limit") if given("pids-limit") else None,
+    }
+
+
+def environment(arguments: Arguments) -> tuple[str, ...]:
+    """Of the files first, then of the options; a bare NAME takes our own value, or nothing."""
+    found: list[str] = []
+    for path in arguments.list("env-file"):
+        try:
+            with open(path, "rb", buffering=0) as file:
+                found += flags.parse_env_file(file.read(), os.environ, path)
+        except OSError as error:
+            raise from_oserror(error, path) from error
+    for text in arguments.list("env"):
+        variable = flags.parse_env(text, os.environ)
+        if variable is not None:
+            found.append(variable)
+    return tuple(found)

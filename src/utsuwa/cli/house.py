@@ -1,0 +1,89 @@
+"""The engine of this process, with its directories taken from the environment, and what all verbs print alike."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, parse
+from utsuwa.engine.containers import Containers
+from utsuwa.engine.images import Images
+from utsuwa.engine.paths import ROOT, RUN, Paths
+from utsuwa.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+
+class House:
+    """Paths and services."""
+
+    def __init__(self) -> None:
+        root = os.path.abspath(os.environ.get("UTSUWA_ROOT") or ROOT)
+        run = os.path.abspath(os.environ.get("UTSUWA_RUN") or RUN)
+        self.paths = Paths(root, run)
+        self.images = Images(self.paths)
+        self.containers = Containers(self.paths, self.images)
+
+
+class Verb:
+    """A verb's command line: ``ps [OPTIONS]``, what it is for, its options, and how many words it takes."""
+
+    def __init__(
+        self, usage: str, purpose: str, options: Sequence[Option] = (), least: int = 0, most: int | None = None
+    ) -> None:
+        self.usage, self.purpose, self.options = usage, purpose, tuple(options)
+        self._least, self._most = least, most
+
+    def read(self, words: list[str], interspersed: bool = True) -> Arguments | None:
+        """The arguments, None when help was asked for (and printed). Raises BadUsage."""
+        table = (*self.options, Option("help", "", "", "Print usage"))
+        arguments = parse(table, words, interspersed)
+        if arguments.on("help"):
+            print(describe(self.usage, self.purpose, self.options))
+            return None
+        self._count(len(arguments.words))
+        return arguments
+
+    def _count(self, count: int) -> None:
+        verb = self.usage.split(" ", 1)[0]
+        if count < self._least:
+            plural = "" if self._least == 1 else "s"
+            exactly = "" if self._most == self._least else " at least"
+            raise MissingWords(f'"utsuwa {verb}" requires{exactly} {self._least} argument{plural}')
+        if self._most is not None and count > self._most:
+            plural = "" if self._most == 1 else "s"
+            bound = "no arguments" if not self._most else f"at most {self._most} argument{plural}"
+            raise MissingWords(f'"utsuwa {verb}" accepts {bound}')
+
+
+class MissingWords(BadUsage):
+    """Too few words, or too many; unlike with other usage errors Docker ends with 1."""
+
+    exit_code = 1
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns three spaces apart, as Docker prints its lists."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
+    return "\n".join(
+        "".join(f"{cell:{width + 3}}" for cell, width in zip(line, widths, strict=False)) + line[-1] for line in lines
+    )
+
+
+def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:
+    """Do something to every name, print what it gives, complain about those where it fails; the exit code."""
+    code = 0
+    for name in names:
+        try:
+            shown = act(name)
+        except Error as error:
+            sys.stdout.flush()
+            print(f"utsuwa: {error}", file=sys.stderr)
+            code = 1
+        else:
+            if shown is not None:
+                print(shown)
+    return code

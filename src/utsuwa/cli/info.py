@@ -1,0 +1,64 @@
+"""`utsuwa info`: this engine and this host (docker info)."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa import __version__
+from utsuwa.cli.flags import WORD, BadUsage, Option
+from utsuwa.cli.house import House, Verb
+from utsuwa.cli.images import size
+
+VERB = Verb(
+    "info [OPTIONS]",
+    "Display system-wide information",
+    (Option("format", "f", WORD, "Format output: 'json'"),),
+    most=0,
+)
+
+
+def run(words: list[str]) -> int:
+    """Print it."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    facts = _facts(House())
+    if arguments.text("format") in ("json", "{{json .}}"):
+        from utsuwa.spec.codec import dumps
+
+        print(dumps(facts))
+    elif arguments.text("format"):
+        raise BadUsage(f"unsupported: info --format {arguments.text('format')} (only json)")
+    else:
+        for name, value in facts.items():
+            print(f"{name}: {size(value) if name == 'Total Memory' and isinstance(value, int) else value}")
+    return 0
+
+
+def _facts(house: House) -> dict[str, object]:
+    from utsuwa.linux.host import probe
+
+    states = [status.name for _record, status in house.containers.list(everything=True)]
+    system, host = os.uname(), probe()
+    return {
+        "Containers": len(states),
+        "Running": states.count("running"),
+        "Paused": states.count("paused"),
+        "Stopped": len(states) - states.count("running") - states.count("paused"),
+        "Images": len(house.images.store.list()),
+        "Server Version": __version__,
+        "Storage Driver": type(house.images.snapshotter).__name__.removesuffix("Snapshotter").lower(),
+        "Logging Driver": "json-file",
+        "Cgroup Driver": "cgroupfs",
+        "Cgroup Version": host.cgroup_mode,
+        "Default Runtime": "urun",
+        "Security Options": "seccomp",
+        "Kernel Version": system.release,
+        "OSType": "linux",
+        "Architecture": system.machine,
+        "CPUs": os.cpu_count() or 1,
+        "Total Memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "Name": system.nodename,
+        "Utsuwa Root Dir": house.paths.root,
+        "Utsuwa Run Dir": house.paths.run,
+    }

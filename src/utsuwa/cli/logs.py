@@ -1,0 +1,153 @@
+"""`utsuwa logs`: what a container has printed (docker logs)."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from utsuwa.cli import times
+from utsuwa.cli.flags import SWITCH, WORD, Arguments, BadUsage, Option
+from utsuwa.cli.house import House, Verb
+from utsuwa.engine import logs
+from utsuwa.engine.containers import log_name
+from utsuwa.errors import Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from utsuwa.engine.logs import Line
+    from utsuwa.engine.metadata import ContainerRecord
+
+VERB = Verb(
+    "logs [OPTIONS] CONTAINER",
+    "Fetch the logs of a container",
+    (
+        Option("follow", "f", SWITCH, "Follow log output"),
+        Option("since", "", WORD, "Show logs since timestamp (RFC 3339 or Unix seconds) or relative (42m for 42 minutes)"),
+        Option("tail", "n", WORD, "Number of lines to show from the end of the logs", "all"),
+        Option("timestamps", "t", SWITCH, "Show timestamps"),
+        Option("until", "", WORD, "Show logs before a timestamp, or relative"),
+    ),
+    least=1,
+    most=1,
+)
+_BATCH = 1 << 16
+_PATIENCE = 50
+"""Milliseconds between looks at a followed log."""
+
+
+def run(words: list[str]) -> int:
+    """Lines of stdout go to our stdout, those of stderr to our stderr."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    tail = _tail(arguments.text("tail"))
+    house = House()
+    record = house.containers.find(arguments.words[0])
+    name = log_name(record)
+    if not name:
+        raise Unsupported("configured logging driver does not support reading")
+    directory = house.paths.container(record.id)
+    lines: Iterable[Line]
+    if arguments.on("follow"):
+        lines = logs.follow(directory, name, tail, _waiter(house, record))
+    else:
+        lines = logs.read(directory, name, tail)
+    _print(_within(lines, arguments), arguments.on("timestamps"), flush=arguments.on("follow"))
+    return 0
+
+
+def _tail(text: str) -> int | None:
+    if text == "all" or text.startswith("-"):
+        return None
+    if not text.isdigit():
+        raise BadUsage(f"invalid tail value: {text}")
+    return int(text)
+
+
+def moment(text: str) -> float | None:
+    """Seconds since 1970 of ``2024-01-02T03:04:05Z``, ``1704164645.5`` or ``1h30m`` ago; None for an empty word."""
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        if "T" in text:
+            return times.parse(text)
+        return time.time() - _ago(text)
+    except (ValueError, IndexError):
+        raise BadUsage(f'invalid time "{text}": expected RFC 3339 in UTC, Unix seconds or a duration as 1h30m') from None
+
+
+def _ago(text: str) -> float:
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
+    seconds, number = 0.0, ""
+    for letter in text:
+        if letter in units:
+            seconds += float(number) * units[letter]
+            number = ""
+        else:
+            number += letter
+    if number:
+        raise ValueError(text)
+    return seconds
+
+
+def _within(lines: Iterable[Line], arguments: Arguments) -> Iterable[Line]:
+    since, until = moment(arguments.text("since")), moment(arguments.text("until"))
+    if since is None and until is None:
+        return lines
+    return (
+        line
+        for line in lines
+        if (since is None or times.parse(line.time) >= since) and (until is None or times.parse(line.time) < until)
+    )
+
+
+def _waiter(house: House, record: ContainerRecord) -> Callable[[], bool]:
+    """Waits until there may be more; False once the container has ended (what it wrote last is still to be read)."""
+    status = house.containers.status(record)
+    poll = select.poll()
+    if status.kept and status.monitor:
+        try:
+            poll.register(os.pidfd_open(status.monitor), select.POLLIN)
+        except ProcessLookupError:
+            return lambda: False
+    elif not status.alive:
+        return lambda: False
+    return lambda: not poll.poll(_PATIENCE) and house.containers.status(record).kept
+
+
+def _print(lines: Iterable[Line], timestamps: bool, flush: bool) -> None:
+    """In batches as long as the stream does not change: a write a line would take most of the time."""
+    batch: list[str] = []
+    size, stream = 0, "stdout"
+    for line in lines:
+        if batch and (line.stream != stream or size > _BATCH):
+            _write(stream, batch)
+            batch, size = [], 0
+        stream = line.stream
+        batch.append(f"{fixed(line.time)} {line.text}" if timestamps else line.text)
+        size += len(line.text)
+        if flush:
+            _write(stream, batch)
+            batch, size = [], 0
+    _write(stream, batch)
+
+
+def fixed(stamp: str) -> str:
+    """The time with nine digits after the point, which Docker prints so that columns align."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    return f"{whole}.{fraction:0<9}Z"
+
+
+def _write(stream: str, batch: list[str]) -> None:
+    data = "".join(batch).encode("utf-8", "replace")
+    fd = (sys.stdout if stream == "stdout" else sys.stderr).fileno()
+    while data:
+        data = data[os.write(fd, data) :]

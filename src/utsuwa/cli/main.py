@@ -1,0 +1,100 @@
+"""The `utsuwa` command: finds the verb, and turns every end of it into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from utsuwa.cli.flags import BadUsage
+from utsuwa.errors import Error
+
+VERBS = {
+    "attach": "Attach local standard input, output, and error streams to a running container",
+    "create": "Create a new container",
+    "exec": "Execute a command in a running container",
+    "images": "List images",
+    "info": "Display system-wide information",
+    "inspect": "Return low-level information on containers and images",
+    "kill": "Kill one or more running containers",
+    "load": "Load an image from an OCI layout (a tar archive or a directory)",
+    "logs": "Fetch the logs of a container",
+    "ps": "List containers",
+    "pull": "Download an image from a registry",
+    "rm": "Remove one or more containers",
+    "rmi": "Remove one or more images",
+    "run": "Create and run a new container from an image",
+    "start": "Start one or more stopped containers",
+    "stop": "Stop one or more running containers",
+    "version": "Show the version information",
+    "wait": "Block until one or more containers stop, then print their exit codes",
+}
+"""Verb -> what it is for; each is a module of its name in this package, with ``run(words) -> exit code``."""
+
+FAILURE, INTERRUPTED = 1, 130
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command line; the exit code. Never a traceback (but with UTSUWA_DEBUG set)."""
+    words = sys.argv[1:] if words is None else words
+    verb = words[0] if words else "--help"
+    try:
+        return _dispatch(verb, words[1:])
+    except BadUsage as error:
+        return _complain(f"{error}\nSee 'utsuwa {verb} --help'.", error.exit_code)
+    except Error as error:
+        return _complain(str(error), getattr(error, "exit_code", FAILURE))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_output()
+        return FAILURE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{(error.strerror or str(error)).lower()}", FAILURE)
+    except Exception as error:  # our own fault, told in one line
+        if os.environ.get("UTSUWA_DEBUG"):
+            raise
+        return _complain(f"internal error: {type(error).__name__}: {error} (UTSUWA_DEBUG=1 shows where)", FAILURE)
+
+
+def _dispatch(verb: str, words: list[str]) -> int:
+    if verb in ("-v", "--version"):
+        verb = "version"
+    if verb in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if verb not in VERBS:
+        raise BadUsage(f"unknown command: utsuwa {verb}")
+    module = __import__(f"utsuwa.cli.{verb}", fromlist=("run",))
+    code: int = module.run(words)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
+
+
+def overview() -> str:
+    """What `utsuwa --help` prints."""
+    width = max(map(len, VERBS)) + 3
+    rows = [f"  {verb:{width}}{purpose}" for verb, purpose in VERBS.items()]
+    return "\n".join(["Usage:  utsuwa COMMAND", "", "A container engine without a daemon", "", "Commands:", *rows])
+
+
+def _complain(message: str, code: int) -> int:
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(f"utsuwa: {message}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+    return code
+
+
+def _silence_output() -> None:
+    """Whoever read our output is gone: keep the interpreter from complaining about it when it ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

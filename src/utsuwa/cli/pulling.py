@@ -1,0 +1,112 @@
+"""Pulling an image at the command line: bars on a terminal, a few lines elsewhere. The only door to asyncio here."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from rich.progress import Progress, TaskID
+
+    from utsuwa.cli.house import House
+    from utsuwa.image.pull import Event
+    from utsuwa.image.store import Image
+
+_WORDS = {
+    "waiting": "Waiting",
+    "downloading": "Downloading",
+    "downloaded": "Download complete",
+    "unpacking": "Extracting",
+    "unpacked": "Pull complete",
+    "exists": "Already exists",
+}
+_LASTING = ("exists", "downloaded", "unpacked")
+"""What a log without a terminal shows."""
+
+
+def pull(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) -> str:
+    """Bring an image into the store and tell ``out`` about it; its full name. Raises what image.pull raises."""
+    import asyncio
+
+    from utsuwa.image.pull import pull as fetch
+    from utsuwa.spec import platform as platforms
+    from utsuwa.spec import reference
+
+    wanted = reference.parse(name).tagged()
+    asked = platforms.parse(platform) if platform else None
+    events: list[Event] = []
+
+    def bring(report: Callable[[Event], None]) -> Image:
+        def progress(event: Event) -> None:
+            if event.kind in ("resolved", "up-to-date"):
+                events.append(event)
+            report(event)
+
+        return asyncio.run(fetch(house.images.store, name, asked, progress))
+
+    if quiet:
+        bring(lambda _event: None)
+        return str(wanted)
+    if ":" not in name.rpartition("/")[2] and "@" not in name:
+        print(f"Using default tag: {wanted.tag}", file=out)
+    print(f"{wanted.target}: Pulling from {wanted.path}", file=out, flush=True)
+    if out.isatty():
+        _with_bars(bring, out)
+    else:
+        bring(_Lines(out).report)
+    _conclude(events, str(wanted.familiar()), out)
+    return str(wanted)
+
+
+def _conclude(events: list[Event], name: str, out: TextIO) -> None:
+    for event in events:
+        if event.kind == "resolved":
+            print(f"Digest: {event.digest}", file=out)
+    fresh = not any(event.kind == "up-to-date" for event in events)
+    status = "Downloaded newer image for" if fresh else "Image is up to date for"
+    print(f"Status: {status} {name}", file=out, flush=True)
+
+
+class _Lines:
+    """One line for each lasting change of a layer."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def report(self, event: Event) -> None:
+        """Print what will still be true afterwards."""
+        if event.kind in _LASTING:
+            print(f"{_short(event.digest)}: {_WORDS[event.kind]}", file=self._out, flush=True)
+
+
+def _with_bars(bring: Callable[[Callable[[Event], None]], Image], out: TextIO) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.fields[layer]}: {task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(file=out)) as progress:
+        bring(_Bars(progress).report)
+
+
+class _Bars:
+    """One bar for each layer."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, event: Event) -> None:
+        """Move a layer's bar."""
+        if event.kind not in _WORDS:
+            return
+        task = self._tasks.get(event.digest)
+        if task is None:
+            task = self._progress.add_task("", total=event.total or None, layer=_short(event.digest))
+            self._tasks[event.digest] = task
+        done = event.total if event.kind in _LASTING else event.current
+        self._progress.update(task, description=_WORDS[event.kind], completed=done)
+
+
+def _short(digest: str) -> str:
+    return digest.partition(":")[2][:12]

@@ -1,0 +1,221 @@
+"""A terminal, or pipes, in front of a container's process: bytes both ways, signals and sizes to it, its exit code back."""
+
+from __future__ import annotations
+
+import os
+import select
+from _signal import (
+    SIGHUP,
+    SIGINT,
+    SIGQUIT,
+    SIGTERM,
+    SIGUSR1,
+    SIGUSR2,
+    SIGWINCH,
+    getsignal,
+    set_wakeup_fd,
+    signal,
+)
+
+from utsuwa.errors import Unavailable
+from utsuwa.monitor import frames
+from utsuwa.spec.codec import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.monitor.client import Connection
+
+_FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2)
+_ENOUGH = 3
+"""As many SIGINT or SIGTERM make Docker's client go away from a container that ignores them."""
+_CHUNK = 32768
+
+
+def terminal_size() -> tuple[int, int]:
+    """Rows and columns of standard output (or input); zeros without a terminal."""
+    for fd in (1, 0):
+        try:
+            columns, rows = os.get_terminal_size(fd)
+            return rows, columns
+        except OSError:
+            continue
+    return 0, 0
+
+
+class Session:
+    """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``proxy``: signals are forwarded."""
+
+    def __init__(self, connection: Connection, *, stdin: bool, tty: bool, proxy: bool = True) -> None:
+        self._connection, self._stdin, self._tty, self._proxy = connection, stdin, tty, proxy
+        self._unsent = b""
+        self._saved: list[object] | None = None
+        self._poll = select.poll()
+        self._code: int | None = None
+        self._interrupts = 0
+
+    def run(self) -> int:
+        """Until the process has ended; its exit code. Raises Unavailable when its monitor was killed."""
+        wake, old = self._catch_signals()
+        self._enter_raw()
+        try:
+            for kind, payload in self._connection.pending():
+                self._obey(kind, payload)
+            self._loop(wake)
+        finally:
+            self._leave_raw()
+            self._release_signals(old)
+        assert self._code is not None
+        return self._code
+
+    def _loop(self, wake: int) -> None:
+        fd = self._connection.fd
+        os.set_blocking(fd, False)
+        self._poll.register(fd, select.POLLIN)
+        self._poll.register(wake, select.POLLIN)
+        if self._stdin:
+            self._poll.register(0, select.POLLIN)
+        while self._code is None:
+            for ready, events in self._poll.poll():
+                if ready == wake:
+                    self._signals(os.read(wake, 512))
+                elif ready == fd:
+                    self._exchange(events)
+                elif ready == 0:
+                    self._type()
+
+    def _exchange(self, events: int) -> None:
+        """Something can be read from, or written to, the monitor."""
+        if events & select.POLLOUT:
+            self._send(b"")
+        if events & ~select.POLLOUT:
+            try:
+                data = os.read(self._connection.fd, 65536)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                raise _lost()
+            for kind, payload in self._connection.feed(data):
+                self._obey(kind, payload)
+
+    def _obey(self, kind: int, payload: bytes) -> None:
+        if kind == frames.STDOUT or kind == frames.STDERR:
+            _write(kind, payload)
+        elif kind == frames.EXITED:
+            self._code = int(parse(payload)["exitCode"])
+
+    def _type(self) -> None:
+        """Forward what was typed, or its end; nothing more is read while the last has not left."""
+        try:
+            data = os.read(0, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:  # the terminal went away
+            data = b""
+        if data:
+            self._send(frames.pack(frames.STDIN, data))
+        else:
+            self._stdin = False
+            self._poll.unregister(0)
+            self._send(frames.pack(frames.CLOSE_STDIN))
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += data
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._connection.fd, self._unsent) :]
+        except BlockingIOError:
+            self._poll.modify(self._connection.fd, select.POLLIN | select.POLLOUT)
+            if self._stdin:
+                self._poll.register(0, 0)
+            return
+        except OSError:  # the end, which is about to be read
+            self._unsent = b""
+        self._poll.modify(self._connection.fd, select.POLLIN)
+        if self._stdin:
+            self._poll.register(0, select.POLLIN)
+
+    # --- signals ----------------------------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> tuple[int, list[tuple[int, object]]]:
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        set_wakeup_fd(write, warn_on_full_buffer=False)
+        wanted = [SIGWINCH] if self._tty else []
+        if self._proxy:
+            wanted += _FORWARDED
+        old: list[tuple[int, object]] = []
+        for number in wanted:
+            old.append((number, getsignal(number)))
+            signal(number, _noted)
+        return read, old
+
+    def _release_signals(self, old: list[tuple[int, object]]) -> None:
+        set_wakeup_fd(-1)
+        for number, handler in old:
+            signal(number, handler)  # type: ignore[arg-type]
+
+    def _signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == SIGWINCH:
+                rows, columns = terminal_size()
+                if rows and self._tty:
+                    self._send(frames.pack_size(rows, columns))
+            elif number in _FORWARDED and self._proxy:
+                self._interrupts += number in (SIGINT, SIGTERM)
+                if self._interrupts >= _ENOUGH:
+                    raise Unavailable(f"got {_ENOUGH} SIGTERM/SIGINTs, forcefully exiting")
+                self._send(frames.pack(frames.SIGNAL, bytes((number,))))
+
+    # --- the terminal -----------------------------------------------------------------------------------------------
+
+    def _enter_raw(self) -> None:
+        if self._tty and self._stdin and os.isatty(0):
+            import termios
+
+            self._saved = termios.tcgetattr(0)
+            termios.tcsetattr(0, termios.TCSANOW, _raw(self._saved))
+
+    def _leave_raw(self) -> None:
+        if self._saved is not None:
+            import termios
+
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+            self._saved = None
+
+
+def _raw(attributes: list[object]) -> list[object]:
+    """cfmakeraw(3) of a terminal's attributes."""
+    import termios as t
+
+    iflag, oflag, cflag, lflag, ispeed, ospeed, letters = attributes
+    iflag &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)  # type: ignore[operator]
+    oflag &= ~t.OPOST  # type: ignore[operator]
+    lflag &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)  # type: ignore[operator]
+    cflag = (cflag & ~(t.CSIZE | t.PARENB)) | t.CS8  # type: ignore[operator]
+    letters = list(letters)  # type: ignore[call-overload]
+    letters[t.VMIN], letters[t.VTIME] = 1, 0
+    return [iflag, oflag, cflag, lflag, ispeed, ospeed, letters]
+
+
+def _write(fd: int, data: bytes) -> None:
+    """All of it, also to a descriptor that somebody has made non-blocking."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            waiting = select.poll()
+            waiting.register(fd, select.POLLOUT)
+            waiting.poll()
+
+
+def _lost() -> Unavailable:
+    error = Unavailable("the monitor of the container was killed: how the process ends will not be known")
+    error.exit_code = 125  # type: ignore[attr-defined]
+    return error
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """Signals are read from the wake-up descriptor."""
+
+

@@ -1,0 +1,46 @@
+"""`utsuwa start`: run created or stopped containers (docker start)."""
+
+from __future__ import annotations
+
+from utsuwa.cli.flags import SWITCH, BadUsage, Option
+from utsuwa.cli.house import House, Verb, each
+
+VERB = Verb(
+    "start [OPTIONS] CONTAINER [CONTAINER...]",
+    "Start one or more stopped containers",
+    (
+        Option("attach", "a", SWITCH, "Attach STDOUT/STDERR and forward signals"),
+        Option("interactive", "i", SWITCH, "Attach container's STDIN"),
+        Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
+    ),
+    least=1,
+)
+
+
+def run(words: list[str]) -> int:
+    """Print the names, or stay with the one container."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    house = House()
+    if arguments.on("attach") or arguments.on("interactive"):
+        if len(arguments.words) > 1:
+            raise BadUsage("you cannot start and attach multiple containers at once")
+        return _attached(house, arguments.words[0], arguments.on("interactive"), arguments.on("sig-proxy"))
+
+    def start(name: str) -> str:
+        record = house.containers.find(name)
+        if not house.containers.status(record).alive:
+            house.containers.start(record).close()
+        return name
+
+    return each(arguments.words, start)
+
+
+def _attached(house: House, name: str, stdin: bool, proxy: bool) -> int:
+    from utsuwa.cli.session import Session, terminal_size
+
+    record = house.containers.find(name)
+    size = terminal_size() if record.tty else (0, 0)
+    connection = house.containers.start(record, attach=True, size=size)
+    return Session(connection, stdin=stdin and record.openStdin, tty=record.tty, proxy=proxy).run()

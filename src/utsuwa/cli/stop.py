@@ -1,0 +1,33 @@
+"""`utsuwa stop`: ask containers to end, then make them (docker stop)."""
+
+from __future__ import annotations
+
+from utsuwa.cli.flags import NUMBER, WORD, Option
+from utsuwa.cli.house import House, Verb, each
+
+VERB = Verb(
+    "stop [OPTIONS] CONTAINER [CONTAINER...]",
+    "Stop one or more running containers",
+    (
+        Option("signal", "s", WORD, "Signal to send to the container"),
+        Option("time", "t", NUMBER, "Seconds to wait before killing the container"),
+        Option("timeout", "", NUMBER, "As --time"),
+    ),
+    least=1,
+)
+
+
+def run(words: list[str]) -> int:
+    """Print the names; one that has stopped already is no failure."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    house = House()
+    seconds = arguments.number("time")
+    seconds = arguments.number("timeout") if seconds is None else seconds
+
+    def stop(name: str) -> str:
+        house.containers.stop(house.containers.find(name), seconds, arguments.text("signal") or None)
+        return name
+
+    return each(arguments.words, stop)

@@ -1,0 +1,47 @@
+"""Times as people read them: "2 hours ago", "Up 3 seconds" (the words of Docker's go-units)."""
+
+from __future__ import annotations
+
+import time
+
+
+def parse(text: str) -> float:
+    """Seconds since 1970 of an RFC 3339 time in UTC (as we write it ourselves); 0 for none. time.strptime costs 10 ms."""
+    if not text:
+        return 0.0
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
+    # Days since 1970-01-01, with years that begin in March, so that leap days come last.
+    year -= month <= 2
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
+    return days * 86400 + seconds
+
+
+def duration(seconds: float) -> str:
+    """About how long: "Less than a second", "5 minutes", "2 weeks"."""
+    whole = int(seconds)
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    if whole < 60:
+        return f"{whole} seconds"
+    minutes = whole // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = int(seconds / 3600 + 0.5)
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    for limit, unit, name in ((24 * 14, 24, "days"), (24 * 60, 24 * 7, "weeks"), (24 * 365 * 2, 24 * 30, "months")):
+        if hours < limit:
+            return f"{hours // unit} {name}"
+    return f"{hours // (24 * 365)} years"
+
+
+def ago(text: str) -> str:
+    """How long ago an RFC 3339 time was."""
+    return f"{duration(time.time() - parse(text))} ago"

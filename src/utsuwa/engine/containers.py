@@ -1,0 +1,348 @@
+"""Containers: created, started, stopped, removed, looked at."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.engine import recovery, specification
+from utsuwa.engine.metadata import ContainerRecord, Metadata
+from utsuwa.engine.status import CREATED, RUNNING, Status, derive
+from utsuwa.engine.volumes import Volumes
+from utsuwa.errors import Conflict, Error, FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.identifiers import new_engine_id, random_name
+from utsuwa.monitor import client, frames
+from utsuwa.monitor.records import Start, now
+from utsuwa.runtime.process import await_end, send, signal_number, start_time
+from utsuwa.spec.codec import dumps, encode
+from utsuwa.spec.mount import Mount
+from utsuwa.spec.record import decode
+from utsuwa.spec.request import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.images import Images
+    from utsuwa.engine.paths import Paths
+    from utsuwa.image.store import Image
+    from utsuwa.spec.image import ImageConfig
+    from utsuwa.monitor.client import Connection
+    from utsuwa.spec.request import RunRequest
+
+_SIGKILL = 9
+_PATIENCE = 10.0
+"""Seconds for a killed process to go, and for its monitor to finish after it."""
+
+
+class Containers:
+    """The containers below the paths; safe to use from several processes at once."""
+
+    def __init__(self, paths: Paths, images: Images) -> None:
+        self._paths, self._images = paths, images
+        self._metadata = Metadata(paths)
+        self._volumes = Volumes(paths)
+
+    # --- create and start -----------------------------------------------------------------------------------------------
+
+    def create(self, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:
+        """Make a container, without a process yet.
+
+        ``started_by_maker``: this process is going to start it; when it dies before, nobody would. Raises NotFound without
+        the image, Conflict for a taken name, InvalidArgument and Unsupported for what the request says.
+        """
+        check(request)
+        image = self._images.resolve(request.image)
+        config = image.config
+        identifier = new_engine_id()
+        lock = self._metadata.begin(identifier)
+        try:
+            record = self._make(identifier, request, image, config, started_by_maker)
+            self._metadata.save(record)
+        except BaseException:
+            os.close(lock)
+            self._discard(identifier)
+            raise
+        os.close(lock)
+        return record
+
+    def _make(
+        self, identifier: str, request: RunRequest, image: Image, config: ImageConfig, transient: bool
+    ) -> ContainerRecord:
+        """Everything of a container but the record itself."""
+        directory = self._paths.container(identifier)
+        name = self._claim_name(identifier, request.name)
+        settings = config.settings
+        around = self._surroundings(identifier, request)
+        start = specification.process_defaults(request, config, around.hostname)
+        snapshotter = self._images.snapshotter
+        snapshotter.prepare(identifier, image.top)
+        around.volumes = self._volumes.prepare(identifier, request, settings, image, self._images)
+        spec = specification.compose(request, start, around)
+        _write(f"{directory}/config.json", dumps(encode(spec)).encode())
+        os.mkdir(f"{directory}/rootfs", 0o755)
+        me = os.getpid()
+        return ContainerRecord(
+            id=identifier,
+            name=name,
+            createdAt=now(),
+            image=request.image,
+            imageId=image.id,
+            command=start.args,
+            request=encode(request),
+            mounts=tuple(encode(mount) for mount in snapshotter.mounts(identifier)),
+            user=start.user or "0",
+            tty=request.tty,
+            openStdin=request.stdin_open,
+            stdinOnce=request.stdin_open and not request.detach,
+            autoRemove=request.auto_remove,
+            init=request.init,
+            labels={**(settings.Labels or {}), **(request.labels or {})},
+            logDriver=request.logging.driver,
+            logLimit=request.logging.max_size or 0,
+            logFiles=request.logging.max_file,
+            stopSignal=request.stop_signal or start.stop_signal,
+            stopTimeout=_first(request.stop_timeout, settings.StopTimeout, 10),
+            maker=me if transient else 0,
+            makerStart=(start_time(me) or 0) if transient else 0,
+            networkMode=request.network,
+            binds=tuple(encode(mount) for mount in around.volumes),
+            volumes=tuple(self._volumes.owned(identifier)),
+        )
+
+    def _claim_name(self, identifier: str, wanted: str | None) -> str:
+        if wanted is not None:
+            self._metadata.claim(wanted, identifier)
+            return wanted.removeprefix("/")
+        while True:
+            name = random_name(lambda taken: os.path.lexists(f"{self._paths.names}/{taken}"))
+            try:
+                self._metadata.claim(name, identifier)
+            except Conflict:  # somebody was faster
+                continue
+            return name
+
+    def _surroundings(self, identifier: str, request: RunRequest) -> specification.Surroundings:
+        """Write the files that a container finds in its /etc."""
+        hostname = request.hostname or (os.uname().nodename if request.network == "host" else identifier[:12])
+        cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+        around = specification.Surroundings(identifier, hostname, cgroup2)
+        from utsuwa.engine.defaults import HOSTS
+
+        directory = self._paths.container(identifier)
+        hosts = _read("/etc/hosts") if request.network == "host" else HOSTS.encode()
+        for name, content in (
+            ("hosts", hosts),
+            ("hostname", f"{hostname}\n".encode()),
+            ("resolv.conf", _read("/etc/resolv.conf")),
+        ):
+            _write(f"{directory}/{name}", content, 0o644)
+            around.files[f"/etc/{name}"] = f"{directory}/{name}"
+        return around
+
+    def start(self, record: ContainerRecord, *, attach: bool = False, size: tuple[int, int] = (0, 0)) -> Connection:
+        """Start a container; the connection has said STARTED, and with ``attach`` is its stdio.
+
+        Raises FailedPrecondition when it runs already, and what the runtime said, with Docker's exit code as ``code``.
+        """
+        status = derive(self._paths, record)
+        if status.alive or status.kept:
+            raise FailedPrecondition(f"container {record.name} is running already")
+        recovery.settle(self._paths, record, status)
+        record = record.replace(runs=record.runs + 1)
+        self._metadata.save(record)
+        connection = client.request(self._paths.run, self._request(record, attach, size))
+        try:
+            await_started(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _request(self, record: ContainerRecord, attach: bool, size: tuple[int, int]) -> Start:
+        return Start(
+            id=record.id,
+            directory=self._paths.container(record.id),
+            run=self._paths.run,
+            number=record.runs,
+            tty=record.tty,
+            openStdin=record.openStdin,
+            stdinOnce=record.stdinOnce,
+            attach=attach,
+            rows=size[0],
+            columns=size[1],
+            log=log_name(record),
+            logLimit=record.logLimit,
+            logFiles=record.logFiles,
+            mounts=tuple(decode(Mount, mount) for mount in record.mounts),
+            user=record.user,
+            init=record.init,
+            remove=record.autoRemove,
+            snapshots=self._images.snapshotter.root,
+            volumes=record.volumes,
+        )
+
+    # --- look -----------------------------------------------------------------------------------------------------------
+
+    def find(self, reference: str) -> ContainerRecord:
+        """The container that a user means by an id, the beginning of one, or a name."""
+        return self._metadata.find(reference)
+
+    def status(self, record: ContainerRecord) -> Status:
+        """What it is doing."""
+        return derive(self._paths, record)
+
+    def list(self, everything: bool = False) -> list[tuple[ContainerRecord, Status]]:
+        """The containers that run, or all, the newest first; what was left by killed processes is cleaned up on the way."""
+        self._sweep()
+        found = []
+        for record in self._metadata.all():
+            status = derive(self._paths, record)
+            if recovery.is_orphan(record, status):
+                self._discard(record.id)
+                continue
+            recovery.settle(self._paths, record, status)
+            if everything or status.alive:
+                found.append((record, status))
+        return found
+
+    def attach(self, record: ContainerRecord) -> Connection:
+        """A connection to a running container's stdio."""
+        if not derive(self._paths, record).alive:
+            raise FailedPrecondition("You cannot attach to a stopped container, start it first")
+        return client.attach(self._paths.run, record.id)
+
+    # --- end ------------------------------------------------------------------------------------------------------------
+
+    def kill(self, record: ContainerRecord, signal: str = "KILL") -> None:
+        """Send a signal. Raises FailedPrecondition when there is no process, InvalidArgument for an unknown signal."""
+        from utsuwa.runtime.kill import kill
+        from utsuwa.runtime.record import Store
+
+        number = signal_number(signal)
+        status = derive(self._paths, record)
+        if not status.alive:
+            raise FailedPrecondition(f"container {record.id} is not running")
+        kill(Store(self._paths.runtime), record.id, number)
+        if number == _SIGKILL:
+            self._await_exit(record, status)
+
+    def stop(self, record: ContainerRecord, timeout: int | None = None, signal: str | None = None) -> None:
+        """Ask the container to end, and after ``timeout`` seconds (its own, or 10; -1: never) kill it."""
+        from utsuwa.runtime.kill import kill
+        from utsuwa.runtime.record import Store
+
+        status = derive(self._paths, record)
+        if not status.alive:
+            recovery.settle(self._paths, record, status)
+            return
+        store = Store(self._paths.runtime)
+        seconds = record.stopTimeout if timeout is None else timeout
+        try:
+            kill(store, record.id, signal_number(signal or record.stopSignal))
+            if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
+                kill(store, record.id, _SIGKILL)
+        except (NotFound, FailedPrecondition):  # it ended by itself
+            pass
+        self._await_exit(record, status)
+
+    def wait(self, record: ContainerRecord) -> int:
+        """Wait until the container's run is over; its exit code."""
+        while True:
+            status = derive(self._paths, record)
+            if not (status.alive or status.kept):
+                recovery.settle(self._paths, record, status)
+                return status.code
+            self._await(status, 3600.0)
+            if not os.path.exists(f"{self._paths.container(record.id)}/container.json"):
+                return status.code
+
+    def remove(self, record: ContainerRecord, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container that does not run; ``force`` kills it first; ``volumes``: its anonymous volumes too."""
+        status = derive(self._paths, record)
+        if status.alive or (status.kept and status.name == RUNNING):
+            if not force:
+                raise Conflict(
+                    f"cannot remove container {record.name}: container is running: "
+                    "stop the container before removing or force remove"
+                )
+            try:
+                self.kill(record)
+            except (FailedPrecondition, NotFound):
+                pass
+            self._await_exit(record, status)
+        if not volumes and not record.autoRemove:
+            self._volumes.disown(record.id)
+        self._discard(record.id)
+        self._sweep()
+
+    def _await(self, status: Status, seconds: float) -> None:
+        """Wait for the process, and then for its monitor to have written and cleaned up."""
+        if status.pid and not await_end(status.pid, status.start_time, seconds):
+            return
+        if status.kept and status.monitor:
+            await_end(status.monitor, status.monitor_start, seconds)
+
+    def _await_exit(self, record: ContainerRecord, status: Status) -> None:
+        """As ``_await``, for a process that was told to end; a container whose monitor is dead is settled here."""
+        if status.pid:
+            await_end(status.pid, status.start_time, _PATIENCE)
+        for _ in range(int(_PATIENCE * 100)):
+            now_status = derive(self._paths, record)
+            if not now_status.kept:
+                recovery.settle(self._paths, record, now_status)
+                return
+            await_end(now_status.monitor, now_status.monitor_start, 0.01)
+
+    def _sweep(self) -> None:
+        recovery.sweep(self._paths, self._metadata, self._discard)
+        self._volumes.sweep()
+
+    def _discard(self, identifier: str) -> None:
+        recovery.discard(self._paths, identifier, self._images.snapshotter.remove)
+
+
+def await_started(connection: Connection) -> int:
+    """The pid that the monitor reports; raises what it reports instead."""
+    from utsuwa import errors
+    from utsuwa.spec.codec import parse
+
+    try:
+        kind, payload = connection.next()
+    except EOFError:
+        raise errors.Unavailable("the monitor was killed while it created the container") from None
+    told = parse(payload)
+    if kind == frames.STARTED:
+        return int(told["pid"])
+    kinds = {each.__name__: each for each in errors.KINDS}
+    error: Error = kinds.get(told.get("kind"), errors.Error)(told.get("message", ""))
+    error.code = told.get("code", 125)  # type: ignore[attr-defined]
+    raise error
+
+
+def log_name(record: ContainerRecord) -> str:
+    """The name of the log in the container's directory, "" when it has none."""
+    return f"{record.id}-json.log" if record.logDriver == "json-file" else ""
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _write(path: str, data: bytes, mode: int = 0o600) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise from_oserror(error, f"write {path}") from error
+
+

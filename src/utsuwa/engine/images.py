@@ -1,0 +1,40 @@
+"""Images as the engine needs them: found by name, listed, removed while nothing uses them; pulled by the door that may wait."""
+
+from __future__ import annotations
+
+from utsuwa.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.paths import Paths
+    from utsuwa.image.store import Image, ImageStore
+    from utsuwa.snapshot.snapshotter import Snapshotter
+
+
+class Images:
+    """The image store below the paths, opened at the first use."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._store: ImageStore | None = None
+
+    @property
+    def store(self) -> ImageStore:
+        """The store itself."""
+        if self._store is None:
+            from utsuwa.image.store import ImageStore
+
+            self._store = ImageStore(self._paths.root)
+        return self._store
+
+    @property
+    def snapshotter(self) -> Snapshotter:
+        """Where containers get their root file systems."""
+        return self.store.snapshotter
+
+    def resolve(self, name: str) -> Image:
+        """The image of a name or an id. Raises NotFound with Docker's words, which clients look for."""
+        try:
+            return self.store.resolve(name)
+        except NotFound as error:
+            raise NotFound(f"No such image: {name}") from error

@@ -1,0 +1,146 @@
+"""Everything about a container as one document, in the shape of Docker's ``GET /containers/{id}/json``."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.engine.containers import log_name
+from utsuwa.engine.status import CREATED, PAUSED
+from utsuwa.spec.record import decode
+from utsuwa.spec.request import RunRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.paths import Paths
+    from utsuwa.engine.status import Status
+
+_NEVER = "0001-01-01T00:00:00Z"
+"""Go's zero time."""
+
+
+def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str, object]:
+    """The document of a container."""
+    request: RunRequest = decode(RunRequest, record.request)
+    directory = paths.container(record.id)
+    return {
+        "Id": record.id,
+        "Created": record.createdAt,
+        "Path": record.command[0],
+        "Args": list(record.command[1:]),
+        "State": state(status),
+        "Image": record.imageId,
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": f"{directory}/{log_name(record)}" if log_name(record) else "",
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Driver": "overlay2" if any(mount["type"] == "overlay" for mount in record.mounts) else "copy",  # type: ignore[index]
+        "Platform": "linux",
+        "HostConfig": _host_config(record, request),
+        "Mounts": [_mount(bind, paths) for bind in record.binds],
+        "Config": _config(paths, record, request),
+        "NetworkSettings": {"Ports": {}, "Networks": {record.networkMode: {"IPAddress": "", "Gateway": ""}}},
+    }
+
+
+def state(status: Status) -> dict[str, object]:
+    """The part that changes."""
+    ended = status.exit
+    return {
+        "Status": status.name,
+        "Running": status.alive,
+        "Paused": status.name == PAUSED,
+        "Restarting": False,
+        "OOMKilled": bool(ended and ended.oomKilled),
+        "Dead": False,
+        "Pid": status.pid,
+        "ExitCode": status.code,
+        "Error": ended.error if ended else "",
+        "StartedAt": (status.started_at if status.name != CREATED else "") or _NEVER,
+        "FinishedAt": (ended.finishedAt if ended else "") or _NEVER,
+    }
+
+
+def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[str, object]:
+    from utsuwa.spec.codec import parse
+
+    with open(f"{paths.container(record.id)}/config.json", "rb", buffering=0) as file:
+        process = parse(file.read())
+    user = request.user or ("" if record.user == "0" else record.user)
+    return {
+        "Hostname": process.get("hostname", ""),
+        "User": user or "",
+        "AttachStdin": record.stdinOnce,
+        "AttachStdout": not request.detach,
+        "AttachStderr": not request.detach,
+        "Tty": record.tty,
+        "OpenStdin": record.openStdin,
+        "StdinOnce": record.stdinOnce,
+        "Env": process["process"].get("env", []),
+        "Cmd": list(request.command) or None,
+        "Entrypoint": list(request.entrypoint) if request.entrypoint is not None else None,
+        "Image": record.image,
+        "WorkingDir": process["process"]["cwd"],
+        "Labels": record.labels,
+        "StopSignal": record.stopSignal,
+        "StopTimeout": record.stopTimeout,
+    }
+
+
+def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, object]:
+    logging = request.logging
+    options = {}
+    if logging.max_size is not None:
+        options = {"max-size": str(logging.max_size), "max-file": str(logging.max_file)}
+    return {
+        "Binds": [f"{bind['source']}:{bind['destination']}" for bind in record.binds] or None,  # type: ignore[index]
+        "LogConfig": {"Type": logging.driver, "Config": options},
+        "NetworkMode": request.network,
+        "AutoRemove": record.autoRemove,
+        "CapAdd": list(request.cap_add) or None,
+        "CapDrop": list(request.cap_drop) or None,
+        "Privileged": request.privileged,
+        "ReadonlyRootfs": request.read_only,
+        "Init": record.init,
+        "Memory": request.memory or 0,
+        "MemorySwap": request.memory_swap or 0,
+        "NanoCpus": request.nano_cpus or 0,
+        "CpuShares": request.cpu_shares or 0,
+        "CpusetCpus": request.cpuset_cpus or "",
+        "PidsLimit": request.pids_limit,
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "ShmSize": 67108864,
+        "Runtime": "urun",
+    }
+
+
+def _mount(bind: object, paths: Paths) -> dict[str, object]:
+    source, target = bind["source"], bind["destination"]  # type: ignore[index]
+    writable = "ro" not in bind["options"]  # type: ignore[index]
+    volume = source.startswith(f"{paths.volumes}/")
+    about: dict[str, object] = {"Type": "volume" if volume else "bind"}
+    if volume:
+        about |= {"Name": os.path.basename(os.path.dirname(source)), "Driver": "local"}
+    return about | {"Source": source, "Destination": target, "Mode": "", "RW": writable, "Propagation": "rprivate"}
+
+
+def image(found: object) -> dict[str, object]:
+    """The document of an image, as Docker's ``GET /images/{name}/json``."""
+    from utsuwa.image.store import Image
+    from utsuwa.spec.codec import encode
+
+    assert isinstance(found, Image)
+    config = found.config
+    return {
+        "Id": found.id,
+        "RepoTags": list(found.names),
+        "RepoDigests": list(found.digests),
+        "Created": config.created or _NEVER,
+        "Architecture": config.architecture,
+        "Os": config.os,
+        "Size": found.size,
+        "Config": encode(config.settings),
+        "RootFS": {"Type": "layers", "Layers": list(config.rootfs.diff_ids)},
+    }

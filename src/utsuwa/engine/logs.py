@@ -1,0 +1,139 @@
+"""Reading a container's log back: Docker's json-file records, rotated files first, the last n, since a time, and as they come."""
+
+from __future__ import annotations
+
+import os
+from _json import scanstring
+
+from utsuwa.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BLOCK = 1 << 16
+_START = b'{"log":"'
+
+
+class Line:
+    """One record: what was written, to which stream, and when (RFC 3339)."""
+
+    __slots__ = ("stream", "text", "time")
+
+    def __init__(self, text: str, stream: str, time: str) -> None:
+        self.text, self.stream, self.time = text, stream, time
+
+
+def parse(record: bytes) -> Line | None:
+    """The line of a record, None when it is damaged (a monitor that was killed while it wrote)."""
+    if not record.startswith(_START):
+        return None
+    try:
+        text, end = scanstring(record.decode(), len(_START), True)
+        rest = record.decode()[end:]
+    except (ValueError, UnicodeDecodeError):
+        return None
+    parts = rest.split('"')
+    if len(parts) < 8 or parts[1] != "stream" or parts[5] != "time":
+        return None
+    return Line(text, parts[3], parts[7])
+
+
+def files(directory: str, name: str) -> list[str]:
+    """The log's files, oldest first."""
+    rotated = []
+    number = 1
+    while os.path.exists(f"{directory}/{name}.{number}"):
+        rotated.append(f"{directory}/{name}.{number}")
+        number += 1
+    return [*reversed(rotated), f"{directory}/{name}"]
+
+
+def read(directory: str, name: str, tail: int | None = None) -> Iterator[Line]:
+    """The lines that are there now; the last ``tail`` of them."""
+    paths = [path for path in files(directory, name) if os.path.exists(path)]
+    if tail is not None:
+        for record in _last(paths, tail):
+            line = parse(record)
+            if line:
+                yield line
+        return
+    for path in paths:
+        with open(path, "rb") as file:
+            for record in file:
+                line = parse(record)
+                if line:
+                    yield line
+
+
+def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]) -> Iterator[Line]:
+    """The lines, and those to come; ``wait`` waits a little and gives False when no more will come."""
+    yield from read(directory, name, tail) if tail is not None else ()
+    path = f"{directory}/{name}"
+    try:
+        file = open(path, "rb")
+    except FileNotFoundError:
+        raise NotFound(f"no log at {path}") from None
+    if tail is None:
+        for older in files(directory, name)[:-1]:
+            yield from _lines_of(older)
+    else:
+        file.seek(0, os.SEEK_END)
+    rest = b""
+    while True:
+        more = wait()
+        while data := file.read(_BLOCK):
+            *records, rest = (rest + data).split(b"\n")
+            for record in records:
+                line = parse(record)
+                if line:
+                    yield line
+        if not more:
+            file.close()
+            return
+        file = _reopen_rotated(file, path)
+
+
+def _reopen_rotated(file: object, path: str) -> object:
+    """The file that the log's name means now; ``file`` itself unless it was rotated (and has been read to its end)."""
+    try:
+        if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:  # type: ignore[attr-defined]
+            return file
+        new = open(path, "rb")
+    except FileNotFoundError:
+        return file
+    file.close()  # type: ignore[attr-defined]
+    return new
+
+
+def _lines_of(path: str) -> Iterator[Line]:
+    try:
+        with open(path, "rb") as file:
+            for record in file:
+                line = parse(record)
+                if line:
+                    yield line
+    except FileNotFoundError:
+        return
+
+
+def _last(paths: list[str], count: int) -> list[bytes]:
+    """The last ``count`` records, read from the ends of the files."""
+    found: list[bytes] = []
+    for path in reversed(paths):
+        if len(found) >= count:
+            break
+        found = _last_of(path, count - len(found)) + found
+    return found[-count:] if count else []
+
+
+def _last_of(path: str, count: int) -> list[bytes]:
+    with open(path, "rb") as file:
+        at = file.seek(0, os.SEEK_END)
+        data = b""
+        while at and data.count(b"\n") <= count:
+            step = min(_BLOCK, at)
+            at -= step
+            file.seek(at)
+            data = file.read(step) + data
+    return data.splitlines()[-count:] if count else []

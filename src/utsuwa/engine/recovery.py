@@ -1,0 +1,80 @@
+"""Cleaning up after processes that were killed: makers, removers, monitors. Every verb that lists or removes calls it.
+
+Nothing here needs a daemon or a clock: what has no living owner and can't go on is finished by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.engine.status import CREATED, Status, derive
+from utsuwa.errors import Error
+from utsuwa.monitor.ending import empty, forget_runtime
+from utsuwa.monitor.records import EXIT_FILE, Exit, now, write
+from utsuwa.runtime.process import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from utsuwa.engine.metadata import ContainerRecord, Metadata
+    from utsuwa.engine.paths import Paths
+
+
+def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
+    """A container that ended without its monitor: free its cgroups, and write down what is known."""
+    if status.alive or status.kept or status.exit is None:
+        return
+    directory = paths.monitor(record.id)
+    if not os.path.exists(f"{directory}/run.json"):
+        return
+    forget_runtime(paths.run, record.id)
+    if not os.path.exists(f"{paths.container(record.id)}/{EXIT_FILE}") or status.exit.error:
+        ended: Exit = status.exit.replace(finishedAt=status.exit.finishedAt or now())
+        try:
+            write(paths.container(record.id), EXIT_FILE, ended, durable=True)
+        except OSError:
+            return
+    empty(directory, keep_lock=True)
+
+
+def sweep(paths: Paths, metadata: Metadata, remove: Callable[[str], None]) -> None:
+    """Remove what nobody will come back for. ``remove`` takes an id and removes every trace."""
+    for identifier in metadata.abandoned():
+        remove(identifier)
+    _drop_dead_names(paths)
+
+
+def is_orphan(record: ContainerRecord, status: Status) -> bool:
+    """A container that was to go with its end, has ended (or never began), and has nobody left to remove it."""
+    if not record.autoRemove or status.alive or status.kept:
+        return False
+    if status.name == CREATED:
+        return bool(record.maker) and start_time(record.maker) != record.makerStart
+    return True
+
+
+def _drop_dead_names(paths: Paths) -> None:
+    try:
+        names = os.listdir(paths.names)
+    except FileNotFoundError:
+        return
+    for name in names:
+        link = f"{paths.names}/{name}"
+        try:
+            if not os.path.exists(paths.container(os.readlink(link))):
+                os.unlink(link)
+        except OSError:
+            continue
+
+
+def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None]) -> None:
+    """Remove every trace of a container. Can be repeated after any interruption; container.json goes first."""
+    from utsuwa.monitor.ending import remove_files
+
+    try:
+        forget_runtime(paths.run, identifier)
+    except Error:
+        pass
+    remove_files(paths.container(identifier), lambda: remove_snapshot(identifier))
+    empty(paths.monitor(identifier), keep_lock=False)

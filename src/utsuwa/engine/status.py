@@ -1,0 +1,96 @@
+"""What a container is doing, derived from what is true now: its process, its monitor's lock, its records.
+
+Docker's words: created, running, paused, exited, dead. ``restarting`` and ``removing`` are never seen here.
+"""
+
+from __future__ import annotations
+
+from utsuwa.errors import Error
+from utsuwa.monitor.records import EXIT_FILE, RUN_FILE, Exit, Run, is_locked, read
+from utsuwa.runtime.record import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.paths import Paths
+
+CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
+UNKNOWN_CODE = 255
+"""The exit code of a container whose end nobody saw."""
+_LOST = "its monitor was killed, so how it ended is not known"
+
+
+class Status:
+    """``name`` is one of the words above. ``kept``: a monitor is alive. ``pid`` is 0 unless there is a process."""
+
+    __slots__ = ("exit", "kept", "monitor", "monitor_start", "name", "pid", "start_time", "started_at")
+
+    def __init__(self, name: str, run: Run | None, exit_record: Exit | None, kept: bool) -> None:
+        self.name, self.exit, self.kept = name, exit_record, kept
+        self.pid = self.start_time = 0
+        self.monitor = run.monitor if run else 0
+        self.monitor_start = run.monitorStart if run else 0
+        self.started_at = run.startedAt if run else (exit_record.startedAt if exit_record else "")
+
+    @property
+    def alive(self) -> bool:
+        """There is a process."""
+        return self.name in (RUNNING, PAUSED)
+
+    @property
+    def code(self) -> int:
+        """The exit code of the last run, 0 when there is none."""
+        return self.exit.exitCode if self.exit else 0
+
+
+def derive(paths: Paths, record: ContainerRecord) -> Status:
+    """The status of a container."""
+    directory = paths.monitor(record.id)
+    run: Run | None = read(Run, directory, RUN_FILE)  # type: ignore[assignment]
+    exit_record = _exit(paths, record)
+    if run is None:
+        return _without_run(record, exit_record)
+    if exit_record is not None and exit_record.number == run.number:
+        return Status(EXITED, run, exit_record, False)
+    status = Status(RUNNING, run, None, is_locked(directory))
+    if _find_process(paths, record, status):
+        return status
+    if status.kept:  # it is being created, or its monitor is about to write how it ended
+        return status
+    return _after_a_crash(record, run, exit_record)
+
+
+def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> Status:
+    lost = Exit(number=run.number, exitCode=UNKNOWN_CODE, error=_LOST, startedAt=run.startedAt)
+    return Status(EXITED, run, lost, False)
+
+
+def _without_run(record: ContainerRecord, exit_record: Exit | None) -> Status:
+    if exit_record is not None:
+        return Status(EXITED, None, exit_record, False)
+    if record.runs:
+        lost = Exit(number=record.runs, exitCode=UNKNOWN_CODE, error="the host went down while it was running")
+        return Status(EXITED, None, lost, False)
+    return Status(CREATED, None, None, False)
+
+
+def _exit(paths: Paths, record: ContainerRecord) -> Exit | None:
+    try:
+        return read(Exit, paths.container(record.id), EXIT_FILE)  # type: ignore[return-value]
+    except Error:
+        return None
+
+
+def _find_process(paths: Paths, record: ContainerRecord, status: Status) -> bool:
+    """Fill in the container's process; False when there is none that lives."""
+    try:
+        container = Store(paths.runtime).open(record.id)
+        if not container.alive():
+            return False
+        status.pid, status.start_time = container.document.pid, container.document.startTime
+        manager = container.manager()
+        if manager is not None and manager.frozen():
+            status.name = PAUSED
+    except Error:
+        return False
+    return True
