@@ -27,6 +27,7 @@ def bundle(directory: Path) -> Path:
     config = json.loads((directory / "config.json").read_text())
     config["process"] |= {"terminal": False, "args": ["/bin/true"]}
     config["process"].pop("rlimits", None)
+    config["ociVersion"] = "1.0.2"  # crun 1.8 knows no later one
     (directory / "config.json").write_text(json.dumps(config))
     return directory
 

@@ -22,6 +22,7 @@ from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import CREATING, SOCKET, Container, Document, Store, replace_file
 from utsuwa.runtime.undo import Undo
 from utsuwa.spec.record import Record
+from utsuwa.spec.runtime import Resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,8 +177,8 @@ class Conversation:
         child = self._child
         while (report := child.next()) is not None:
             if report.kind == CLONED:
-                # While the child mounts, we set its limits: the two don't depend on each other.
-                self._limit()
+                # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
+                self._manager.apply(self._resources(), devices=False)
             elif report.kind == REQUEST:
                 self._answer(report.value)
                 child.reply()
@@ -195,12 +196,12 @@ class Conversation:
             self._save()
             self._run_hooks(spec)
         elif request == ops.READY:
+            # Not earlier: on v1 everything is denied for a moment, and the child makes its device nodes until now.
+            self._manager.apply(Resources(devices=self._resources().devices))
             self._save()
 
-    def _limit(self) -> None:
-        resources = self._bundle.linux.resources
-        if resources is not None:
-            self._manager.apply(resources)
+    def _resources(self) -> Resources:
+        return self._bundle.linux.resources or Resources()
 
     def _save(self) -> None:
         """Write down which process it is, before anything may depend on it."""
