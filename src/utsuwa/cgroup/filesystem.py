@@ -17,8 +17,6 @@ processes", cgroups(7)); its parent can. On v1 our own cgroup may differ from hi
 from __future__ import annotations
 
 from utsuwa import errors
-from utsuwa.cgroup.v1 import V1Manager
-from utsuwa.cgroup.v2 import V2Manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,10 +37,15 @@ def open_manager(host: Host, cgroups_path: str | None, container_id: str) -> Man
     path = clean(cgroups_path or container_id)
     # Someone without rights who asked for no place in particular can do without a cgroup.
     optional = not cgroups_path and (host.euid != 0 or host.in_user_namespace)
+    # A process needs one of the two versions only: each import is 0.3 ms of every command.
     if host.cgroup_mode == "v2":
+        from utsuwa.cgroup.v2 import V2Manager
+
         top = host.cgroup_mounts[""]
         base = _own(host, "").rpartition("/")[0] if relative else ""
         return V2Manager(top, f"{top}{base}{path}", optional=optional)
+    from utsuwa.cgroup.v1 import V1Manager
+
     mounts = _hierarchies(host)
     paths = {}
     for joint, mount_point in mounts.items():
@@ -72,7 +75,11 @@ def load(saved: dict[str, Any]) -> Manager:
     """The manager that ``Manager.save()`` described; Internal when it is something else."""
     try:
         if saved["version"] == "v2":
+            from utsuwa.cgroup.v2 import V2Manager
+
             return V2Manager(saved["mount"], saved["path"], absent=saved["absent"])
+        from utsuwa.cgroup.v1 import V1Manager
+
         return V1Manager(saved["mounts"], saved["paths"])
     except (KeyError, TypeError) as error:
         raise errors.Internal(f"saved cgroup manager: {error!r} is missing or wrong") from error

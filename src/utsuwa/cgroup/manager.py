@@ -63,19 +63,11 @@ class Manager(Protocol):
         """Where the container's first process, or an exec'd one, puts itself."""
         raise NotImplementedError
 
-    def mounts(self) -> dict[str, str]:
-        """Host directories that a ``cgroup`` mount without a cgroup namespace shows, by the name it has inside.
-
-        v1: ``{"cpu,cpuacct": "/sys/fs/cgroup/cpu,cpuacct/id", …}``. v2: ``{"": "/sys/fs/cgroup/id"}``.
-        """
-        raise NotImplementedError
-
     def directories(self) -> dict[str, str]:
-        """The container's own directory by single controller (``memory``, ``name=systemd``); "" for cgroup2."""
-        raise NotImplementedError
+        """The container's directory on the host by single controller: ``memory``, ``name=systemd``; "" for cgroup2.
 
-    def aliases(self) -> dict[str, str]:
-        """Symbolic links beside those mounts, for controllers mounted together: ``{"cpu": "cpu,cpuacct"}``."""
+        Controllers that are mounted together share one. Cgroup mounts without a cgroup namespace bind these.
+        """
         raise NotImplementedError
 
     def apply(self, resources: Resources, *, devices: bool = True) -> None:

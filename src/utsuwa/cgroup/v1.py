@@ -12,12 +12,12 @@ import time
 from utsuwa import errors
 from utsuwa.cgroup import tree
 from utsuwa.cgroup.directory import Directory
-from utsuwa.cgroup.manager import Join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from utsuwa.cgroup.manager import Join
     from utsuwa.spec.runtime import Resources
 
 _SIGKILL = 9
@@ -83,21 +83,14 @@ class V1Manager:
             raise errors.FailedPrecondition("container's cgroup unexpectedly frozen")
 
     def directories(self) -> dict[str, str]:
-        """The container's directory by single controller; "" for cgroup2."""
+        """See Manager.directories."""
         return {name: path for joint, path in self._paths.items() for name in joint.split(",")}
 
     def join(self) -> Join:
         """See Manager.join."""
+        from utsuwa.cgroup.manager import Join
+
         return Join(self._paths.get("", ""), tuple(path for joint, path in self._paths.items() if joint))
-
-    def mounts(self) -> dict[str, str]:
-        """See Manager.mounts; the names are those of the host's mount points, as in /sys/fs/cgroup."""
-        return {_name(self._mounts[joint]): path for joint, path in self._paths.items() if joint}
-
-    def aliases(self) -> dict[str, str]:
-        """See Manager.aliases."""
-        names = ((name, _name(self._mounts[joint])) for joint in self._paths for name in joint.split(",") if joint)
-        return {name: target for name, target in names if name != target and "=" not in name}
 
     def apply(self, resources: Resources, *, devices: bool = True) -> None:
         """See Manager.apply."""
@@ -206,10 +199,6 @@ class V1Manager:
     def save(self) -> dict[str, Any]:
         """See Manager.save."""
         return {"version": "v1", "mounts": self._mounts, "paths": self._paths}
-
-
-def _name(mount_point: str) -> str:
-    return mount_point.rpartition("/")[2]
 
 
 def _inherit_cpuset(path: str, top: str) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 
 from utsuwa import errors
 from utsuwa.cgroup import tree
 from utsuwa.cgroup.directory import Directory
-from utsuwa.cgroup.manager import Join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from utsuwa.cgroup.manager import Join
     from utsuwa.spec.runtime import Resources
 
 _SIGKILL = 9
@@ -62,19 +61,13 @@ class V2Manager:
 
     def join(self) -> Join:
         """See Manager.join."""
-        return Join("" if self._absent else self._path, ())
+        from utsuwa.cgroup.manager import Join
 
-    def mounts(self) -> dict[str, str]:
-        """See Manager.mounts."""
-        return {} if self._absent else {"": self._path}
+        return Join("" if self._absent else self._path, ())
 
     def directories(self) -> dict[str, str]:
         """See Manager.directories."""
         return {} if self._absent else {"": self._path}
-
-    def aliases(self) -> dict[str, str]:
-        """None: v2 has one mount."""
-        return {}
 
     def apply(self, resources: Resources, *, devices: bool = True) -> None:
         """See Manager.apply. Device rules are not written but attached: device_program()."""
@@ -198,6 +191,8 @@ def _make_domain(cgroup: Directory) -> None:
 
 def _await_event(cgroup: Directory, name: str, value: str, seconds: float) -> bool:
     """Wait until ``cgroup.events`` says ``name value``; the kernel wakes pollers at every change."""
+    import select
+
     fd = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=cgroup.fd)
     try:
         watch = select.poll()

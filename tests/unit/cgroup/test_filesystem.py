@@ -137,13 +137,12 @@ def test_v2_enables_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids +io"
 
 
-def test_mounts_are_named_as_on_the_host_with_links_for_joint_controllers(tmp_path: Path) -> None:
+def test_controllers_mounted_together_share_a_directory(tmp_path: Path) -> None:
     manager = open_manager(v1_host(tmp_path, together=True, hybrid=True), "/id", "id")
-    mounts = manager.mounts()
-    assert mounts["cpu,cpuacct"] == f"{tmp_path}/cpu,cpuacct/id"
-    assert mounts["systemd"] == f"{tmp_path}/systemd/id"
-    assert "unified" not in mounts
-    assert manager.aliases() == {"cpu": "cpu,cpuacct", "cpuacct": "cpu,cpuacct"}
+    directories = manager.directories()
+    assert directories["cpu"] == directories["cpuacct"] == f"{tmp_path}/cpu,cpuacct/id"
+    assert directories["name=systemd"] == f"{tmp_path}/systemd/id"
+    assert directories[""] == f"{tmp_path}/unified/id"
     assert manager.join().v1.count(f"{tmp_path}/cpu,cpuacct/id") == 1
 
 
@@ -151,7 +150,7 @@ def test_mounts_are_named_as_on_the_host_with_links_for_joint_controllers(tmp_pa
 def test_a_record_gives_the_same_manager_back(tmp_path: Path, make) -> None:
     manager = open_manager(make(tmp_path), "/pod/one", "id")
     again = load(json.loads(json.dumps(manager.save())))
-    assert (again.join(), again.mounts(), again.save()) == (manager.join(), manager.mounts(), manager.save())
+    assert (again.join(), again.directories(), again.save()) == (manager.join(), manager.directories(), manager.save())
 
 
 @pytest.mark.parametrize("saved", [{}, {"version": "v2"}, {"version": "v1", "mounts": {}}])
