@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.plan import ops
+from utsuwa.plan import ops, rootfs
 from utsuwa.plan.plan import Step
 
 TYPE_CHECKING = False
@@ -49,6 +49,7 @@ def create_container_hooks(case: Case[CreateOptions]) -> Iterator[Step]:
     """Hooks of the host's file system, in the container's namespaces."""
     hooks = case.spec.hooks
     if hooks and hooks.createContainer:
+        yield Step(ops.Chdir(rootfs.place(case)), _HOOKS)  # runc does so, and hooks have come to rely on it
         yield from _hooks(case, ops.CREATE_CONTAINER, hooks.createContainer, "creating", ())
 
 

@@ -39,6 +39,12 @@ def _propagation_before(case: Case[CreateOptions]) -> int:
     return flags if flags & MS_SHARED else MS_SLAVE | MS_REC
 
 
+def place(case: Case[CreateOptions]) -> str:
+    """Where on the host the root is while the container is prepared: a bound directory stays where it was."""
+    bound = (mount.source for mount in case.options.root_mounts if mount.type == "bind" and not mount.target)
+    return next(bound, case.options.root)
+
+
 def _root(mount: Mount, at: str) -> ops.Op:
     """The root as a snapshotter describes it: an overlay, or a directory as it is."""
     if mount.type == "bind":

@@ -123,7 +123,8 @@ def test_seccomp_with_no_new_privs_is_last_before_hooks_and_exec() -> None:
 
 def test_the_working_directory_is_tried_before_and_after_the_change_of_user() -> None:
     for plan in PLANS.values():
-        first, second = _places(plan, ops.Chdir)
+        *hooks, first, second = _places(plan, ops.Chdir)
+        assert bool(hooks) == any(isinstance(op, ops.Hook) and op.kind == ops.CREATE_CONTAINER for op in plan.ops)
         assert first < _only(plan, ops.SetIdentity) < second
         assert (plan.ops[first].may_fail, plan.ops[second].may_fail) == (1, 0)
         assert plan.ops[first].path == plan.ops[second].path
@@ -148,6 +149,7 @@ def test_hooks_run_where_they_belong() -> None:
     hooks = _places(plan, ops.Hook)
     created, started = hooks[:2], hooks[2:]
     mounts = _places(plan, (ops.Mount, ops.Bind, ops.Mknod, ops.Symlink))
+    assert plan.ops[min(created) - 1] == ops.Chdir("/bundles/web/rootfs")
     assert max(mounts) < asked < min(created) < max(created) < _only(plan, ops.Pivot)
     assert _only(plan, ops.AwaitStart) < min(started) < max(started) < _only(plan, ops.Exec)
     assert [plan.ops[place].kind for place in hooks] == [1, 1, 2, 2]
