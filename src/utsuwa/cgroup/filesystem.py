@@ -36,14 +36,15 @@ def open_manager(host: Host, cgroups_path: str | None, container_id: str) -> Man
     relative = not (cgroups_path or "").startswith("/")
     path = clean(cgroups_path or container_id)
     # Someone without rights who asked for no place in particular can do without a cgroup.
-    optional = not cgroups_path and (host.euid != 0 or host.in_user_namespace)
+    unprivileged = host.euid != 0 or host.in_user_namespace
+    optional = unprivileged and not cgroups_path
     # A process needs one of the two versions only: each import is 0.3 ms of every command.
     if host.cgroup_mode == "v2":
         from utsuwa.cgroup.v2 import V2Manager
 
         top = host.cgroup_mounts[""]
         base = _own(host, "").rpartition("/")[0] if relative else ""
-        return V2Manager(top, f"{top}{base}{path}", optional=optional)
+        return V2Manager(top, f"{top}{base}{path}", unprivileged=unprivileged, optional=optional)
     from utsuwa.cgroup.v1 import V1Manager
 
     mounts = _hierarchies(host)
@@ -51,7 +52,7 @@ def open_manager(host: Host, cgroups_path: str | None, container_id: str) -> Man
     for joint, mount_point in mounts.items():
         base = _own(host, joint.partition(",")[0]).rstrip("/") if relative else ""
         paths[joint] = f"{mount_point}{base}{path}"
-    return V1Manager(mounts, paths, optional=optional)
+    return V1Manager(mounts, paths, unprivileged=unprivileged, optional=optional)
 
 
 def _hierarchies(host: Host) -> dict[str, str]:
@@ -77,10 +78,10 @@ def load(saved: dict[str, Any]) -> Manager:
         if saved["version"] == "v2":
             from utsuwa.cgroup.v2 import V2Manager
 
-            return V2Manager(saved["mount"], saved["path"], absent=saved["absent"])
+            return V2Manager(saved["mount"], saved["path"], unprivileged=saved["unprivileged"], absent=saved["absent"])
         from utsuwa.cgroup.v1 import V1Manager
 
-        return V1Manager(saved["mounts"], saved["paths"])
+        return V1Manager(saved["mounts"], saved["paths"], unprivileged=saved["unprivileged"])
     except (KeyError, TypeError) as error:
         raise errors.Internal(f"saved cgroup manager: {error!r} is missing or wrong") from error
 

@@ -79,7 +79,10 @@ class Manager(Protocol):
         raise NotImplementedError
 
     def device_program(self, resources: Resources | None) -> bytes | None:
-        """eBPF instructions (``BPF_PROG_TYPE_CGROUP_DEVICE``) for ``linux.resources.devices``; None on v1."""
+        """eBPF instructions (``BPF_PROG_TYPE_CGROUP_DEVICE``) for ``linux.resources.devices``.
+
+        None on v1, for a container that may use every device, and without the privilege to load programs.
+        """
         raise NotImplementedError
 
     def pids(self, recursive: bool = True) -> list[int]:

@@ -26,8 +26,8 @@ def prepare(directories: dict[str, str], resources: Resources) -> None:
             _write_realtime(cgroup, cpu)
 
 
-def apply(directories: dict[str, str], resources: Resources, *, devices: bool = True) -> None:
-    """Write what is set to the container's ``directories`` (by single controller)."""
+def apply(directories: dict[str, str], resources: Resources) -> None:
+    """Write what is set, but devices, to the container's ``directories`` (by single controller)."""
     refuse_unsupported(resources)
     if resources.unified:
         raise errors.InvalidArgument("linux.resources.unified: invalid configuration: cannot use unified on cgroup v1")
@@ -39,10 +39,6 @@ def apply(directories: dict[str, str], resources: Resources, *, devices: bool = 
         if controller in wanted:
             with Directory(directories[controller]) as cgroup:
                 write(cgroup, getattr(resources, name))
-    if devices:
-        from utsuwa.cgroup import devices_v1
-
-        devices_v1.apply(directories.get("devices"), resources.devices)
 
 
 def _write_cpuset(cgroup: Directory, cpu: CPU) -> None:

@@ -30,13 +30,17 @@ class V1Manager:
     """A container's cgroups of version 1. Implements ``manager.Manager``.
 
     ``mounts`` has the mount point of each hierarchy by its controllers as the kernel joins them (``cpu,cpuacct``,
-    ``name=systemd``, "" for cgroup2), ``paths`` the container's directory by the same keys. With ``optional``,
-    hierarchies that we lack the permission for are left out.
+    ``name=systemd``, "" for cgroup2), ``paths`` the container's directory by the same keys. ``unprivileged`` says that
+    we may lack permissions: devices are then guarded as far as possible, as we are guarded ourselves; and if the place
+    is ``optional``, nobody having asked for it, hierarchies that we can't write to are left out.
     """
 
-    def __init__(self, mounts: dict[str, str], paths: dict[str, str], *, optional: bool = False) -> None:
+    def __init__(
+        self, mounts: dict[str, str], paths: dict[str, str], *, unprivileged: bool = False, optional: bool = False
+    ) -> None:
         self._mounts = mounts
         self._paths = paths
+        self._unprivileged = unprivileged
         self._optional = optional
 
     def create(self, resources: Resources | None = None) -> None:
@@ -94,9 +98,17 @@ class V1Manager:
 
     def apply(self, resources: Resources, *, devices: bool = True) -> None:
         """See Manager.apply."""
-        from utsuwa.cgroup import resources_v1
+        from utsuwa.cgroup import devices_v1, resources_v1
 
-        resources_v1.apply(self.directories(), resources, devices=devices)
+        directories = self.directories()
+        resources_v1.apply(directories, resources)
+        if not devices:
+            return
+        try:
+            devices_v1.apply(directories.get("devices"), resources.devices)
+        except (errors.PermissionDenied, errors.FailedPrecondition):
+            if not self._unprivileged:
+                raise
 
     def device_program(self, resources: Resources | None) -> bytes | None:
         """None: on v1 the kernel's own `devices` controller decides, and apply() writes its lists."""
@@ -198,7 +210,12 @@ class V1Manager:
 
     def save(self) -> dict[str, Any]:
         """See Manager.save."""
-        return {"version": "v1", "mounts": self._mounts, "paths": self._paths}
+        return {
+            "version": "v1",
+            "mounts": self._mounts,
+            "paths": self._paths,
+            "unprivileged": self._unprivileged,
+        }
 
 
 def _inherit_cpuset(path: str, top: str) -> None:

@@ -23,12 +23,16 @@ _FREEZE_SECONDS = 10.0
 class V2Manager:
     """A container's cgroup of version 2 at ``path`` below the cgroup2 mount ``top``. Implements ``manager.Manager``.
 
-    With ``optional``, a cgroup that we lack the permission to make is done without: ``absent`` says so in the record.
+    ``unprivileged`` says that we may lack permissions: loading a device program always takes one. If the place is
+    ``optional``, nobody having asked for it, a cgroup that we can't make is done without; ``absent`` records that.
     """
 
-    def __init__(self, top: str, path: str, *, optional: bool = False, absent: bool = False) -> None:
+    def __init__(
+        self, top: str, path: str, *, unprivileged: bool = False, optional: bool = False, absent: bool = False
+    ) -> None:
         self._top = top
         self._path = path
+        self._unprivileged = unprivileged
         self._optional = optional
         self._absent = absent
 
@@ -82,7 +86,7 @@ class V2Manager:
         """See Manager.device_program."""
         from utsuwa.cgroup import device_program, devices
 
-        if self._absent:
+        if self._absent or self._unprivileged:
             return None
         rules = resources.devices if resources is not None else None
         return device_program.assemble(devices.wanted(rules or []))
@@ -159,7 +163,13 @@ class V2Manager:
 
     def save(self) -> dict[str, Any]:
         """See Manager.save."""
-        return {"version": "v2", "mount": self._top, "path": self._path, "absent": self._absent}
+        return {
+            "version": "v2",
+            "mount": self._top,
+            "path": self._path,
+            "unprivileged": self._unprivileged,
+            "absent": self._absent,
+        }
 
 
 def enable_controllers(top: str, path: str) -> None:

@@ -118,7 +118,7 @@ def test_v1_memory_never_exceeds_memory_and_swap(
     fill(tmp_path, {"memory.limit_in_bytes": current, "memory.memsw.limit_in_bytes": ""})
     seen: list[str] = []
     monkeypatch.setattr(Directory, "attempt", lambda self, key, value: seen.append(key))
-    resources_v1.apply({"memory": str(tmp_path)}, Resources(memory=Memory(limit=limit, swap=swap)), devices=False)
+    resources_v1.apply({"memory": str(tmp_path)}, Resources(memory=Memory(limit=limit, swap=swap)))
     assert seen == order
 
 
@@ -162,7 +162,7 @@ def test_v1_writes_what_is_set(tmp_path: Path) -> None:
         hugepageLimits=[{"pageSize": "2MB", "limit": 2097152}],
         network={"classID": 17, "priorities": [{"name": "lo", "priority": 3}]},
     )
-    resources_v1.apply(directories, wanted, devices=False)
+    resources_v1.apply(directories, wanted)
     found = {key: value for name in files for key, value in written(tmp_path / name).items()}
     assert found == {
         "memory.limit_in_bytes": "5",
@@ -277,20 +277,20 @@ def test_a_limit_without_its_controller_is_refused_by_name(tmp_path: Path, secti
     with pytest.raises(errors.FailedPrecondition, match=named):
         resources_v2.apply(str(tmp_path), given(**sections))
     with pytest.raises(errors.FailedPrecondition, match=named):
-        resources_v1.apply({}, given(**sections), devices=False)
+        resources_v1.apply({}, given(**sections))
 
 
 def test_what_is_not_set_needs_no_controller(tmp_path: Path) -> None:
     fill(tmp_path, {"cgroup.controllers": ""})
     nothing = given(memory={"limit": 0, "disableOOMKiller": False}, cpu={"shares": 0, "cpus": ""}, pids={}, blockIO={})
     resources_v2.apply(str(tmp_path), nothing)
-    resources_v1.apply({}, nothing, devices=False)
+    resources_v1.apply({}, nothing)
     assert written(tmp_path) == {"cgroup.controllers": ""}
 
 
 def test_unified_is_for_v2() -> None:
     with pytest.raises(errors.InvalidArgument, match="invalid configuration: cannot use unified on cgroup v1"):
-        resources_v1.apply({}, given(unified={"memory.max": "1"}), devices=False)
+        resources_v1.apply({}, given(unified={"memory.max": "1"}))
 
 
 @pytest.mark.parametrize("make", [v1_host, v2_host])
