@@ -75,3 +75,20 @@ def test_flags_agree() -> None:
     theirs = _numbers("FLAG")
     ours = {name: getattr(ops, name.split("_", 1)[1], None) for name in theirs}
     assert ours == theirs
+
+
+def test_the_page_about_the_protocol_names_every_operation_with_its_fields() -> None:
+    page = (SRC.parent / "docs/child-protocol.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \| ([^|]*) \|", page, re.MULTILINE)
+    told = {name: (code, "" if fields == "–" else fields) for code, name, fields in rows}
+    theirs = {
+        name: (code, " ".join(f"{field}:{type}" for field, type in zip(fields.split(), types, strict=True)))
+        for name, (code, types, fields) in _entries("OP").items()
+    }
+    assert told == theirs
+
+
+def test_the_page_about_the_protocol_names_every_detail() -> None:
+    page = (SRC.parent / "docs/child-protocol.md").read_text()
+    told = page[page.index("## Details") :]
+    assert {name: int(number) for name, number in re.findall(r"`([A-Z_]+)` (\d+)", told)} == _numbers("DETAIL")
