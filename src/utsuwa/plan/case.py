@@ -8,27 +8,17 @@ from utsuwa.spec.runtime import Linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Generic, TypeVar
-
     from utsuwa.linux.host import Host
     from utsuwa.plan.options import CreateOptions, ExecOptions
     from utsuwa.spec.runtime import IDMapping, Process, Spec
 
-    Options = TypeVar("Options", CreateOptions, ExecOptions)
-else:
-    Options = None
 
-    class Generic:
-        """Stand in for typing's."""
-
-        def __class_getitem__(cls, _item):
-            return cls
-
-
-class Case(Generic[Options]):
+class Case:
     """Spec, process, host and options side by side; rooms add to ``warnings``."""
 
-    def __init__(self, spec: Spec, process: Process, host: Host, options: Options) -> None:
+    options: CreateOptions | ExecOptions
+
+    def __init__(self, spec: Spec, process: Process, host: Host, options: CreateOptions | ExecOptions) -> None:
         self.spec = spec
         self.process = process
         self.host = host
@@ -72,6 +62,18 @@ class Case(Generic[Options]):
                 raise InvalidArgument(f'process.env: "{entry}" is not of the form NAME=value')
             entries[name] = value
         return tuple([f"{name}={value}" for name, value in entries.items()])
+
+
+class CreateCase(Case):
+    """The first process of a container."""
+
+    options: CreateOptions
+
+
+class ExecCase(Case):
+    """One more process of a container."""
+
+    options: ExecOptions
 
 
 def _maps(mappings: tuple[IDMapping, ...], number: int) -> bool:

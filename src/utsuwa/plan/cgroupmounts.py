@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from utsuwa.linux.mounts import Options
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions
+    from utsuwa.plan.case import CreateCase
 
 _CGROUP = "config-linux.md#control-groups"
 
 
-def attach(case: Case[CreateOptions], path: str, options: Options, target: str) -> Iterator[Step]:
+def attach(case: CreateCase, path: str, options: Options, target: str) -> Iterator[Step]:
     """Everything that one mount of type cgroup takes; ``ro`` holds for all of it."""
     mode, bits = case.host.cgroup_mode, options.set | options.rec_set
     if mode == "none":
@@ -51,7 +50,7 @@ def attach(case: Case[CreateOptions], path: str, options: Options, target: str) 
         yield Step(ops.Remount(target, MOUNT_ATTR_RDONLY), _CGROUP)
 
 
-def _unified(case: Case[CreateOptions], target: str, bits: int) -> Step:
+def _unified(case: CreateCase, target: str, bits: int) -> Step:
     """A cgroup2 mount, and in a user namespace that may not mount it, a bind.
 
     Without a cgroup namespace that bind shows the host's hierarchy, so it is never writable (CVE-2023-25809).
@@ -65,14 +64,14 @@ def _unified(case: Case[CreateOptions], target: str, bits: int) -> Step:
     return Step(ops.Mount("cgroup2", source if flags else "cgroup", target, (), bits, 0, flags), _CGROUP)
 
 
-def _beside(case: Case[CreateOptions], target: str, bits: int) -> Step:
+def _beside(case: CreateCase, target: str, bits: int) -> Step:
     """The v2 hierarchy of a hybrid host."""
     if case.has("cgroup"):
         return _unified(case, target, bits)
     return Step(ops.Bind(_own(case, UNIFIED), target, 1, bits), _CGROUP)
 
 
-def _hierarchies(case: Case[CreateOptions]) -> dict[str, list[str]]:
+def _hierarchies(case: CreateCase) -> dict[str, list[str]]:
     """v1 hierarchies by the name of their directory on the host, each with its controllers."""
     found: dict[str, list[str]] = {}
     for controller, mount in case.host.cgroup_mounts.items():
@@ -81,14 +80,14 @@ def _hierarchies(case: Case[CreateOptions]) -> dict[str, list[str]]:
     return found
 
 
-def _hierarchy(case: Case[CreateOptions], target: str, controllers: list[str], bits: int) -> Iterator[Step]:
+def _hierarchy(case: CreateCase, target: str, controllers: list[str], bits: int) -> Iterator[Step]:
     if case.has("cgroup"):
         yield Step(ops.Mount("cgroup", "cgroup", target, tuple(controllers), bits), _CGROUP)
     else:
         yield Step(ops.Bind(_own(case, controllers[0]), target, 1, bits), _CGROUP)
 
 
-def _own(case: Case[CreateOptions], controller: str) -> str:
+def _own(case: CreateCase, controller: str) -> str:
     """The container's directory in a hierarchy on the host; without a cgroup of its own, the one it stays in."""
     joined, host = case.options.cgroup, case.host
     if joined:

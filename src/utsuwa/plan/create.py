@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.plan import devices, identity, limits, mounts, namespaces, process, rootfs, security
-from utsuwa.plan.case import Case
+from utsuwa.plan.case import CreateCase
 from utsuwa.plan.plan import Plan
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
     """
     if spec.process is None:
         raise InvalidArgument("process: expected an object, a container needs one to be created")
-    case = Case(spec, spec.process, host, options)
+    case = CreateCase(spec, spec.process, host, options)
     steps = (
         *limits.outside(case),
         *limits.devices(case),

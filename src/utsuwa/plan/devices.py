@@ -15,8 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions
+    from utsuwa.plan.case import CreateCase
 
 _DEFAULTS = "config-linux.md#default-devices"
 _DEVICES = "config-linux.md#devices"
@@ -38,7 +37,7 @@ _DEFAULT_DEVICES = (
 _NOT_NODES = ("/dev/console", "/dev/ptmx")
 
 
-def make(case: Case[CreateOptions]) -> Iterator[Step]:
+def make(case: CreateCase) -> Iterator[Step]:
     """Nodes and links in /dev, unless that is the host's or somebody else's directory, bound there."""
     if not case.has("mount") or _bound(case):
         return
@@ -52,12 +51,12 @@ def make(case: Case[CreateOptions]) -> Iterator[Step]:
     yield from _links(case)
 
 
-def _bound(case: Case[CreateOptions]) -> bool:
+def _bound(case: CreateCase) -> bool:
     mounts = case.spec.mounts or ()
     return any(destination(mount.destination) == "/dev" and parse(mount.options).bind for mount in mounts)
 
 
-def _node(case: Case[CreateOptions], where: str, device: Device) -> ops.Op:
+def _node(case: CreateCase, where: str, device: Device) -> ops.Op:
     """mknod(2), or in a user namespace, where that is refused, a bind of the host's node."""
     target = destination(device.path)
     if case.confined_ids and device.type != "p":
@@ -69,7 +68,7 @@ def _node(case: Case[CreateOptions], where: str, device: Device) -> ops.Op:
     return ops.Mknod(target, mode, device.major or 0, device.minor or 0, device.uid or 0, device.gid or 0)
 
 
-def _links(case: Case[CreateOptions]) -> Iterator[Step]:
+def _links(case: CreateCase) -> Iterator[Step]:
     for name, target in (
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),

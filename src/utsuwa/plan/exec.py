@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.plan import identity, limits, namespaces, ops, process, security
-from utsuwa.plan.case import Case
+from utsuwa.plan.case import ExecCase
 from utsuwa.plan.plan import Plan, Step
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
 
     Pure, and raises as :func:`utsuwa.plan.create.create` does.
     """
-    case = Case(spec, what, host, options)
+    case = ExecCase(spec, what, host, options)
     steps = (
         *limits.outside(case),
         Step(ops.NotDumpable(), "CVE-2016-9962"),  # the container's processes see this one from the clone on
@@ -41,7 +41,7 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
     return Plan(steps, case.warnings, range(3, 3 + options.preserve_fds))
 
 
-def _become_root(case: Case[ExecOptions]) -> Iterator[Step]:
+def _become_root(case: ExecCase) -> Iterator[Step]:
     """Be root of the container's user namespace, and in its root directory where no mount namespace leads there."""
     if case.has("user"):
         yield Step(ops.BecomeRoot(), "user_namespaces(7)")

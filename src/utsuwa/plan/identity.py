@@ -10,17 +10,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions, ExecOptions
-
-    AnyCase = Case[CreateOptions] | Case[ExecOptions]
+    from utsuwa.plan.case import Case, CreateCase
 
 DEFAULT_UMASK = 0o022
 _USER = "config.md#posix-platform-user"
 _KEEP_GROUPS = "run.oci.keep_original_groups"
 
 
-def become_root(case: Case[CreateOptions]) -> Iterator[Step]:
+def become_root(case: CreateCase) -> Iterator[Step]:
     """Get the id maps written, shut out observers, and become root of the user namespace.
 
     Not dumpable only after the maps: before, a parent without privileges could not open /proc/PID/uid_map. Nothing of
@@ -33,25 +30,25 @@ def become_root(case: Case[CreateOptions]) -> Iterator[Step]:
         yield Step(ops.BecomeRoot(), "user_namespaces(7)")
 
 
-def hide(case: Case[CreateOptions]) -> Iterator[Step]:
+def hide(case: CreateCase) -> Iterator[Step]:
     """Shut out observers at once, where no id maps are to be written from outside."""
     if not case.makes("user"):
         yield Step(ops.NotDumpable(), "CVE-2016-9962")
 
 
-def find_user(case: AnyCase) -> Iterator[Step]:
+def find_user(case: Case) -> Iterator[Step]:
     """Look up a user by name where the image's own files say who that is."""
     if case.options.user:
         yield Step(ops.FindUser(case.options.user), _USER)
 
 
-def own_stdio(case: AnyCase) -> Iterator[Step]:
+def own_stdio(case: Case) -> Iterator[Step]:
     """Let the user reopen /dev/stdout when that is a pipe of root's."""
     if not case.options.console:
         yield Step(ops.StdioOwner(case.process.user.uid, case.process.user.gid), _USER)
 
 
-def become_user(case: AnyCase) -> Iterator[Step]:
+def become_user(case: Case) -> Iterator[Step]:
     """Bounding set first (it needs CAP_SETPCAP), then ids, then the sets that the new ids keep.
 
     The working directory is tried on both sides: root may be refused on a file system of the user's (NFS, FUSE), the
@@ -71,7 +68,7 @@ def become_user(case: AnyCase) -> Iterator[Step]:
     )
 
 
-def granted(case: AnyCase) -> dict[str, int]:
+def granted(case: Case) -> dict[str, int]:
     """The five sets as masks, without what can't be granted: that is warned of, not an error (config.md#linux-process).
 
     A process in another user namespace starts with all capabilities of that namespace (user_namespaces(7)); in ours it

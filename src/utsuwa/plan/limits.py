@@ -12,13 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions, ExecOptions
-
-    AnyCase = Case[CreateOptions] | Case[ExecOptions]
+    from utsuwa.plan.case import Case, CreateCase
 
 
-def outside(case: AnyCase) -> Iterator[Step]:
+def outside(case: Case) -> Iterator[Step]:
     """What only the host's root may do, and what needs the host's own /proc: before any namespace is entered."""
     score = case.process.oomScoreAdj
     if score is not None:
@@ -27,20 +24,20 @@ def outside(case: AnyCase) -> Iterator[Step]:
         yield from _rlimits(case)
 
 
-def inside(case: AnyCase) -> Iterator[Step]:
+def inside(case: Case) -> Iterator[Step]:
     """Limits of the process, set late: a small one should not make the preparation fail."""
     if not case.has("user"):
         yield from _rlimits(case)
 
 
-def devices(case: Case[CreateOptions]) -> Iterator[Step]:
+def devices(case: CreateCase) -> Iterator[Step]:
     """Devices of cgroup v2 are guarded by a program, in place before the first process is."""
     cgroup, program = case.options.cgroup, case.options.device_filter
     if cgroup and cgroup.unified and program:
         yield Step(ops.AttachDeviceFilter(cgroup.unified, program), "config-linux.md#allowed-device-list")
 
 
-def _oom_score(case: AnyCase, score: int) -> Iterator[Step]:
+def _oom_score(case: Case, score: int) -> Iterator[Step]:
     """Below our own score only CAP_SYS_RESOURCE goes; without it the process keeps ours, and that is said."""
     ours = case.host.oom_score_adj
     if score < ours and not case.host.permitted & SYS_RESOURCE:
@@ -49,7 +46,7 @@ def _oom_score(case: AnyCase, score: int) -> Iterator[Step]:
     yield Step(ops.OomScoreAdj(score), "config.md#linux-process")
 
 
-def _rlimits(case: AnyCase) -> Iterator[Step]:
+def _rlimits(case: Case) -> Iterator[Step]:
     for index, limit in enumerate(case.process.rlimits or ()):
         number = RLIMITS.get(limit.type)
         if number is None:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from utsuwa.linux.mounts import Options
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions
+    from utsuwa.plan.case import CreateCase
 
 _MOUNTS = "config.md#mounts"
 
@@ -39,7 +38,7 @@ _OVER_PROC = (
 _PSEUDO = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs")
 
 
-def attach(case: Case[CreateOptions]) -> Iterator[Step]:
+def attach(case: CreateCase) -> Iterator[Step]:
     """All mounts of the configuration, then those that the caller puts beneath the root."""
     listed = [(f"mounts[{index}]", mount) for index, mount in enumerate(case.spec.mounts or ())]
     if not case.has("mount"):
@@ -50,7 +49,7 @@ def attach(case: Case[CreateOptions]) -> Iterator[Step]:
         yield from _attach(case, path, mount)
 
 
-def _beneath(case: Case[CreateOptions]) -> list[tuple[str, Mount]]:
+def _beneath(case: CreateCase) -> list[tuple[str, Mount]]:
     """Mounts of the root that have a target, in the words of the specification."""
     found = []
     for mount in case.options.root_mounts:
@@ -66,7 +65,7 @@ def destination(path: str) -> str:
     return os.path.normpath("/" + path.lstrip("/"))
 
 
-def _attach(case: Case[CreateOptions], path: str, mount: Mount) -> Iterator[Step]:
+def _attach(case: CreateCase, path: str, mount: Mount) -> Iterator[Step]:
     options, target = parse(mount.options), destination(mount.destination)
     _refuse(path, mount, options, target)
     first = options.propagation[0] if options.propagation else 0
@@ -109,7 +108,7 @@ def _remount(path: str, options: Options, target: str) -> Iterator[Step]:
         yield Step(ops.Remount(target, options.rec_set, options.rec_clear, ops.RECURSIVE), _MOUNTS)
 
 
-def _bind(case: Case[CreateOptions], path: str, mount: Mount, options: Options, target: str) -> Step:
+def _bind(case: CreateCase, path: str, mount: Mount, options: Options, target: str) -> Step:
     if options.data:
         words = ",".join(options.data)
         raise InvalidArgument(
@@ -130,7 +129,7 @@ def _bind(case: Case[CreateOptions], path: str, mount: Mount, options: Options, 
     return Step(bind, _MOUNTS)
 
 
-def _fresh(case: Case[CreateOptions], mount: Mount, options: Options, target: str) -> Step:
+def _fresh(case: CreateCase, mount: Mount, options: Options, target: str) -> Step:
     """A new file system. Recursive attributes are plain ones here: nothing is mounted beneath it yet."""
     fstype = mount.type or ""
     bits = options.set | options.rec_set
@@ -155,13 +154,13 @@ def _fresh(case: Case[CreateOptions], mount: Mount, options: Options, target: st
     return Step(ops.Mount(fstype, source, target, tuple(data), bits, first, flags), _MOUNTS)
 
 
-def _unmapped_gid(case: Case[CreateOptions], word: str) -> bool:
+def _unmapped_gid(case: CreateCase, word: str) -> bool:
     """``gid=5`` where the user namespace has no group 5: the kernel refuses it, and terminals work without."""
     key, _, value = word.partition("=")
     return key == "gid" and value.isdigit() and not case.maps_gid(int(value))
 
 
-def seal(case: Case[CreateOptions]) -> Iterator[Step]:
+def seal(case: CreateCase) -> Iterator[Step]:
     """Make those read-only that had to be written first: every tmpfs, and whatever is at /dev."""
     if not case.has("mount"):
         return

@@ -11,14 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions, ExecOptions
+    from utsuwa.plan.case import Case, CreateCase, ExecCase
 
 _NAMESPACES = "config-linux.md#namespaces"
 _CGROUPS = "config-linux.md#cgroups-path"
 
 
-def enter(case: Case[CreateOptions]) -> Iterator[Step]:
+def enter(case: CreateCase) -> Iterator[Step]:
     """Join the namespaces with a path, start the child in new ones, join its cgroups, then make the cgroup namespace.
 
     A cgroup namespace made before the cgroup is joined would show ``/..`` (cgroup_namespaces(7)).
@@ -37,7 +36,7 @@ def enter(case: Case[CreateOptions]) -> Iterator[Step]:
         yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
 
 
-def enter_container(case: Case[ExecOptions]) -> Iterator[Step]:
+def enter_container(case: ExecCase) -> Iterator[Step]:
     """Join the cgroups of a running container, and its namespaces by the pidfd of its first process."""
     yield from _join_cgroups(case)
     if case.kinds:
@@ -45,34 +44,34 @@ def enter_container(case: Case[ExecOptions]) -> Iterator[Step]:
     yield _clone(case, 0)
 
 
-def _clone(case: Case[CreateOptions] | Case[ExecOptions], flags: int) -> Step:
+def _clone(case: Case, flags: int) -> Step:
     """The child, on v2 born in its cgroup."""
     cgroup = case.options.cgroup
     return Step(ops.Clone(flags, cgroup.unified if cgroup else ""), _NAMESPACES)
 
 
-def _join_cgroups(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
+def _join_cgroups(case: Case) -> Iterator[Step]:
     """The v1 cgroups: by the child, unless the host's mounts are out of its sight; then it inherits them."""
     cgroup = case.options.cgroup
     if cgroup and cgroup.v1:
         yield Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS)
 
 
-def settle(case: Case[CreateOptions]) -> Iterator[Step]:
+def settle(case: CreateCase) -> Iterator[Step]:
     """What new namespaces start without: a session and its keyring, and a loopback interface that is up."""
     yield from new_session(case)
     if case.makes("network"):
         yield Step(ops.LoopbackUp(), _NAMESPACES)
 
 
-def new_session(case: Case[CreateOptions] | Case[ExecOptions]) -> Iterator[Step]:
+def new_session(case: Case) -> Iterator[Step]:
     """A session of its own, so that a terminal can control it, with its own keyring (keyrings(7))."""
     yield Step(ops.NewSession(), "setsid(2)")
     if case.options.keyring:
         yield Step(ops.SessionKeyring(case.options.keyring), "keyrings(7)")
 
 
-def name(case: Case[CreateOptions]) -> Iterator[Step]:
+def name(case: CreateCase) -> Iterator[Step]:
     """Host name, domain name and sysctls, which belong to the new namespaces."""
     for value, op, key in (
         (case.spec.hostname, ops.Hostname, "hostname"),

@@ -87,7 +87,7 @@ class Op:
         raise AttributeError(f"{type(self).__name__}.{name} can't be changed")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.values() == other.values()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.values() == other.values()
 
     def __hash__(self) -> int:
         return hash((self.code, self.values()))

@@ -10,11 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions, ExecOptions
+    from utsuwa.plan.case import Case, CreateCase
     from utsuwa.spec.runtime import Hook
-
-    AnyCase = Case[CreateOptions] | Case[ExecOptions]
 
 _PROCESS = "config.md#process"
 _HOOKS = "config.md#posix-platform-hooks"
@@ -22,13 +19,13 @@ _LIFECYCLE = "runtime.md#lifecycle"
 _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def workdir(case: Case[CreateOptions]) -> Iterator[Step]:
+def workdir(case: CreateCase) -> Iterator[Step]:
     """Make the working directory while the root can be written."""
     if case.process.cwd != "/":
         yield Step(ops.Workdir(case.process.cwd), _PROCESS)
 
 
-def console(case: AnyCase, *, device: bool) -> Iterator[Step]:
+def console(case: Case, *, device: bool) -> Iterator[Step]:
     """A terminal; with ``device`` it becomes the container's /dev/console."""
     if not case.options.console:
         return
@@ -38,14 +35,14 @@ def console(case: AnyCase, *, device: bool) -> Iterator[Step]:
     yield Step(ops.Console(ops.CONSOLE_SOCKET, rows, columns, case.process.user.uid, int(device)), _PROCESS)
 
 
-def create_runtime_hooks(case: Case[CreateOptions]) -> Iterator[Step]:
+def create_runtime_hooks(case: CreateCase) -> Iterator[Step]:
     """The hooks that the runtime runs while the new namespaces stand and the old root is still there."""
     hooks = case.spec.hooks
     if hooks and (hooks.prestart or hooks.createRuntime):
         yield Step(ops.Ask(ops.CREATE_RUNTIME_HOOKS), _LIFECYCLE)
 
 
-def create_container_hooks(case: Case[CreateOptions]) -> Iterator[Step]:
+def create_container_hooks(case: CreateCase) -> Iterator[Step]:
     """Hooks of the host's file system, in the container's namespaces."""
     hooks = case.spec.hooks
     if hooks and hooks.createContainer:
@@ -53,16 +50,14 @@ def create_container_hooks(case: Case[CreateOptions]) -> Iterator[Step]:
         yield from _hooks(case, ops.CREATE_CONTAINER, hooks.createContainer, "creating", ())
 
 
-def start_container_hooks(case: Case[CreateOptions]) -> Iterator[Step]:
+def start_container_hooks(case: CreateCase) -> Iterator[Step]:
     """Hooks of the container's own file system, as the container's user; they inherit its environment."""
     hooks = case.spec.hooks
     if hooks and hooks.startContainer:
         yield from _hooks(case, ops.START_CONTAINER, hooks.startContainer, "created", case.environment())
 
 
-def _hooks(
-    case: Case[CreateOptions], kind: int, hooks: tuple[Hook, ...], status: str, env: tuple[str, ...]
-) -> Iterator[Step]:
+def _hooks(case: CreateCase, kind: int, hooks: tuple[Hook, ...], status: str, env: tuple[str, ...]) -> Iterator[Step]:
     if case.options.state_json is None:
         raise InvalidArgument(f"hooks.{ops.HOOK_KINDS[kind]}: the plan needs the state document that hooks read")
     before, after = case.options.state_json(status)
@@ -73,19 +68,19 @@ def _hooks(
         yield Step(ops.Hook(kind, index, hook.path, args, own, timeout, before, after), _HOOKS)
 
 
-def ready(case: Case[CreateOptions]) -> Iterator[Step]:
+def ready(case: CreateCase) -> Iterator[Step]:
     """From here on the container exists: the runtime writes that down before the process can be started."""
     del case
     yield Step(ops.Ask(ops.READY), _LIFECYCLE)
 
 
-def home(case: AnyCase) -> Iterator[Step]:
+def home(case: Case) -> Iterator[Step]:
     """HOME, where the configuration has none or an empty one; found while the process may still read all files."""
     if not any(entry.startswith("HOME=") and len(entry) > 5 for entry in case.environment()):
         yield Step(ops.SetHome(case.process.user.uid), "config.md#posix-process")
 
 
-def find(case: AnyCase) -> Iterator[Step]:
+def find(case: Case) -> Iterator[Step]:
     """What will be executed, looked for before `start` so that `create` can say that it is not there."""
     args = case.process.args
     if not args or not args[0]:
@@ -94,18 +89,18 @@ def find(case: AnyCase) -> Iterator[Step]:
     yield Step(ops.FindExecutable(args[0], search), _PROCESS)
 
 
-def await_start(case: Case[CreateOptions]) -> Iterator[Step]:
+def await_start(case: CreateCase) -> Iterator[Step]:
     """Wait for `start`, unless create and start are one (`run`)."""
     if case.options.await_start:
         yield Step(ops.AwaitStart(ops.START_LISTENER), "runtime.md#start")
 
 
-def supervise(case: Case[CreateOptions]) -> Iterator[Step]:
+def supervise(case: CreateCase) -> Iterator[Step]:
     """Leave a reaper as the first process."""
     if case.options.init:
         yield Step(ops.Supervise(), "pid_namespaces(7)")
 
 
-def execute(case: AnyCase) -> Iterator[Step]:
+def execute(case: Case) -> Iterator[Step]:
     """Become the program."""
     yield Step(ops.Exec(tuple(case.process.args or ()), case.environment()), _PROCESS)

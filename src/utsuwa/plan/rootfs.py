@@ -11,15 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions
+    from utsuwa.plan.case import CreateCase
     from utsuwa.spec.mount import Mount
 
 _ROOT = "config.md#root"
 _PROPAGATION = "config-linux.md#rootfs-mount-propagation"
 
 
-def prepare(case: Case[CreateOptions]) -> Iterator[Step]:
+def prepare(case: CreateCase) -> Iterator[Step]:
     """Part from the host's mounts and take the root."""
     if not case.has("mount"):
         return
@@ -30,7 +29,7 @@ def prepare(case: Case[CreateOptions]) -> Iterator[Step]:
     yield Step(_root(mounts[0], case.options.root) if mounts else ops.RootBind(case.options.root), _ROOT)
 
 
-def _propagation_before(case: Case[CreateOptions]) -> int:
+def _propagation_before(case: CreateCase) -> int:
     """Slave all over, so that nothing goes back to the host, unless sharing is just what is asked for.
 
     The private forms wait until after the pivot: a volume that asks for rslave could not be one beneath a private tree.
@@ -39,7 +38,7 @@ def _propagation_before(case: Case[CreateOptions]) -> int:
     return flags if flags & MS_SHARED else MS_SLAVE | MS_REC
 
 
-def place(case: Case[CreateOptions]) -> str:
+def place(case: CreateCase) -> str:
     """Where on the host the root is while the container is prepared: a bound directory stays where it was."""
     bound = (mount.source for mount in case.options.root_mounts if mount.type == "bind" and not mount.target)
     return next(bound, case.options.root)
@@ -77,7 +76,7 @@ def split_lower(value: str) -> tuple[str, ...]:
     return tuple([part for part in parts if part])
 
 
-def enter(case: Case[CreateOptions]) -> Iterator[Step]:
+def enter(case: CreateCase) -> Iterator[Step]:
     """Leave the host's file systems behind for good."""
     if not case.has("mount"):
         yield Step(ops.Chroot(case.options.root), _ROOT)
@@ -91,7 +90,7 @@ def enter(case: Case[CreateOptions]) -> Iterator[Step]:
         yield Step(ops.Propagate("/", flags), _PROPAGATION)
 
 
-def seal(case: Case[CreateOptions]) -> Iterator[Step]:
+def seal(case: CreateCase) -> Iterator[Step]:
     """Make the root read-only, now that everything in it exists."""
     root = case.spec.root
     if root and root.readonly:

@@ -10,15 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import Case
-    from utsuwa.plan.options import CreateOptions, ExecOptions
-
-    AnyCase = Case[CreateOptions] | Case[ExecOptions]
+    from utsuwa.plan.case import Case, CreateCase
 
 _SECCOMP = "config-linux.md#seccomp"
 
 
-def hide(case: Case[CreateOptions]) -> Iterator[Step]:
+def hide(case: CreateCase) -> Iterator[Step]:
     """Read-only and masked paths; masks last, so that a mask wins over a path that is in both lists."""
     for name, op, section in (
         ("readonlyPaths", ops.Readonly, "config-linux.md#readonly-paths"),
@@ -31,7 +28,7 @@ def hide(case: Case[CreateOptions]) -> Iterator[Step]:
             yield Step(op(path), section)
 
 
-def confine(case: AnyCase) -> Iterator[Step]:
+def confine(case: Case) -> Iterator[Step]:
     """no_new_privs; and without it the seccomp filter here, while the process still has the right to load one."""
     if case.process.noNewPrivileges:
         yield Step(ops.NoNewPrivs(), "config.md#linux-process")
@@ -39,13 +36,13 @@ def confine(case: AnyCase) -> Iterator[Step]:
         yield from _filter(case)
 
 
-def confine_last(case: AnyCase) -> Iterator[Step]:
+def confine_last(case: Case) -> Iterator[Step]:
     """With no_new_privs anybody may load a filter, so it comes last and need not allow the way here (seccomp(2))."""
     if case.process.noNewPrivileges:
         yield from _filter(case)
 
 
-def _filter(case: AnyCase) -> Iterator[Step]:
+def _filter(case: Case) -> Iterator[Step]:
     program = case.options.seccomp
     if program and program.filter:
         yield Step(ops.Seccomp(program.filter, program.flags), _SECCOMP)
