@@ -121,8 +121,18 @@ def sealed() -> int:
     """The descriptor of the sealed executor, made once for each process and kept open."""
     global _sealed
     if _sealed < 0:
+        _fill_stdio()
         _sealed = _seal(f"{os.path.dirname(__file__)}/utsuwa-init")
     return _sealed
+
+
+def _fill_stdio() -> None:
+    """Open what the caller left closed of 0, 1 and 2: our own descriptors would land there and be the container's."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
 
 
 def _seal(path: str) -> int:

@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,22 @@ def test_no_descriptor_leaks_and_kept_ones_stay(run, root):
     numbers = [int(word) for word in output.split()]
     # 0-2, the kept one, and the directory that ls itself reads
     assert kept in numbers and len([number for number in numbers if number > 2 and number != kept]) <= 1
+
+
+def test_closed_stdio_is_filled(root):
+    """Descriptors of the plan and the channel must not take the places of stdin and its sisters."""
+    program = (
+        "import os; os.closerange(0, 3)\n"
+        "from tests.integration.init.conftest import *\n"
+        "script = 'for n in 0 2; do /bin/busybox readlink /proc/$$/fd/$n >&3; done 3> /tmp/out'\n"
+        f"child = spawn(plan_of(*prelude({str(root)!r}, PROC), ops.Pivot(), shell(script)))\n"
+        "while child.next() is not None: pass\n"
+        "os._exit(os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]))\n"
+    )
+    top = Path(__file__).resolve().parents[3]
+    environment = {"PYTHONPATH": f"{top}:{top}/src", "PATH": os.environ["PATH"]}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
+    assert (root / "tmp/out").read_text().splitlines() == ["/dev/null"] * 2
 
 
 def test_signals_are_at_their_defaults(run, root):
