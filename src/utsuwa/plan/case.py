@@ -9,6 +9,7 @@ from utsuwa.spec.runtime import Linux
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.linux.host import Host
+    from utsuwa.plan.mounts import Placed
     from utsuwa.plan.options import CreateOptions, ExecOptions
     from utsuwa.spec.runtime import IDMapping, Process, Spec
 
@@ -68,6 +69,7 @@ class CreateCase(Case):
     """The first process of a container."""
 
     options: CreateOptions
+    placed: list[Placed] | None = None
 
 
 class ExecCase(Case):

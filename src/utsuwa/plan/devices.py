@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.linux.mounts import parse
 from utsuwa.plan import ops
-from utsuwa.plan.mounts import destination
+from utsuwa.plan.mounts import destination, listed
 from utsuwa.plan.plan import Step
 from utsuwa.spec.runtime import Device
 
@@ -39,7 +38,7 @@ _NOT_NODES = ("/dev/console", "/dev/ptmx")
 
 def make(case: CreateCase) -> Iterator[Step]:
     """Nodes and links in /dev, unless that is the host's or somebody else's directory, bound there."""
-    if not case.has("mount") or _bound(case):
+    if not case.has("mount") or any(placed.is_dev and placed.options.bind for placed in listed(case)):
         return
     configured = {destination(device.path): device for device in case.linux.devices or ()}
     for index, device in enumerate(case.linux.devices or ()):
@@ -49,11 +48,6 @@ def make(case: CreateCase) -> Iterator[Step]:
         if path not in configured:
             yield Step(_node(case, path, Device(type="c", path=path, major=major, minor=minor)), _DEFAULTS)
     yield from _links(case)
-
-
-def _bound(case: CreateCase) -> bool:
-    mounts = case.spec.mounts or ()
-    return any(destination(mount.destination) == "/dev" and parse(mount.options).bind for mount in mounts)
 
 
 def _node(case: CreateCase, where: str, device: Device) -> ops.Op:

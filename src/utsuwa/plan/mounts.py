@@ -38,26 +38,47 @@ _OVER_PROC = (
 _PSEUDO = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs")
 
 
+class Placed:
+    """A mount of the configuration, read once: where it is from, what its options amount to, where it goes."""
+
+    __slots__ = ("mount", "options", "path", "target")
+
+    def __init__(self, path: str, mount: Mount) -> None:
+        self.path = path
+        self.mount = mount
+        self.options = parse(mount.options)
+        self.target = destination(mount.destination)
+
+    @property
+    def is_dev(self) -> bool:
+        """This is the file system that holds the device nodes."""
+        return self.target == "/dev" and "remount" not in self.options.actions
+
+
+def listed(case: CreateCase) -> list[Placed]:
+    """What the caller puts beneath the root, then the mounts of the configuration; read at the first call."""
+    if case.placed is None:
+        case.placed = [*_beneath(case)]
+        case.placed += [Placed(f"mounts[{index}]", mount) for index, mount in enumerate(case.spec.mounts or ())]
+    return case.placed
+
+
 def attach(case: CreateCase) -> Iterator[Step]:
-    """All mounts of the configuration, then those that the caller puts beneath the root."""
-    listed = [(f"mounts[{index}]", mount) for index, mount in enumerate(case.spec.mounts or ())]
-    if not case.has("mount"):
-        if listed:
-            case.warnings.append("mounts: left out, because the container shares the host's mount namespace")
-        return
-    for path, mount in _beneath(case) + listed:
-        yield from _attach(case, path, mount)
+    """All mounts, in order."""
+    if case.has("mount"):
+        for placed in listed(case):
+            yield from _attach(case, placed)
+    elif case.spec.mounts:
+        case.warnings.append("mounts: left out, because the container shares the host's mount namespace")
 
 
-def _beneath(case: CreateCase) -> list[tuple[str, Mount]]:
+def _beneath(case: CreateCase) -> Iterator[Placed]:
     """Mounts of the root that have a target, in the words of the specification."""
-    found = []
     for mount in case.options.root_mounts:
         if mount.target:
             options = (*(("rbind",) if mount.type == "bind" else ()), *mount.options)
             spelled = Mount(destination=mount.target, type=mount.type, source=mount.source, options=options)
-            found.append((f"root mount {mount.target}", spelled))
-    return found
+            yield Placed(f"root mount {mount.target}", spelled)
 
 
 def destination(path: str) -> str:
@@ -65,25 +86,27 @@ def destination(path: str) -> str:
     return os.path.normpath("/" + path.lstrip("/"))
 
 
-def _attach(case: CreateCase, path: str, mount: Mount) -> Iterator[Step]:
-    options, target = parse(mount.options), destination(mount.destination)
-    _refuse(path, mount, options, target)
-    first = options.propagation[0] if options.propagation else 0
+def _attach(case: CreateCase, placed: Placed) -> Iterator[Step]:
+    path, mount, options, target = placed.path, placed.mount, placed.options, placed.target
+    _refuse(placed)
+    rest = options.propagation
     if "remount" in options.actions:
         yield from _remount(path, options, target)
     elif options.bind:
-        yield _bind(case, path, mount, options, target)
+        yield _bind(case, placed)
+        rest = rest[1:]
     elif mount.type == "cgroup":
         yield from cgroupmounts.attach(case, path, options, target)
     else:
-        yield _fresh(case, mount, options, target)
-    already = 1 if first and "remount" not in options.actions and mount.type != "cgroup" else 0
-    for flags in options.propagation[already:]:
+        yield _fresh(case, placed)
+        rest = rest[1:]
+    for flags in rest:
         yield Step(ops.Propagate(target, flags), _MOUNTS)
 
 
-def _refuse(path: str, mount: Mount, options: Options, target: str) -> None:
+def _refuse(placed: Placed) -> None:
     """What must not be mounted, or can't be by this version."""
+    path, mount, options, target = placed.path, placed.mount, placed.options, placed.target
     if target == "/":
         raise InvalidArgument(f"{path}.destination: mounting on / is not allowed, the root is root.path")
     if mount.uidMappings or mount.gidMappings or options.actions & {"idmap", "ridmap"}:
@@ -108,7 +131,8 @@ def _remount(path: str, options: Options, target: str) -> Iterator[Step]:
         yield Step(ops.Remount(target, options.rec_set, options.rec_clear, ops.RECURSIVE), _MOUNTS)
 
 
-def _bind(case: CreateCase, path: str, mount: Mount, options: Options, target: str) -> Step:
+def _bind(case: CreateCase, placed: Placed) -> Step:
+    path, mount, options = placed.path, placed.mount, placed.options
     if options.data:
         words = ",".join(options.data)
         raise InvalidArgument(
@@ -118,7 +142,7 @@ def _bind(case: CreateCase, path: str, mount: Mount, options: Options, target: s
         raise InvalidArgument(f"{path}.source: a bind mount needs one")
     bind = ops.Bind(
         source=os.path.join(case.options.bundle, mount.source),
-        target=target,
+        target=placed.target,
         recursive=int("rbind" in options.actions),
         set=options.set,
         clear=options.clear,
@@ -129,8 +153,9 @@ def _bind(case: CreateCase, path: str, mount: Mount, options: Options, target: s
     return Step(bind, _MOUNTS)
 
 
-def _fresh(case: CreateCase, mount: Mount, options: Options, target: str) -> Step:
+def _fresh(case: CreateCase, placed: Placed) -> Step:
     """A new file system. Recursive attributes are plain ones here: nothing is mounted beneath it yet."""
+    mount, options = placed.mount, placed.options
     fstype = mount.type or ""
     bits = options.set | options.rec_set
     data = [*options.superblock, *options.data]
@@ -144,14 +169,15 @@ def _fresh(case: CreateCase, mount: Mount, options: Options, target: str) -> Ste
     if fstype == "sysfs" and case.confined_ids:
         # Without a network namespace of its own user namespace there is no sysfs to be had (mount_namespaces(7)).
         source, flags = "/sys", flags | ops.FALLBACK_BIND
+    if _is_sealed_late(placed):
+        bits &= ~MOUNT_ATTR_RDONLY
     if fstype == "tmpfs":
-        bits &= ~MOUNT_ATTR_RDONLY  # made read-only by seal(), when everything in it exists
         flags |= 0 if any(word.startswith("mode=") for word in data) else ops.INHERIT_MODE
         flags |= ops.COPY_UP if "tmpcopyup" in options.actions else 0
     if fstype == "devpts":
         data = [word for word in data if not _unmapped_gid(case, word)]
     first = options.propagation[0] if options.propagation else 0
-    return Step(ops.Mount(fstype, source, target, tuple(data), bits, first, flags), _MOUNTS)
+    return Step(ops.Mount(fstype, source, placed.target, tuple(data), bits, first, flags), _MOUNTS)
 
 
 def _unmapped_gid(case: CreateCase, word: str) -> bool:
@@ -160,12 +186,17 @@ def _unmapped_gid(case: CreateCase, word: str) -> bool:
     return key == "gid" and value.isdigit() and not case.maps_gid(int(value))
 
 
+def _is_sealed_late(placed: Placed) -> bool:
+    """Its read-only attribute waits until everything in it exists: every tmpfs, and whatever is at /dev."""
+    return not placed.options.bind and (placed.mount.type == "tmpfs" or placed.is_dev)
+
+
 def seal(case: CreateCase) -> Iterator[Step]:
-    """Make those read-only that had to be written first: every tmpfs, and whatever is at /dev."""
+    """Make those read-only that had to be written first."""
     if not case.has("mount"):
         return
-    for mount in case.spec.mounts or ():
-        options = parse(mount.options)
-        late = not options.bind and (mount.type == "tmpfs" or destination(mount.destination) == "/dev")
-        if late and "remount" not in options.actions and (options.set | options.rec_set) & MOUNT_ATTR_RDONLY:
-            yield Step(ops.Remount(destination(mount.destination), MOUNT_ATTR_RDONLY), _MOUNTS)
+    for placed in listed(case):
+        options = placed.options
+        read_only = (options.set | options.rec_set) & MOUNT_ATTR_RDONLY
+        if read_only and _is_sealed_late(placed) and "remount" not in options.actions:
+            yield Step(ops.Remount(placed.target, MOUNT_ATTR_RDONLY), _MOUNTS)

@@ -40,9 +40,7 @@ START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
 # Requests of ASK: what the parent does before the child goes on.
-ID_MAPS = 1
-CREATE_RUNTIME_HOOKS = 2
-READY = 3
+ID_MAPS, CREATE_RUNTIME_HOOKS, READY = 1, 2, 3
 
 # Flags of MOUNT, BIND and REMOUNT.
 COPY_UP = 1
@@ -53,8 +51,7 @@ NO_FOLLOW = 2
 RECURSIVE = 1
 
 # Kinds of HOOK, in the order of their life.
-CREATE_CONTAINER = 1
-START_CONTAINER = 2
+CREATE_CONTAINER, START_CONTAINER = 1, 2
 HOOK_KINDS = ("", "createContainer", "startContainer")
 
 
@@ -74,13 +71,18 @@ class Op:
         cls.required = len([name for name in annotations if name not in cls.__dict__])
 
     def __init__(self, *values: object, **named: object) -> None:
+        if not named and self.required <= len(values) <= len(self.fields):
+            self.__dict__.update(zip(self.fields, values))  # noqa: B905 - the rest have defaults
+        else:
+            self._fill(values, named)
+
+    def _fill(self, values: tuple[object, ...], named: dict[str, object]) -> None:
         state = self.__dict__
         fields = self.fields
         state.update(zip(fields, values))  # noqa: B905 - too many values are counted below
-        if named:
-            state.update(named)
+        state.update(named)
         complete = len(values) >= self.required or state.keys() >= set(fields[: self.required])
-        if len(state) != len(values) + len(named) or not complete or (named and not state.keys() <= set(fields)):
+        if len(state) != len(values) + len(named) or not complete or not state.keys() <= set(fields):
             raise TypeError(f"{type(self).__name__} takes {', '.join(fields) or 'nothing'}")
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -67,6 +67,14 @@ def test_sysfs_falls_back_to_a_bind_only_in_a_user_namespace() -> None:
         assert sysfs.attributes & MOUNT_ATTR_RDONLY, "the fallback stays read-only"
 
 
+@pytest.mark.parametrize("fstype", ["tmpfs", "devtmpfs"])
+def test_a_read_only_dev_is_writable_until_the_devices_are_made(fstype: str) -> None:
+    made = plan(spec(mounts=(Mount(destination="/dev", type=fstype, source=fstype, options=("ro", "mode=755")),)))
+    assert not mount_at("/dev", made).attributes & MOUNT_ATTR_RDONLY
+    nodes = [place for place, op in enumerate(made.ops) if isinstance(op, ops.Mknod)]
+    assert max(nodes) < made.ops.index(ops.Remount("/dev", MOUNT_ATTR_RDONLY))
+
+
 def test_proc_and_sysfs_want_ordinary_directories() -> None:
     made = plan(spec())
     for target in ("/proc", "/sys"):
