@@ -14,7 +14,12 @@ OCI = "application/vnd.oci.image"
 
 
 def header(
-    name: bytes, kind: bytes = b"0", size: int = 0, link: bytes = b"", mode: int = 0o644, device: tuple[int, int] = (0, 0)
+    name: bytes,
+    kind: bytes = b"0",
+    size: int = 0,
+    link: bytes = b"",
+    mode: int = 0o644,
+    device: tuple[int, int] = (0, 0),
 ) -> bytes:
     """One ustar header, owner 0:0, with a right checksum."""
     block = bytearray(512)
@@ -106,7 +111,9 @@ class Made:
         return found | ({"platform": platform} if platform else {})
 
 
-def image(*layers: bytes, docker: bool = False, settings: dict[str, object] | None = None, compress=gzip.compress) -> Made:
+def image(
+    *layers: bytes, docker: bool = False, settings: dict[str, object] | None = None, compress=gzip.compress
+) -> Made:
     """An image of uncompressed layer archives, with OCI's or Docker's media types."""
     config = json.dumps(
         {

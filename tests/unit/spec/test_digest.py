@@ -22,7 +22,9 @@ def test_a_stream_is_verified_chunk_by_chunk(algorithm: str) -> None:
     assert (name.algorithm, name.hex[:12]) == (algorithm, name.short)
 
 
-@pytest.mark.parametrize("text", ["", "sha256", "sha256:", "sha256:abc", "sha256:" + "g" * 64, "sha256:" + "A" * 64, ":" + "a" * 64])
+@pytest.mark.parametrize(
+    "text", ["", "sha256", "sha256:", "sha256:abc", "sha256:" + "g" * 64, "sha256:" + "A" * 64, ":" + "a" * 64]
+)
 def test_malformed_digests_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         digest.parse(text)

@@ -15,7 +15,9 @@ LAYER = GOOD | {"mediaType": image.OCI_LAYER + "+gzip"}
 
 
 def _manifest(**changes: object) -> bytes:
-    return json.dumps({"schemaVersion": 2, "mediaType": image.OCI_MANIFEST, "config": GOOD, "layers": [LAYER]} | changes).encode()
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": image.OCI_MANIFEST, "config": GOOD, "layers": [LAYER]} | changes
+    ).encode()
 
 
 @pytest.mark.parametrize("docker", [False, True])

@@ -8,8 +8,8 @@ from utsuwa.errors import InvalidArgument
 from utsuwa.spec import platform
 from utsuwa.spec.platform import Platform
 
-V2 = "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3".split()
-V3 = [*V2, *"avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split()]
+V2 = ["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"]
+V3 = [*V2, *["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"]]
 
 
 @pytest.mark.parametrize(
