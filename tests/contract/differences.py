@@ -18,8 +18,25 @@ _CRUN = {
     "test_pause_and_resume": "resumes what is not paused",
     "test_ids_that_are_none_are_refused[crun-a b]": "refuses only slashes",
     "test_a_descriptor_to_preserve_must_exist": "does not look",
+    "test_the_containers_own_cgroup_is_what_a_cgroup_mount_shows": "the tmpfs over the hierarchies stays writable",
+    "test_environment_is_the_containers_and_more": "-e replaces the container's environment",
+    "test_user_and_groups": "has no --additional-gids",
+    "test_capabilities_are_the_containers_and_more": "--cap replaces the container's capabilities",
+    "test_no_new_privileges_is_the_containers": "only the flag sets it",
+    "test_order_and_state": "the state that hooks read before start says `created`",
+    "test_the_start_container_hook_runs_inside": "the state that the hook reads says `starting`",
+    "test_a_failing_hook_fails_create_and_leaves_nothing": "exits with 255",
+    "test_a_failing_poststart_hook_stops_the_container": "start succeeds and the container runs on (before 1.3 it may)",
+    "test_the_payload_names_the_slave": "the payload is one space",
+    "test_run_in_the_foreground_lends_our_terminal": "the size arrives some time after the program has begun",
+    "test_not_in_a_stopped_container": "exits with 1",
+    "test_not_in_a_paused_container": "exits with 1",
 }
 _RUNC = {
+    "test_order_and_state": "1.1.5 runs poststart hooks in create",
+    "test_a_failing_poststart_hook_stops_the_container": "1.1.5 runs poststart hooks in create",
+    "test_a_failing_poststop_hook_is_only_a_warning": "1.1.5 does not run the hooks behind the one that fails",
+    "test_a_console_socket_may_have_a_long_path": "1.1.5 can't connect to more than 107 bytes",
     "test_list_of_a_root_that_is_not_there_fails": "1.1.5 prints an empty list",
 }
 _OF = {"crun": _CRUN, "runc": _RUNC}

@@ -78,7 +78,7 @@ def process_from_file(path: str) -> Process:
 def process_from_words(spec: Spec, options: dict[str, Any], arguments: list[str]) -> Process:
     """The container's own process with the changes that the command line asks for.
 
-    The terminal and no_new_privs come from the flags alone, as with runc.
+    The terminal comes from the flag alone; no_new_privs stays as it is unless the flag says otherwise, as with runc.
     """
     if spec.process is None:
         raise InvalidArgument("the container has no process in its configuration: use --process")
@@ -88,7 +88,7 @@ def process_from_words(spec: Spec, options: dict[str, Any], arguments: list[str]
         env=(*(process.env or ()), *options.get("env", ())),
         cwd=options.get("cwd") or process.cwd,
         terminal=options.get("tty", False),
-        noNewPrivileges=options.get("no-new-privs", False),
+        noNewPrivileges=options.get("no-new-privs", process.noNewPrivileges),
         user=_user(process.user, options),
         capabilities=_capabilities(process.capabilities, options.get("cap", ())),
         consoleSize=None,

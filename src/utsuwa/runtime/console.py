@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from utsuwa.runtime.foreground import Signals
+    from utsuwa.spec.runtime import Process
 
 _LONGEST_SUN_PATH = 107
 _CHUNK = 65536
@@ -86,6 +87,13 @@ class Terminal:
         except OSError:
             return 0, 0
         return rows, columns
+
+    def sized(self, process: Process) -> Process:
+        """The process with a terminal of the size of ours, should ours have one: it may look before we could resize."""
+        from utsuwa.spec.runtime import ConsoleSize
+
+        rows, columns = self.size()
+        return process.replace(consoleSize=ConsoleSize(height=rows, width=columns)) if rows and columns else process
 
     def receive(self) -> None:
         """Take the master that the container's process sent. Raises Internal when it sent none."""

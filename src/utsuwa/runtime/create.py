@@ -64,8 +64,12 @@ def create(store: Store, request: CreateRequest) -> Container:
 
     Raises Conflict for a taken id, NotFound and InvalidArgument for the bundle, and what the kernel says to the plan.
     """
+    from utsuwa.runtime.console import check
+
+    bundle = bundles.load(request.bundle)
+    check(bool(bundle.spec.process and bundle.spec.process.terminal), True, request.console >= 0)
     with Undo() as undo:
-        container, _ = build(store, request, bundles.load(request.bundle), undo, await_start=True)
+        container, _ = build(store, request, bundle, undo, await_start=True)
     container.unlock()
     return container
 

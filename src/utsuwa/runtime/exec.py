@@ -57,7 +57,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     screen: Terminal | None = None
     if terminal and not request.detach:
         screen = Terminal()
-        request = request.replace(console=screen.theirs.fileno())
+        request = request.replace(console=screen.theirs.fileno(), process=screen.sized(request.process))
     container = store.open(request.id)
     check_state(container, request.ignore_paused)
     with Undo() as undo:

@@ -31,6 +31,8 @@ def run(
     from utsuwa.runtime.console import Terminal
 
     screen = Terminal()
+    if bundle.spec.process is not None:
+        bundle.spec = bundle.spec.replace(process=screen.sized(bundle.spec.process))
     return _run(store, request.replace(console=screen.theirs.fileno()), bundle, screen, False, keep, subreaper)
 
 
