@@ -26,6 +26,15 @@
 #define OCI FIRST "sys.argv.pop(1);from utsuwa.cli.oci import main;sys.exit(main())"
 #define MAIN FIRST REST "from utsuwa.cli.main import main;sys.exit(main())"
 
+/* Slow, and only where the above found nothing: the installation's own interpreter knows its directories. */
+#define SEARCH(module)                                       \
+	"import sys\n"                                       \
+	"try:\n"                                             \
+	" from utsuwa.cli." module " import main\n"          \
+	"except ModuleNotFoundError as error:\n"             \
+	" sys.exit(f'{error}: install utsuwa again')\n"      \
+	"sys.exit(main())"
+
 /* Debian's own interpreter keeps what pip installs for everybody in dist-packages. */
 static const char libraries[][40] = {
 	"/lib/python" VERSION "/site-packages",
@@ -33,7 +42,7 @@ static const char libraries[][40] = {
 	"/lib/python3/dist-packages",
 };
 
-static char prefix[PATH_LIMIT], package[PATH_LIMIT], others[3 * PATH_LIMIT];
+static char prefix[PATH_LIMIT], python[PATH_LIMIT], package[PATH_LIMIT], others[3 * PATH_LIMIT];
 
 static int append(char *text, size_t limit, const char *more)
 {
@@ -105,34 +114,42 @@ static void complain(const char *name, const char *text)
 	sys(write, 2, text, length(text));
 }
 
-__attribute__((noreturn, used)) void entry(u64 *stack)
+/* Becomes the interpreter: `fixed` arguments first, then all of the caller's but the name. Comes back on failure only. */
+static void start(const char *program, const char *const *fixed, size_t count, u64 *stack)
 {
 	u64 argc = *stack;
-	char **argv = (char **)(stack + 1), **envp = argv + argc + 1;
-	u64 *aux = (u64 *)envp;
+	const char *const *argv = (const char *const *)(stack + 1);
+	size_t given = argc ? argc - 1 : 0;
+	const char *args[count + given + 1];
+	memcpy(args, fixed, count * sizeof *args);
+	memcpy(args + count, argv + 1, given * sizeof *args);
+	args[count + given] = NULL;
+	sys(execve, program, args, argv + argc + 1);
+}
+
+__attribute__((noreturn, used)) void entry(u64 *stack)
+{
+	u64 *aux = stack + *stack + 2;
 	while (*aux++)
 		;
 	const char *name = locate(aux);
 	int oci = !same(name, "utsuwa");
 	find_packages(!oci);
-	if (!*package) {
-		complain(name, ": the Python package utsuwa is not where this program was installed: install it again\n");
-		leave(1);
-	}
+	if (!append(python, sizeof python, prefix) || !append(python, sizeof python, "/bin/python3"))
+		*python = 0;
 	/* UTF-8 whatever the locale says: paths and JSON must not depend on it */
-	const char *fixed[] = {PYTHON, "-I", "-S", "-X", "utf8", "-c", oci ? OCI : MAIN, package, others};
-	enum { FIXED = sizeof fixed / sizeof *fixed };
-	const char *args[FIXED + (argc ? argc : 1)];
-	memcpy(args, fixed, sizeof fixed);
-	for (u64 i = 1; i < argc; i++)
-		args[FIXED + i - 1] = argv[i];
-	args[FIXED + (argc ? argc - 1 : 0)] = NULL;
-	sys(execve, PYTHON, args, envp);
-	/* another interpreter took its place: the one of the installation, or the system's */
-	if (append(prefix, sizeof prefix, "/bin/python3"))
-		sys(execve, prefix, args, envp);
-	sys(execve, "/usr/bin/python3", args, envp);
-	complain(name, ": python3 can't be started: it was " PYTHON " when this was installed\n");
+	if (*package) {
+		const char *fixed[] = {PYTHON, "-I", "-S", "-X", "utf8", "-c", oci ? OCI : MAIN, package, others};
+		start(PYTHON, fixed, sizeof fixed / sizeof *fixed, stack);
+		/* another one took its place: the one of the installation, or the system's */
+		start(python, fixed, sizeof fixed / sizeof *fixed, stack);
+		start("/usr/bin/python3", fixed, sizeof fixed / sizeof *fixed, stack);
+		complain(name, ": python3 can't be started: it was " PYTHON " when this was installed\n");
+	} else {
+		const char *fixed[] = {python, "-I", "-X", "utf8", "-c", oci ? SEARCH("oci") : SEARCH("main")};
+		start(python, fixed, sizeof fixed / sizeof *fixed, stack);
+		complain(name, ": the Python package utsuwa is not where this program was installed: install it again\n");
+	}
 	leave(1);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,12 @@ def main():
 """
 
 
-def build(path: Path, *, package: str = "", python: str = os.path.realpath(sys.executable)) -> Path:
+PYTHON = os.path.realpath(sys.executable)
+
+
+def build(path: Path, *, package: str = "", python: str = PYTHON, version: str = VERSION) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = {"PYTHON": python, "VERSION": VERSION, "PACKAGE": package}
+    values = {"PYTHON": python, "VERSION": version, "PACKAGE": package}
     defines = " ".join(f"'-D{name}=\"{value}\"'" for name, value in values.items())
     subprocess.run(["make", "-s", "-B", "-C", SOURCES, "launcher", f"OUT={path}", f"DEFINES={defines}"], check=True)
     return path
@@ -84,6 +88,18 @@ def test_package_that_is_missing(tmp_path):
     assert result.stderr == (
         "urun: the Python package utsuwa is not where this program was installed: install it again\n"
     )
+
+
+def test_package_of_another_version_of_python(tmp_path):
+    """A wheel built by one version and installed by another: the environment's interpreter is asked."""
+    venv.create(tmp_path, symlinks=True)
+    program = build(tmp_path / "bin" / "urun", version="2.7")
+    result = call(program)
+    assert (result.returncode, result.stderr) == (1, "No module named 'utsuwa': install utsuwa again\n")
+    package(tmp_path / "lib" / f"python{VERSION}" / "site-packages")
+    result = call(program, "state", "x")
+    assert (result.returncode, result.stderr) == (7, "")
+    assert result.stdout.startswith("utsuwa.cli.oci ['state', 'x'] 1 0 1")
 
 
 @pytest.mark.parametrize("name", ["utsuwa-init", "urun"])
