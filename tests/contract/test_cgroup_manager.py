@@ -287,6 +287,20 @@ def test_devices_can_be_left_as_they_are(manager: Manager) -> None:
         assert member.act(0) == 0
 
 
+def test_a_delegated_cgroup_takes_cgroups_but_keeps_its_limits(manager: Manager, host: Host) -> None:
+    manager.create()
+    manager.delegate(4242)
+    owners = {path: {entry.name: entry.stat().st_uid for entry in os.scandir(path)} for path in directories(manager)}
+    for path, files in owners.items():
+        given_away = {name for name, uid in files.items() if uid == 4242}
+        if host.cgroup_mode != "v2":
+            assert (os.stat(path).st_uid, given_away) == (0, set())
+            continue
+        assert os.stat(path).st_uid == 4242
+        assert given_away >= {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+        assert not given_away & {"cgroup.freeze", "cgroup.kill", "cgroup.max.depth", "pids.max", "memory.max"}
+
+
 def test_stats_count_the_members(limiting: Manager) -> None:
     limiting.create(given(pids={"limit": 9}))
     limiting.apply(given(pids={"limit": 9}, memory={"limit": 64 * MIB}))

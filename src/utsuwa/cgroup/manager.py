@@ -78,6 +78,14 @@ class Manager(Protocol):
         """
         raise NotImplementedError
 
+    def delegate(self, uid: int) -> None:
+        """Give the cgroup to host user ``uid``, who may then make cgroups in it (v2 with a user namespace; v1: never).
+
+        The files that change hands are those of /sys/kernel/cgroup/delegate (config-linux.md#cgroup-ownership); limits
+        stay ours.
+        """
+        raise NotImplementedError
+
     def device_program(self, resources: Resources | None) -> bytes | None:
         """eBPF instructions (``BPF_PROG_TYPE_CGROUP_DEVICE``) for ``linux.resources.devices``.
 

@@ -110,6 +110,9 @@ class V1Manager:
             if not self._unprivileged:
                 raise
 
+    def delegate(self, uid: int) -> None:
+        """Nothing: on v1 a cgroup in other hands is a way out (release_agent), and the specification rules it out."""
+
     def device_program(self, resources: Resources | None) -> bytes | None:
         """None: on v1 the kernel's own `devices` controller decides, and apply() writes its lists."""
         return None

@@ -7,7 +7,7 @@ import time
 
 from utsuwa import errors
 from utsuwa.cgroup import tree
-from utsuwa.cgroup.directory import Directory
+from utsuwa.cgroup.directory import Directory, failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +81,19 @@ class V2Manager:
             resources_v2.refuse_without_cgroup(resources)
             return
         resources_v2.apply(self._path, resources)
+
+    def delegate(self, uid: int) -> None:
+        """See Manager.delegate."""
+        if self._absent:
+            return
+        with Directory(self._path) as cgroup:
+            for key in _delegated():
+                try:
+                    os.chown(key, uid, -1, dir_fd=cgroup.fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # a file of a controller that is not enabled here
+                except OSError as error:
+                    raise failure(error, f"give {self._path}/{key} to user {uid}") from error
 
     def device_program(self, resources: Resources | None) -> bytes | None:
         """See Manager.device_program."""
@@ -189,6 +202,16 @@ def enable_controllers(top: str, path: str) -> None:
                 for name in missing:
                     cgroup.attempt("cgroup.subtree_control", name)
         current = f"{current}/{component}"
+
+
+def _delegated() -> list[str]:
+    """Names that change hands with a cgroup, the directory itself (".") first; Linux lists them since 4.15."""
+    try:
+        with Directory("/sys/kernel/cgroup") as kernel:
+            files = (kernel.peek("delegate") or "").split()
+    except errors.NotFound:
+        files = []
+    return [".", *(files or ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads"))]
 
 
 def _make_domain(cgroup: Directory) -> None:
