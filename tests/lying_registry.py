@@ -45,7 +45,7 @@ class LyingRegistry:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self.host = "127.0.0.1:%d" % self._runner.addresses[0][1]
+        self.host = f"127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_failure: object) -> None:

@@ -140,7 +140,10 @@ class RegistryClient:
         taken = _Memory(descriptor)
         async for _ in self.fetch(repository, descriptor, taken):
             pass
-        return taken.data()
+        try:
+            return taken.data()
+        except Unavailable as error:
+            raise error.within(f"{self.domain}/{repository}@{descriptor.digest}") from None
 
     async def fetch(self, repository: str, descriptor: Descriptor, sink: Sink) -> AsyncIterator[int]:
         """Write a blob into ``sink``, going on where a broken transfer stopped; yields how many bytes each chunk
