@@ -40,7 +40,8 @@ def devices(case: CreateCase) -> Iterator[Step]:
 def _oom_score(case: Case, score: int) -> Iterator[Step]:
     """Below our own score only CAP_SYS_RESOURCE goes; without it the process keeps ours, and that is said."""
     ours = case.host.oom_score_adj
-    if score < ours and not case.host.permitted & SYS_RESOURCE:
+    privileged = case.host.permitted & SYS_RESOURCE and not case.host.in_user_namespace
+    if score < ours and not privileged:
         case.warnings.append(f"process.oomScoreAdj: below {ours} only CAP_SYS_RESOURCE leads: {score} is left out")
         return
     yield Step(ops.OomScoreAdj(score), "config.md#linux-process")

@@ -93,7 +93,9 @@ def enter(case: CreateCase) -> Iterator[Step]:
 def seal(case: CreateCase) -> Iterator[Step]:
     """Make the root read-only, now that everything in it exists."""
     root = case.spec.root
-    if root and root.readonly:
+    asked = root and root.readonly
+    given = any("ro" in mount.options for mount in case.options.root_mounts if not mount.target)
+    if asked or given:
         if not case.has("mount"):
             raise InvalidArgument("root.readonly: needs a mount namespace of the container's own in linux.namespaces")
         yield Step(ops.Remount("/", MOUNT_ATTR_RDONLY), _ROOT)

@@ -144,6 +144,7 @@ def test_a_score_that_can_not_be_lowered_is_left_out_with_a_warning() -> None:
     assert not any(isinstance(op, ops.OomScoreAdj) for op in made.ops)
     assert made.warnings == ("process.oomScoreAdj: below 0 only CAP_SYS_RESOURCE leads: -1 is left out",)
     assert ops.OomScoreAdj(-1) in plan(spec(process={"oomScoreAdj": -1}), V1).ops
+    assert plan(spec(process={"oomScoreAdj": -1}), V1.replace(in_user_namespace=True)).warnings
     assert ops.OomScoreAdj(0) in plan(spec(process={"oomScoreAdj": 0}), HYBRID).ops
 
 

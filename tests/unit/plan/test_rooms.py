@@ -16,7 +16,8 @@ from utsuwa.plan.namespaces import sysctl_path
 from utsuwa.plan.options import ExecOptions
 from utsuwa.plan.plan import Plan
 from utsuwa.plan.rootfs import split_lower
-from utsuwa.spec.runtime import Device, Mount, Spec
+from utsuwa.spec import mount as engine
+from utsuwa.spec.runtime import Device, Mount, Root, Spec
 
 
 def plan(changed: Spec, host: Host = V1, **kwargs: object) -> Plan:
@@ -65,6 +66,14 @@ def test_sysfs_falls_back_to_a_bind_only_in_a_user_namespace() -> None:
         sysfs = mount_at("/sys", made)
         assert sysfs.flags & ops.FALLBACK_BIND and sysfs.source == "/sys"
         assert sysfs.attributes & MOUNT_ATTR_RDONLY, "the fallback stays read-only"
+
+
+@pytest.mark.parametrize("options", [("ro",), ()])
+def test_a_root_that_is_given_read_only_stays_so(options: tuple[str, ...]) -> None:
+    bound = (engine.Mount(type="bind", source="/view", options=options),)
+    made = plan(spec(root=Root(path="rootfs")), root_mounts=bound)
+    assert ops.RootBind("/view") in made.ops
+    assert (ops.Remount("/", MOUNT_ATTR_RDONLY) in made.ops) == bool(options)
 
 
 @pytest.mark.parametrize("fstype", ["tmpfs", "devtmpfs"])
