@@ -10,7 +10,7 @@ import os
 from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
 from select import POLLIN, POLLOUT, poll
 
-from utsuwa.errors import Internal, InvalidArgument, from_oserror
+from utsuwa.errors import Internal, from_oserror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 _LONGEST_SUN_PATH = 107
 _CHUNK = 65536
-
-
-def check(terminal: bool, detached: bool, console_socket: bool) -> None:
-    """A pty needs somebody who takes its master: raise InvalidArgument when there is nobody, or no pty."""
-    if terminal and detached and not console_socket:
-        raise InvalidArgument(
-            "cannot allocate tty if urun will detach without setting console socket, use --console-socket"
-        )
-    if console_socket and not (terminal and detached):
-        raise InvalidArgument("cannot use console socket if urun will not detach or allocate tty")
 
 
 def connect(path: str) -> socket:

@@ -17,7 +17,6 @@ from utsuwa.plan import ops
 from utsuwa.plan.create import create as plan_create
 from utsuwa.plan.options import CgroupJoin, CreateOptions
 from utsuwa.runtime import bundle as bundles
-from utsuwa.runtime import hooks
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import CREATING, SOCKET, Container, Document, Store, replace_file
 from utsuwa.runtime.undo import Undo
@@ -64,10 +63,8 @@ def create(store: Store, request: CreateRequest) -> Container:
 
     Raises Conflict for a taken id, NotFound and InvalidArgument for the bundle, and what the kernel says to the plan.
     """
-    from utsuwa.runtime.console import check
-
     bundle = bundles.load(request.bundle)
-    check(bool(bundle.spec.process and bundle.spec.process.terminal), True, request.console >= 0)
+    check_console(bool(bundle.spec.process and bundle.spec.process.terminal), True, request.console >= 0)
     with Undo() as undo:
         container, _ = build(store, request, bundle, undo, await_start=True)
     container.unlock()
@@ -100,7 +97,8 @@ def build(
     if await_start:
         slots[ops.START_LISTENER] = listener = listen(container)
     child = spawn(plan, slots)
-    undo.push(_poststop, container, bundle)
+    if container.document.poststop:
+        undo.push(_poststop, container, bundle)
     undo.push(end, child)
     if await_start:
         os.close(listener)
@@ -129,8 +127,8 @@ def _document(request: CreateRequest, bundle: Bundle, manager: Manager) -> Docum
         cgroup=manager.save(),
         options={"no_pivot": request.no_pivot, "no_new_keyring": request.no_new_keyring},
         ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
-        poststart=bool(hooks.of(spec, "poststart")),
-        poststop=bool(hooks.of(spec, "poststop")),
+        poststart=bool(spec.hooks and spec.hooks.poststart),
+        poststop=bool(spec.hooks and spec.hooks.poststop),
     )
 
 
@@ -153,8 +151,14 @@ def options(
         user=request.user,
         init=request.init,
         seccomp=seccomp(bundle.spec, filters),
-        state_json=lambda status: hooks.state_around_pid(document, status),
+        state_json=lambda status: _state_around_pid(document, status),
     )
+
+
+def _state_around_pid(document: Document, status: str) -> tuple[str, str]:
+    from utsuwa.runtime.hooks import state_around_pid
+
+    return state_around_pid(document, status)
 
 
 def seccomp(spec: Spec, filters: str) -> Program | None:
@@ -216,6 +220,8 @@ class Conversation:
         self._container.save(pid=pid, startTime=start_time(pid) or 0, cgroup=self._manager.save())
 
     def _run_hooks(self, spec: Spec) -> None:
+        from utsuwa.runtime import hooks
+
         document = self._container.document
         state = hooks.state_json(document, CREATING, document.pid)
         for kind in ("prestart", "createRuntime"):
@@ -236,6 +242,16 @@ def listen(container: Container) -> int:
         os.umask(before)
     server.listen(1)
     return server.detach()
+
+
+def check_console(terminal: bool, detached: bool, console_socket: bool) -> None:
+    """A pty needs somebody who takes its master: raise InvalidArgument when there is nobody, or no pty."""
+    if terminal and detached and not console_socket:
+        raise InvalidArgument(
+            "cannot allocate tty if urun will detach without setting console socket, use --console-socket"
+        )
+    if console_socket and not (terminal and detached):
+        raise InvalidArgument("cannot use console socket if urun will not detach or allocate tty")
 
 
 def check_preserved(count: int) -> None:
@@ -287,6 +303,8 @@ def _end_cgroup(manager: Manager) -> None:
 
 def _poststop(container: Container, bundle: Bundle) -> None:
     """A container whose creation fails goes on at step 12 of the lifecycle, which ends with the poststop hooks."""
+    from utsuwa.runtime import hooks
+
     failures = hooks.run_all(
         "poststop", hooks.of(bundle.spec, "poststop"), hooks.state_json(container.document, "stopped", 0), bundle.path
     )

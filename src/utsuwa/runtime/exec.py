@@ -11,7 +11,7 @@ from utsuwa.linux.host import probe
 from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
-from utsuwa.runtime.create import check_preserved, end, seccomp, write_pid_file
+from utsuwa.runtime.create import check_console, check_preserved, end, seccomp, write_pid_file
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import PAUSED, STOPPED, Container, Store
 from utsuwa.runtime.undo import Undo
@@ -48,14 +48,15 @@ def execute(store: Store, request: ExecRequest) -> int:
 
     Raises NotFound, FailedPrecondition when the container is not running, OpFailed when the process can't be run.
     """
-    from utsuwa.runtime.console import Terminal, check
     from utsuwa.runtime.run import attend
 
     check_preserved(request.preserve_fds)
     terminal = bool(request.process.terminal)
-    check(terminal, request.detach, request.console >= 0)
+    check_console(terminal, request.detach, request.console >= 0)
     screen: Terminal | None = None
     if terminal and not request.detach:
+        from utsuwa.runtime.console import Terminal
+
         screen = Terminal()
         request = request.replace(console=screen.theirs.fileno(), process=screen.sized(request.process))
     container = store.open(request.id)

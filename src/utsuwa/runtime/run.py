@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from utsuwa.runtime import bundle as bundles
-from utsuwa.runtime.create import CreateRequest, build
+from utsuwa.runtime.create import CreateRequest, build, check_console
 from utsuwa.runtime.delete import discard
 from utsuwa.runtime.record import Container, Store
-from utsuwa.runtime.start import poststart
 from utsuwa.runtime.undo import Undo
 
 TYPE_CHECKING = False
@@ -21,11 +20,9 @@ def run(
 
     Gives the exit code (0 when detached) and warnings. ``keep`` leaves the stopped container for `delete`.
     """
-    from utsuwa.runtime.console import check
-
     bundle = bundles.load(request.bundle)
     terminal = bool(bundle.spec.process and bundle.spec.process.terminal)
-    check(terminal, detach, request.console >= 0)
+    check_console(terminal, detach, request.console >= 0)
     if not terminal or detach:
         return _run(store, request, bundle, None, detach, keep, subreaper)
     from utsuwa.runtime.console import Terminal
@@ -51,7 +48,10 @@ def _run(
             from utsuwa.runtime.process import become_subreaper
 
             become_subreaper()
-        poststart(container)
+        if container.document.poststart:
+            from utsuwa.runtime.start import poststart
+
+            poststart(container)
     container.unlock()
     if detach:
         return 0, []
