@@ -15,7 +15,7 @@ from utsuwa.errors import Internal, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from utsuwa.plan.ops import Op
@@ -34,52 +34,60 @@ def encode(ops: Sequence[Op], slots: Mapping[str, int], channel: int, keep: Sequ
     """
     parts = [pack("<4Q", _MAGIC, len(ops), channel, len(keep)), _numbers(keep)]
     for op in ops:
-        fields = _fields(op, slots)
+        types = op.types
+        values: tuple[Any, ...] = op.values()
+        if types.strip("u"):
+            fields = b"".join([_FIELD[letter](value, slots) for letter, value in zip(types, values)])  # noqa: B905
+        else:
+            fields = _numbers(values)
         parts.append(pack("<II", op.code, len(fields)))
         parts.append(fields)
     return b"".join(parts)
 
 
-def _fields(op: Op, slots: Mapping[str, int]) -> bytes:
-    parts = []
-    values: tuple[Any, ...] = op.values()
-    for letter, value in zip(op.types, values):  # noqa: B905 - the same number by construction
-        if letter == "u":
-            parts.append((int(value) & _ALL).to_bytes(8, "little"))
-        elif letter == "s":
-            parts.append(_text(value))
-        elif letter == "l":
-            parts.append(len(value).to_bytes(8, "little"))
-            parts.extend([_text(item) for item in value])
-        elif letter == "n":
-            parts.append(len(value).to_bytes(8, "little") + _numbers(value))
-        elif letter == "b":
-            parts.append(_bytes(value))
-        else:
-            parts.append((_descriptor(value, slots) & _ALL).to_bytes(8, "little"))
-    return b"".join(parts)
+def _number(value: int, _slots: object = None) -> bytes:
+    return (value & _ALL).to_bytes(8, "little")
 
 
 def _numbers(values: Iterable[int]) -> bytes:
-    return b"".join([(int(value) & _ALL).to_bytes(8, "little") for value in values])
+    return b"".join([(value & _ALL).to_bytes(8, "little") for value in values])
 
 
-def _text(text: str) -> bytes:
+def _counted(values: Sequence[int], _slots: object) -> bytes:
+    return len(values).to_bytes(8, "little") + _numbers(values)
+
+
+def _texts(texts: Sequence[str], _slots: object) -> bytes:
+    return len(texts).to_bytes(8, "little") + b"".join([_text(text) for text in texts])
+
+
+def _text(text: str, _slots: object = None) -> bytes:
     data = text.encode("utf-8", "surrogateescape")
     if b"\0" in data:
         raise InvalidArgument(f"a NUL character in {text!r}: remove it")
-    return _bytes(data)
-
-
-def _bytes(data: bytes) -> bytes:
     size = len(data)
     return size.to_bytes(8, "little") + data + _PADDING[size & 7]
 
 
-def _descriptor(slot: str, slots: Mapping[str, int]) -> int:
+def _bytes(data: bytes, _slots: object = None) -> bytes:
+    size = len(data)
+    return size.to_bytes(8, "little") + data + _PADDING[size & 7]
+
+
+def _descriptor(slot: str, slots: Mapping[str, int]) -> bytes:
     if not slot:
-        return -1
+        return _number(-1)
     try:
-        return slots[slot]
+        return _number(slots[slot])
     except KeyError:
         raise Internal(f"the plan names the descriptor {slot!r}, and nobody supplied it") from None
+
+
+_FIELD: dict[str, Callable[[Any, Mapping[str, int]], bytes]] = {
+    "u": _number,
+    "s": _text,
+    "l": _texts,
+    "n": _counted,
+    "b": _bytes,
+    "f": _descriptor,
+}
