@@ -28,6 +28,11 @@ SOURCES = HERE / "src" / "utsuwa" / "init" / "c"
 LAUNCHERS = ("urun", "utsuwa")
 
 
+def freeze(package: Path, target: Path, *options: str) -> None:
+    """All modules in one file for a quick start, see tools/freeze.py."""
+    subprocess.run([sys.executable, str(HERE / "tools" / "freeze.py"), str(package), str(target), *options], check=True)
+
+
 def make(*arguments: str) -> None:
     """Run the Makefile of the C programs."""
     subprocess.run(["make", "-s", "-B", "-C", str(SOURCES), *arguments], check=True)
@@ -40,11 +45,13 @@ class BuildPackage(build_py):
         super().run()
         if self.editable_mode:
             make()
-            compileall.compile_dir(str(HERE / "src" / "utsuwa"), quiet=1, legacy=False)
+            package = HERE / "src" / "utsuwa"
+            compileall.compile_dir(str(package), quiet=1, legacy=False)
+            freeze(package, package / "cli" / "modules.frozen", "--stamped")
         else:
-            target = Path(self.build_lib).resolve() / "utsuwa" / "init" / "utsuwa-init"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            make(f"OUT={target}")
+            package = Path(self.build_lib).resolve() / "utsuwa"
+            make(f"OUT={package / 'init' / 'utsuwa-init'}")
+            freeze(package, package / "cli" / "modules.frozen")
 
 
 class BuildLaunchers(build_scripts):

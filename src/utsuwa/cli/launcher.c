@@ -21,10 +21,19 @@
 #define PATH_LIMIT 4096
 #define AT_EXECFN_ 31
 
-#define FIRST "import sys;sys.path.insert(0,sys.argv.pop(1));"
-#define REST "sys.path.extend(sys.argv.pop(1).split(':'));"
-#define OCI FIRST "sys.argv.pop(1);from utsuwa.cli.oci import main;sys.exit(main())"
-#define MAIN FIRST REST "from utsuwa.cli.main import main;sys.exit(main())"
+/* The package's directory goes first on the path, unless tools/freeze.py made a file of its modules for this interpreter:
+ * then its head says how they are loaded. Garbage is not collected before the program decides: nothing here makes any. */
+#define FIRST \
+	"import sys,gc,posix;gc.disable();h=sys.argv.pop(1);sys.path.insert(0,h);o=sys.argv.pop(1)\n" \
+	"try:\n" \
+	" f=posix.open(h+'/utsuwa/cli/modules.frozen',524288);b=posix.read(f,8)\n" \
+	" if b[:4]==sys.modules['_frozen_importlib_external'].MAGIC_NUMBER:\n" \
+	"  from marshal import loads\n" \
+	"  exec(loads(posix.read(f,int.from_bytes(b[4:],'little'))),{'sys':sys,'HOME':h,'FILE':f,'stat':posix.stat," \
+	"'pread':posix.pread,'loads':loads,'ModuleSpec':type(sys.__spec__)})\n" \
+	"except OSError:pass\n"
+#define OCI FIRST "from utsuwa.cli.oci import main;sys.exit(main())"
+#define MAIN FIRST "sys.path.extend(o.split(':'));gc.enable();from utsuwa.cli.main import main;sys.exit(main())"
 
 /* Slow, and only where the above found nothing: the installation's own interpreter knows its directories. */
 #define SEARCH(module)                                       \

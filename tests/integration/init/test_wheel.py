@@ -27,7 +27,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("tree")
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md"):
         shutil.copy(TOP / name, tree)
-    skipped = shutil.ignore_patterns("__pycache__", "*.egg-info", "utsuwa-init")
+    shutil.copytree(TOP / "tools", tree / "tools")
+    skipped = shutil.ignore_patterns("__pycache__", "*.egg-info", "utsuwa-init", "modules.frozen")
     shutil.copytree(TOP / "src", tree / "src", ignore=skipped)
     pip("wheel", "--no-build-isolation", "-w", tree / "out", ".", cwd=tree)
     (made,) = (tree / "out").iterdir()
