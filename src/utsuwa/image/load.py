@@ -40,6 +40,7 @@ def load_layout(store: ImageStore, path: str, name: str | None = None, platform:
         raise from_oserror(error, path) from None
     lease = store.lease()
     try:
+        store.sweep()
         return _load(store, layout, name, platform or platforms.host())
     except Error as error:
         raise error.within(f"load {path}") from None
@@ -55,7 +56,7 @@ def _load(store: ImageStore, layout: _Layout, name: str | None, platform: Platfo
     index = image.index(layout.read("index.json", image.MANIFEST_LIMIT))
     chosen = _choose(index.manifests, name, platform)
     names = [(reference.parse(text).tagged(), "") for text in (name or _own_name(chosen),) if text]
-    nested = []
+    nested: list[str] = []
     while chosen.mediaType in image.INDEXES:
         if len(nested) > 3:
             raise InvalidArgument("index.json: indexes within indexes within indexes")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from utsuwa.image.store import Image, ImageStore
     from utsuwa.registry.client import Patience
     from utsuwa.registry.credentials import Credentials
+    from utsuwa.snapshot.apply import Limits
     from utsuwa.snapshot.layers import Staging
     from utsuwa.spec.image import ImageConfig, Manifest
     from utsuwa.spec.platform import Platform
@@ -64,18 +65,20 @@ async def pull(
     progress: Callable[[Event], None] | None = None,
     credentials: Credentials | None = None,
     patience: Patience | None = None,
+    limits: Limits | None = None,
 ) -> Image:
     """Bring an image into the store and give it its name there; returns it.
 
-    ``platform`` defaults to this host's (or what this can run), ``credentials`` to those of ``docker login``. Raises
-    what :mod:`utsuwa.errors` has for it, naming registry, repository and digest; nothing of a failed pull remains but
-    blobs that arrived whole, for the next try.
+    ``platform`` defaults to this host's (or what this can run), ``credentials`` to those of ``docker login``,
+    ``limits`` to what no honest layer reaches. Raises what :mod:`utsuwa.errors` has for it, naming registry, repository
+    and digest; nothing of a failed pull remains but blobs that arrived whole, for the next try.
     """
     wanted = reference.parse(name).tagged()
     lease = store.lease()
     try:
+        store.sweep()
         async with RegistryClient(wanted.domain, credentials, patience) as registry:
-            return await _Pull(store, registry, wanted, platform, progress or _silent).run()
+            return await _Pull(store, registry, wanted, platform, progress or _silent, limits).run()
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
@@ -102,6 +105,7 @@ class _Pull:
         name: Reference,
         platform: Platform | None,
         progress: Callable[[Event], None],
+        limits: Limits | None,
     ) -> None:
         self.store = store
         self.registry = registry
@@ -109,6 +113,7 @@ class _Pull:
         self.asked = platform
         self.platform = platform or platforms.host()
         self.progress = progress
+        self.limits = limits
         self._downloads = asyncio.Semaphore(DOWNLOADS)
         self._workers = asyncio.Semaphore((os.cpu_count() or 1) + 2)
 
@@ -243,7 +248,7 @@ class _Pull:
                         undo.enter_context(taken)
                     blob = os.dup(taken.fd) if taken else self.store.content.open(part.blob.digest)
                     undo.callback(os.close, blob)
-                    unpacking = Unpacking(staging, blob)
+                    unpacking = Unpacking(staging, blob, self.limits)
                     undo.callback(unpacking.close)
                     tasks.create_task(self._watch(unpacking, part))
                     await self._download(part, taken, unpacking)

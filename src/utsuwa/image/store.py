@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from utsuwa.spec.image import ImageConfig
     from utsuwa.spec.reference import Reference
 
+    List = list  # within the class, list is a method
+
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -143,7 +145,7 @@ class ImageStore:
         digits = text.removeprefix("sha256:").removeprefix("sha512:")
         return 0 < len(digits) <= 128 and _HEX.issuperset(digits)
 
-    def _ids(self, prefix: str = "") -> list[str]:
+    def _ids(self, prefix: str = "") -> List[str]:
         try:
             entries = os.listdir(self._records)
         except FileNotFoundError:
@@ -228,7 +230,7 @@ class ImageStore:
         untagged = tuple(reference.parse(name.name).familiar() for name in doomed)
         return Removal(untagged=untagged, deleted=deleted)
 
-    def _doomed(self, asked: str, record: ImageRecord, names: list[NameRecord], force: bool) -> list[NameRecord]:
+    def _doomed(self, asked: str, record: ImageRecord, names: List[NameRecord], force: bool) -> List[NameRecord]:
         try:
             exact = self.named(reference.parse(asked))
         except InvalidArgument:
@@ -242,6 +244,11 @@ class ImageStore:
         if len(repositories) > 1 and not force:
             raise Conflict(f"image {asked} is known in several repositories, remove it by name or force")
         return names
+
+    def sweep(self) -> None:
+        """Remove what killed pulls left half done; what live ones are at stays."""
+        self.content.sweep()
+        self.snapshotter.layers.sweep()
 
     def collect(self) -> tuple[str, ...]:
         """Remove blobs and layers that no image and no snapshot needs; returns the layers. Left for later while a pull
@@ -263,8 +270,7 @@ class ImageStore:
             gone = tuple(name for name in list(layers.walk()) if name not in needed)
             for name in gone:
                 layers.remove(name)
-            self.content.sweep()
-            layers.sweep()
+            self.sweep()
         finally:
             os.close(guard)
         return gone

@@ -215,7 +215,8 @@ class RegistryClient:
                 raise type(error)(f"{what}: {error}") from None
 
     def _pause(self, attempt: int, error: Exception) -> float:
-        wanted = max(self._patience.backoff * 2 ** (attempt - 1), getattr(error, "after", 0.0))
+        asked = error.after if isinstance(error, Broken) else 0.0
+        wanted = max(self._patience.backoff * (1 << (attempt - 1)), asked)
         return min(wanted, self._patience.longest) * random.uniform(0.75, 1.0)  # not all clients at once
 
     async def _get_small(

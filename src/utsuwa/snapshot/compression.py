@@ -133,7 +133,9 @@ def _unzstd(head: bytes, read: Read) -> Iterator[bytes]:
         raise Unsupported("layer compressed with zstd needs the Python package zstandard, install it") from None
     # 128 MiB is the window that RFC 8878 (3.1.1.1.2) and the zstd command refuse to go beyond unasked.
     reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-        _Joined(head, read), read_size=_INPUT, read_across_frames=True
+        _Joined(head, read),  # type: ignore[arg-type]  # it asks for read() alone
+        read_size=_INPUT,
+        read_across_frames=True,
     )
     try:
         while piece := reader.read(PIECE):

@@ -16,6 +16,7 @@ from utsuwa.spec import codec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _START = "import sys; sys.path[:0] = sys.argv.pop(1).split('\\n'); from utsuwa.snapshot.worker import main; main()"
 _FREE = 16  # descriptors above those that the worker's file actions assign
@@ -81,7 +82,7 @@ class Unpacking:
             os.waitpid(self._pid, 0)
             self._pid = 0
 
-    def _handle(self, message: dict) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "read" in message:
             self.read = message["read"]
         elif "error" in message:

@@ -106,12 +106,15 @@ def unpack(diff_id: Digest, limits: apply.Limits) -> dict[str, object]:
 def main() -> None:
     """``worker DIFF_ID [LIMIT=VALUE …]``"""
     os.umask(0)
-    limits = apply.Limits(**{name: int(value) for name, _, value in (word.partition("=") for word in sys.argv[2:])})
+    limits = apply.Limits()
+    for word in sys.argv[2:]:
+        name, _, value = word.partition("=")
+        setattr(limits, name, int(value))
     try:
         report(unpack(Digest(sys.argv[1]), limits))
         return
     except (Abandoned, BrokenPipeError, KeyboardInterrupt):
-        failure = None
+        failure: dict[str, object] | None = None
     except errors.Error as error:
         failure = {"error": type(error).__name__, "message": str(error)}
     except OSError as error:
