@@ -1,0 +1,130 @@
+"""SIGKILL for every process of the engine: containers go on or are cleaned up, and nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.household import IMAGE, Household, until
+from tests.needs import needs
+
+pytestmark = [needs("root", "overlay", "busybox")]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Household]:
+    household = Household(tmp_path)
+    household.load(tmp_path)
+    yield household
+    household.end()
+
+
+def state(house: Household, name: str) -> str:
+    return house.ok("inspect", "-f", "{{.State.Status}}", name).strip()
+
+
+def test_the_client_is_killed(house: Household) -> None:
+    client = house.begin("run", "--name", "c", IMAGE, "sh", "-c", "echo before; sleep 0.3; echo after; sleep 1000")
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"before\n"
+    client.kill()
+    client.communicate()
+    until(lambda: house.ok("logs", "c") == "before\nafter\n")
+    assert state(house, "c") == "running"
+    house.ok("rm", "-f", "c")
+    assert house.leftovers() == []
+
+
+def test_the_client_of_a_passing_container_is_killed(house: Household) -> None:
+    client = house.begin("run", "--rm", IMAGE, "sh", "-c", "echo ready; sleep 0.2")
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"ready\n"
+    client.kill()
+    client.communicate()
+    until(lambda: house.leftovers() == [])
+
+
+def test_the_forkserver_is_killed(house: Household) -> None:
+    house.ok("run", "-d", "--name", "one", IMAGE, "sh", "-c", "sleep 0.3; echo still logged; exit 7")
+    os.kill(house.forkserver(), signal.SIGKILL)
+    house.ok("run", "-d", "--name", "two", IMAGE, "sleep", "1000")
+    assert house.ok("wait", "one") == "7\n"
+    assert house.ok("logs", "one") == "still logged\n"
+    assert house.ok("exec", "two", "echo", "alive") == "alive\n"
+    house.ok("rm", "-f", "one", "two")
+    assert house.leftovers() == []
+
+
+@pytest.mark.parametrize("verb", ["rm", "stop", "kill"])
+def test_the_monitor_is_killed(house: Household, verb: str) -> None:
+    identifier = house.ok("run", "-d", "--name", "c", IMAGE, "sleep", "1000").strip()
+    for pid in house.monitors():
+        os.kill(pid, signal.SIGKILL)
+    assert state(house, "c") == "running"
+    if verb == "rm":
+        house.ok("rm", "-f", "c")
+    else:
+        house.ok(*(["stop", "-t", "0"] if verb == "stop" else ["kill"]), "c")
+        told = json.loads(house.ok("inspect", "c"))[0]["State"]
+        assert told["Status"] == "exited"
+        assert told["ExitCode"] == 255
+        assert "monitor was killed" in told["Error"]
+        house.ok("start", "c")
+        assert state(house, "c") == "running"
+        house.ok("rm", "-f", "c")
+    assert house.leftovers(identifier) == []
+
+
+def test_monitor_and_process_are_killed(house: Household) -> None:
+    """Nobody is left to tell: a passing container is removed by the next that lists, another is shown as ended."""
+    passing = house.ok("run", "-d", "--rm", IMAGE, "sleep", "1000").strip()
+    lasting = house.ok("run", "-d", IMAGE, "sleep", "1000").strip()
+    pids = [json.loads(house.ok("inspect", name))[0]["State"]["Pid"] for name in (passing, lasting)]
+    for pid in (*house.monitors(), *pids):
+        os.kill(pid, signal.SIGKILL)
+    assert house.ok("ps", "-aq", "--no-trunc").split() == [lasting]
+    assert "Exited (255)" in house.ok("ps", "-a")
+    house.ok("rm", lasting)
+    assert house.leftovers(passing, lasting) == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08])
+def test_the_client_is_killed_at_some_moment(house: Household, delay: float) -> None:
+    """Whatever it was doing, `ps` and `rm` are enough to have nothing left."""
+    client = house.begin("run", "--rm", "--name", "c", IMAGE, "sh", "-c", "sleep 0.05")
+    with pytest.raises(Exception):  # noqa: B017, PT011 - only the time matters: it is not expected to end by itself
+        client.communicate(timeout=delay)
+        raise TimeoutError
+    client.kill()
+    client.communicate()
+
+    def clean() -> bool:
+        house.ok("ps", "-a")
+        return house.leftovers() == []
+
+    until(clean)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.005, 0.01, 0.02, 0.03])
+def test_the_monitor_is_killed_at_some_moment(house: Household, delay: float) -> None:
+    house.ok("run", "--rm", IMAGE, "true")  # the forkserver is there
+    client = house.begin("run", "-d", "--name", "c", IMAGE, "sleep", "1000")
+    until(lambda: client.poll() is not None or bool(house.monitors()))
+    import time
+
+    time.sleep(delay)
+    for pid in house.monitors():
+        os.kill(pid, signal.SIGKILL)
+    client.communicate(timeout=20)
+    house("rm", "-f", "c")
+
+    def clean() -> bool:
+        house.ok("ps", "-a")
+        return house.leftovers() == []
+
+    until(clean)
