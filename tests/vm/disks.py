@@ -14,7 +14,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "utsuwa" / "vm"
 _META_PACKAGE = "linux-image-cloud-amd64"
 
-_PROGRAMS = ("python3.11", "runc", "crun", "setpriv", "unshare", "nsenter", "strace")
+_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace")
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
 
 _PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "p*.dist-info")
@@ -54,12 +54,15 @@ def root_image(site_packages: Path) -> Path:
     files = dict(_root_files(site_packages))
     busybox = subprocess.run(["/bin/busybox", "--list-full"], capture_output=True, text=True, check=True).stdout.split()
     listing = "\n".join(f"{name} {source} {os.stat(source).st_mtime_ns}" for name, source in sorted(files.items()))
-    digest = hashlib.sha256((listing + str(busybox) + str(_DIRECTORIES)).encode()).hexdigest()[:16]
+    recipe = Path(__file__).read_bytes()
+    digest = hashlib.sha256(recipe + f"{listing}{busybox}".encode()).hexdigest()[:16]
+        (listing + str(busybox) + str(_DIRECTORIES)).encode() + Path(__file__).read_bytes()
+    ).hexdigest()[:16]
     image = CACHE / f"root-{digest}.ext4"
     if not image.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         for old in CACHE.glob("root-*.ext4"):
-            old.unlink()
+            old.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             tree = Path(scratch, "tree")
             _lay_out(tree, files, busybox)
@@ -74,15 +77,17 @@ def root_image(site_packages: Path) -> Path:
 def _root_files(site_packages: Path) -> list[tuple[str, str]]:
     """Names in the image, and the host files that they are copies of."""
     found = [("bin/busybox", "/bin/busybox")]
-    programs = [path for path in (shutil.which(name, path="/usr/bin:/usr/sbin") for name in _PROGRAMS) if path]
+    version = site_packages.parent.name  # python3.11
+    programs = [f"/usr/bin/{version}"]
+    programs += [path for path in (shutil.which(name, path="/usr/bin:/usr/sbin") for name in _PROGRAMS) if path]
     found += [(f"usr/bin/{Path(path).name}", path) for path in programs]
-    library = Path("/usr/lib/python3.11")
+    library = Path("/usr/lib", version)
     modules = [path for path in library.rglob("*") if path.relative_to(library).parts[0] not in _SKIPPED]
     modules += [path for name in _PACKAGES for top in site_packages.glob(name) for path in (top, *top.rglob("*"))]
     for path in modules:
         if path.is_file():
             beneath = path.relative_to(library if path.is_relative_to(library) else site_packages)
-            found.append((f"usr/lib/python3.11/{beneath}", str(path)))
+            found.append((f"usr/lib/{version}/{beneath}", str(path)))
     extensions = [str(path) for path in library.glob("lib-dynload/*.so")]
     return found + [(path.lstrip("/"), path) for path in _libraries(programs + extensions)]
 
@@ -106,10 +111,11 @@ def _lay_out(tree: Path, files: dict[str, str], busybox: list[str]) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.symlink_to("/bin/busybox")
-    for name in ("python3", "python"):
-        (tree / "usr/bin" / name).symlink_to("python3.11")
+    (python,) = (tree / "usr/bin").glob("python3.*")
+    (tree / "usr/bin/python3").symlink_to(python.name)
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     (tree / "etc/group").write_text("root:x:0:\ntty:x:5:\nnogroup:x:65534:\n")
+    (tree / "etc/hostname").write_text("vm\n")
     (tree / "etc/hosts").write_text("127.0.0.1 localhost vm\n")
     (tree / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
 
