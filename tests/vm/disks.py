@@ -56,8 +56,6 @@ def root_image(site_packages: Path) -> Path:
     listing = "\n".join(f"{name} {source} {os.stat(source).st_mtime_ns}" for name, source in sorted(files.items()))
     recipe = Path(__file__).read_bytes()
     digest = hashlib.sha256(recipe + f"{listing}{busybox}".encode()).hexdigest()[:16]
-        (listing + str(busybox) + str(_DIRECTORIES)).encode() + Path(__file__).read_bytes()
-    ).hexdigest()[:16]
     image = CACHE / f"root-{digest}.ext4"
     if not image.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
