@@ -1,0 +1,43 @@
+"""Fixtures of the conformance tests: a root file system, and our runtime as other engines are told of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.oci import LAUNCHER, make_rootfs
+from tests.needs import enforce
+
+
+@pytest.fixture(scope="session")
+def urun() -> str:
+    """The path of the installed launcher: engines take a path, not a command line."""
+    if not LAUNCHER.exists():
+        pytest.skip("needs .venv/bin/urun, which ./dev setup installs")
+    return str(LAUNCHER)
+
+
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Path:
+    """A root file system of busybox."""
+    enforce("busybox")
+    busybox = Path(shutil.copy(shutil.which("busybox") or "", tmp_path / "busybox"))
+    return make_rootfs(tmp_path / "rootfs", busybox)
+
+
+@pytest.fixture
+def group() -> Iterator[str]:
+    """A name for the cgroups of one test, which are removed with it; other engines leave empty parents behind."""
+    name = f"utsuwa-test-engine-{os.getpid()}"
+    yield name
+    found = subprocess.run(
+        ["find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", f"*/{name}*"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for directory in found.stdout.split():
+        os.rmdir(directory)
