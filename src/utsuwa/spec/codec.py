@@ -49,7 +49,7 @@ def parse(data: bytes | str) -> Any:
     text = data if isinstance(data, str) else _text(data)
     start = len(text) - len(text.lstrip(_SPACE))
     try:
-        value, end = _scan(text, start)
+        value, end = _scanned(text, start)
     except StopIteration as stop:
         raise _error(text, stop.value, "expected a JSON value") from None
     except ValueError as error:  # json.JSONDecodeError has a position, what int() and _refuse_constant raise has none
@@ -62,6 +62,16 @@ def parse(data: bytes | str) -> Any:
     if "\\ud" in text or "\\uD" in text or (text is data and not text.isascii()):
         value = _without_surrogates(value)
     return value
+
+
+def _scanned(text: str, start: int) -> tuple[Any, int]:
+    """What the C scanner makes of the text. Until Python 3.12 it fails to raise when json.decoder is not imported."""
+    try:
+        return _scan(text, start)  # type: ignore[no-any-return]
+    except SystemError:
+        import json.decoder  # noqa: F401
+
+        return _scan(text, start)  # type: ignore[no-any-return]
 
 
 def _text(data: bytes) -> str:

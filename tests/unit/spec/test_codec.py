@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +136,20 @@ def test_decode_takes_text_bytes_and_values(source: object, message: str) -> Non
     with pytest.raises(InvalidArgument) as caught:
         codec.decode(Spec, source)
     assert str(caught.value) == message
+
+
+def test_broken_json_is_our_error_where_the_json_package_was_never_imported() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from utsuwa.errors import InvalidArgument\n"
+        "from utsuwa.spec.codec import parse\n"
+        "for text in ('{\"a\": [1}', '{\"a\" 1}', '[1 2]', '\"abc', '{', ''):\n"
+        "    try:\n"
+        "        parse(text)\n"
+        "    except InvalidArgument as error:\n"
+        "        print(error)\n"
+    )
+    source = str(Path(codec.__file__).parents[2])
+    run = subprocess.run([sys.executable, "-I", "-S", "-c", program, source], capture_output=True, text=True, check=True)
+    assert len(run.stdout.splitlines()) == 6
+    assert run.stdout.startswith("json: line 1, column 9: expecting ',' delimiter")
