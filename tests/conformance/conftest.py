@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.oci import LAUNCHER, make_rootfs
+from tests.contract.oci import LAUNCHER, eventually, make_rootfs
 from tests.needs import enforce
 
 
@@ -35,9 +35,18 @@ def group() -> Iterator[str]:
     """A name for the cgroups of one test, which are removed with it; other engines leave empty parents behind."""
     name = f"utsuwa-test-engine-{os.getpid()}"
     yield name
+    eventually(lambda: _removed(name), f"the removal of the cgroups {name}")
+
+
+def _removed(name: str) -> bool:
+    """Try to remove all cgroups of that name: an engine's helper may still be about to end in one."""
     found = subprocess.run(
         ["find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", f"*/{name}*"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     for directory in found.stdout.split():
-        os.rmdir(directory)
+        try:
+            os.rmdir(directory)
+        except OSError:
+            return False
+    return True
