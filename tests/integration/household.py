@@ -99,11 +99,11 @@ class Household:
         return found
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that is about to become true."""
+def until(condition: Callable[[], bool], explain: Callable[[], object] | None = None, seconds: float = 10) -> None:
+    """Wait for something that is about to become true; ``explain`` says what is in the way when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"it did not happen in time{': ' + str(explain()) if explain else ''}"
         time.sleep(0.005)
 
 

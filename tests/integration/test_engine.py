@@ -81,6 +81,7 @@ def test_mistakes_are_told_in_one_line(house: Household, words: list[str], code:
 
 
 def test_options_reach_the_process(house: Household, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     (tmp_path / "file").write_text("from the host")
     script = (
         "echo $A-$FROM_IMAGE; pwd; id -u; hostname; cat /mnt/file; echo; touch /mnt/x 2>/dev/null || echo ro; "
@@ -162,7 +163,9 @@ def test_exec(house: Household) -> None:
 
 
 def test_logs_are_dockers_json(house: Household) -> None:
-    identifier = house.ok("run", "-d", IMAGE, "sh", "-c", 'printf "a\\"b\\n"; echo e >&2; head -c 20000 /dev/zero | tr "\\0" x')
+    identifier = house.ok(
+        "run", "-d", IMAGE, "sh", "-c", 'printf "a\\"b\\n"; echo e >&2; head -c 20000 /dev/zero | tr "\\0" x'
+    )
     identifier = identifier.strip()
     house.ok("wait", identifier)
     path = house.root / "containers" / identifier / f"{identifier}-json.log"
@@ -201,7 +204,9 @@ def test_log_rotation(house: Household) -> None:
 
 
 def test_signals_are_forwarded(house: Household) -> None:
-    running = house.begin("run", "--rm", IMAGE, "sh", "-c", "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done")
+    running = house.begin(
+        "run", "--rm", IMAGE, "sh", "-c", "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
+    )
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(signal.SIGTERM)
@@ -222,9 +227,9 @@ def test_several_clients_attach(house: Household) -> None:
 def test_volumes(house: Household) -> None:
     house.ok("run", "--rm", "-v", "data:/etc", IMAGE, "sh", "-c", "echo kept >/etc/new")
     # A new volume has what the image had there, and keeps what the container added.
-    assert house.ok("run", "--rm", "-v", "data:/d:ro", IMAGE, "sh", "-c", "cat /d/new; test -e /d/passwd && echo copied") == (
-        "kept\ncopied\n"
-    )
+    assert house.ok(
+        "run", "--rm", "-v", "data:/d:ro", IMAGE, "sh", "-c", "cat /d/new; test -e /d/passwd && echo copied"
+    ) == ("kept\ncopied\n")
     house.ok("run", "--rm", "-v", "/anonymous", IMAGE, "true")
     assert [path.name for path in (house.root / "volumes").iterdir()] == ["data"]
 

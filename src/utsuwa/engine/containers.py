@@ -344,5 +344,3 @@ def _write(path: str, data: bytes, mode: int = 0o600) -> None:
             os.close(fd)
     except OSError as error:
         raise from_oserror(error, f"write {path}") from error
-
-

@@ -10,7 +10,7 @@ import os
 from utsuwa.engine.status import CREATED, Status, derive
 from utsuwa.errors import Error
 from utsuwa.monitor.ending import empty, forget_runtime
-from utsuwa.monitor.records import EXIT_FILE, Exit, now, write
+from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, now, write
 from utsuwa.runtime.process import start_time
 
 TYPE_CHECKING = False
@@ -43,6 +43,11 @@ def sweep(paths: Paths, metadata: Metadata, remove: Callable[[str], None]) -> No
     for identifier in metadata.abandoned():
         remove(identifier)
     _drop_dead_names(paths)
+    for identifier in _names(f"{paths.run}/monitors"):
+        directory = paths.monitor(identifier)
+        if not os.path.exists(paths.container(identifier)) and not is_locked(directory):
+            forget_runtime(paths.run, identifier)
+            empty(directory, keep_lock=False)
 
 
 def is_orphan(record: ContainerRecord, status: Status) -> bool:
@@ -55,17 +60,20 @@ def is_orphan(record: ContainerRecord, status: Status) -> bool:
 
 
 def _drop_dead_names(paths: Paths) -> None:
-    try:
-        names = os.listdir(paths.names)
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in _names(paths.names):
         link = f"{paths.names}/{name}"
         try:
             if not os.path.exists(paths.container(os.readlink(link))):
                 os.unlink(link)
         except OSError:
             continue
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
 
 
 def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None]) -> None:

@@ -140,10 +140,7 @@ def _mounts(request: RunRequest, around: Surroundings) -> tuple[Mount, ...]:
             mounts.append(Mount(destination=target, type="bind", source=source, options=("rbind", "rprivate")))
     own = [
         *around.volumes,
-        *(
-            Mount(destination=each.target, type="tmpfs", source="tmpfs", options=each.options)
-            for each in request.tmpfs
-        ),
+        *(Mount(destination=each.target, type="tmpfs", source="tmpfs", options=each.options) for each in request.tmpfs),
     ]
     own.sort(key=lambda mount: mount.destination.rstrip("/").count("/"))
     return (*mounts, *own)

@@ -28,9 +28,7 @@ class Volumes:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
 
-    def prepare(
-        self, owner: str, request: RunRequest, settings: Settings, image: Image, images: Images
-    ) -> list[Mount]:
+    def prepare(self, owner: str, request: RunRequest, settings: Settings, image: Image, images: Images) -> list[Mount]:
         """The binds of a container: what was asked for, and an anonymous volume for each that the image declares."""
         wanted = list(request.volumes)
         taken = {volume.target.rstrip("/") for volume in wanted} | {each.target.rstrip("/") for each in request.tmpfs}

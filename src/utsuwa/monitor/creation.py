@@ -42,7 +42,8 @@ def execute(request: Execute, console: int) -> int:
     from utsuwa.spec.record import decode
     from utsuwa.spec.runtime import Process
 
-    container = Store(runtime_root(request.run)).open(request.id)
+    store = Store(runtime_root(request.run))
+    container = store.open(request.id)
     check_state(container, ignore_paused=False)
     wanted = ExecRequest(
         id=request.id,
@@ -52,7 +53,7 @@ def execute(request: Execute, console: int) -> int:
         user=request.user,
     )
     with Undo() as undo:
-        child = launch(container, wanted, undo)
+        child = launch(container, wanted, undo, store.filters)
     return child.pid
 
 

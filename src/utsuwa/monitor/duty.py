@@ -10,20 +10,6 @@ from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
 
 
-def prepare() -> None:
-    """Import everything that monitors use, once, before the first fork: nobody imports in a container's hot path."""
-    import utsuwa.init.spawn
-    import utsuwa.monitor.creation
-    import utsuwa.monitor.ending
-    import utsuwa.monitor.executor
-    import utsuwa.monitor.keeper
-    import utsuwa.runtime.create
-    import utsuwa.runtime.delete
-    import utsuwa.runtime.exec
-    import utsuwa.runtime.start
-    import utsuwa.snapshot.tree  # noqa: F401
-
-
 def serve(connection: int) -> None:
     """Read one request, and do it; what is wrong with it is answered. The process ends when this returns."""
     from utsuwa.monitor.keeper import refuse

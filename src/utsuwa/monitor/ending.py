@@ -6,6 +6,7 @@ Used by the monitor when the process has ended, and by the engine for containers
 from __future__ import annotations
 
 import os
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from utsuwa.errors import Error
 from utsuwa.monitor.records import Start, runtime_root
@@ -46,21 +47,34 @@ def _remove_trees(start: Start) -> None:
         OverlaySnapshotter(start.snapshots).remove(start.id)
 
 
-def remove_files(directory: str, remove_snapshot: Callable[[], None]) -> None:
-    """Remove a container's directory ROOT/containers/ID with all that is in it, its name, and its snapshot.
+def remove_files(directory: str, remove_trees: Callable[[], None]) -> bool:
+    """Remove a container's directory ROOT/containers/ID with all that is in it, its name, and its trees.
 
-    The order makes every interruption visible: without its container.json a directory is somebody's to remove.
+    The order makes every interruption visible: without its container.json a directory is somebody's to remove. The
+    lock keeps two removers apart; False when another is at work.
     """
     from utsuwa.snapshot.tree import remove
 
-    release_name(directory)
     try:
-        os.unlink(f"{directory}/container.json")
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        pass
-    remove_snapshot()
-    if os.path.lexists(directory):
-        remove(directory)
+        remove_trees()
+        return True
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+        release_name(directory)
+        try:
+            os.unlink(f"{directory}/container.json")
+        except FileNotFoundError:
+            pass
+        remove_trees()
+        if os.path.lexists(directory):
+            remove(directory)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def release_name(directory: str) -> None:

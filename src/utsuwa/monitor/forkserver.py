@@ -23,7 +23,7 @@ _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
 def main() -> None:
     """Serve until nobody has asked for IDLE_SECONDS. Runs as ``python3 -I -S``."""
-    from utsuwa.monitor import duty
+    from utsuwa.monitor.rehearsal import rehearse
 
     os.closerange(LISTENER + 1, 1 << 16)
     os.set_inheritable(LISTENER, False)
@@ -33,7 +33,7 @@ def main() -> None:
     signal(SIGCHLD, SIG_IGN)  # the kernel reaps
     signal(SIGHUP, SIG_IGN)
     signal(SIGINT, SIG_IGN)
-    duty.prepare()
+    rehearse()
     gc.collect()
     gc.freeze()
     gc.disable()

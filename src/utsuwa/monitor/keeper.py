@@ -10,6 +10,7 @@ import os
 
 from utsuwa.errors import Conflict, Error, Internal
 from utsuwa.monitor import frames, reaper
+from utsuwa.monitor.ending import empty
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,
@@ -52,7 +53,11 @@ def keep(start: Start, connection: int) -> None:
     if lock is None:
         refuse(connection, Conflict(f"container {start.id} is running already"))
         return
-    keeper = Keeper(start, directory)
+    try:
+        keeper = Keeper(start, directory)
+    except OSError:  # the container was removed while its start was under way
+        empty(directory, keep_lock=False)
+        raise
     try:
         pid = keeper.create()
     except Failed as error:

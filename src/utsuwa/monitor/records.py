@@ -1,10 +1,10 @@
 """What a monitor is asked, and what it leaves on disk: the run (while it lives) and the exit (for ever).
 
-    RUN/monitors/ID/lock         held by the monitor, and by what it forks until the container exists
-    RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
-    RUN/monitors/ID/attach.sock  where clients attach
-    RUN/runtime/ID/              the OCI runtime's own record, with the container's process
-    ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
+RUN/monitors/ID/lock         held by the monitor, and by what it forks until the container exists
+RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
+RUN/monitors/ID/attach.sock  where clients attach
+RUN/runtime/ID/              the OCI runtime's own record, with the container's process
+ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
 """
 
 from __future__ import annotations
