@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import io
 import os
@@ -181,23 +182,28 @@ def test_a_name_that_is_not_there(host: str, store: ImageStore) -> None:
         asyncio.run(pull(store, f"{host}/nobody"))
 
 
-def test_a_killed_pull_leaves_what_the_next_one_sweeps(host: str, store: ImageStore, tmp_path: Path) -> None:
-    """SIGKILL at the worst moment, with everything unpacked and nothing committed."""
+@pytest.mark.parametrize("moment", ["waiting", "downloading", "downloaded", "unpacked", "committing"])
+def test_a_killed_pull_leaves_what_the_next_one_sweeps(host: str, store: ImageStore, moment: str) -> None:
+    """SIGKILL at every step; the processes that unpack notice it, and end."""
     program = """
 import asyncio, os, signal, sys
 from utsuwa.image import pull
 from utsuwa.image.store import ImageStore
 asyncio.run(pull.pull(ImageStore(sys.argv[1]), sys.argv[2],
-    progress=lambda event: os.kill(os.getpid(), signal.SIGKILL) if event.kind == "committing" else None))
+    progress=lambda event: os.kill(os.getpid(), signal.SIGKILL) if event.kind == sys.argv[3] else None))
 """
-    killed = subprocess.run(
-        [sys.executable, "-c", program, store.root, f"{host}/app:oci"], env=_environment(), check=False
-    )
-    assert killed.returncode == -9
+    command = [sys.executable, "-c", program, store.root, f"{host}/app:oci", moment]
+    assert subprocess.run(command, env=_environment(), check=False).returncode == -9
     assert store.list() == []
-    assert os.listdir(f"{store.root}/snapshots/unpacking") != []
+    unpacking = Path(store.root, "snapshots/unpacking")
+    # The locks are free as soon as the last process has ended, which is what taking each of them waits for.
+    for left in list(unpacking.iterdir()):
+        fd = os.open(left, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.close(fd)
     store.collect()
-    assert os.listdir(f"{store.root}/snapshots/unpacking") == []
+    assert [name for _, _, names in os.walk(store.root) for name in names if name != "lock"] == []
+    assert list(unpacking.iterdir()) == []
     assert asyncio.run(pull(store, f"{host}/app:oci")).names == (f"{host}/app:oci",)
 
 

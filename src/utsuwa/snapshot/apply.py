@@ -47,7 +47,7 @@ class Limits:
 
     def __init__(
         self,
-        entries: int = 5_000_000,
+        entries: int = 2_000_000,
         depth: int = 256,
         size: int = 1 << 42,
         reserve: int = 64 << 20,
@@ -97,6 +97,8 @@ def _worded(error: OSError, name: bytes) -> Exception:
         return Unavailable(f"{show(name)}: no space left on the disk, free some and try again")
     if error.errno == errno.ENAMETOOLONG:
         return InvalidArgument(f"{show(name)}: a name too long for the file system")
+    if error.errno in (errno.EFBIG, errno.ERANGE, errno.E2BIG):
+        return InvalidArgument(f"{show(name)}: {(error.strerror or '').lower()}")
     return from_oserror(error, show(name))
 
 
@@ -344,6 +346,10 @@ class _Applier:
             source, _ = self.tree.directory(target[:-1])
             state = os.stat(target[-1], dir_fd=source, follow_symlinks=False)
         except FileNotFoundError:
+            try:
+                self._clear(parent, path)
+            except FileNotFoundError:
+                pass
             self.outcome.links.append((b"/".join(path), b"/".join(target)))
             return
         if stat.S_ISDIR(state.st_mode) or is_whiteout(state):

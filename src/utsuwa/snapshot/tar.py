@@ -20,6 +20,7 @@ SPECIAL_LIMIT = 1 << 20
 """Largest long name or PAX header, in bytes; Go's reader has the same."""
 SPARSE_LIMIT = 1 << 16
 """Most data regions of one sparse file."""
+_LARGEST = 1 << 62
 
 REGULAR, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _HEADER_ONLY = frozenset((LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
@@ -257,6 +258,8 @@ def _apply_pax(entry: Entry, records: dict[bytes, bytes]) -> None:
         if key.startswith(b"SCHILY.xattr."):
             if entry.xattrs is None:
                 entry.xattrs = {}
+            if b"\0" in key:
+                raise InvalidArgument("the layer archive has an attribute with a NUL byte in its name")
             entry.xattrs[key[13:].decode("utf-8", "surrogateescape")] = value
             continue
         setter = _PAX_SETTERS.get(key)
@@ -311,6 +314,8 @@ def _resolve_sparse(
         entry.sparse = list(zip(flat[::2], flat[1::2], strict=False)) if flat else regions
     if entry.size < 0:
         raise InvalidArgument("the layer archive has an entry of negative size")
+    if entry.real_size > _LARGEST:
+        raise InvalidArgument(f"the layer archive has a file of {entry.real_size} bytes")
     if entry.sparse is not None:
         _check_map(entry)
 
@@ -348,22 +353,27 @@ def _gnu_regions(table: bytes) -> list[tuple[int, int]]:
 
 
 def _map_in_data(entry: Entry, stream: Stream) -> list[tuple[int, int]]:
-    """Format 1.0: decimal numbers, one a line, before the data, padded to a block."""
+    """Format 1.0: the number of regions, then their numbers, before the data."""
+    numbers = _numbers_in_data(entry, stream)
+    count = next(numbers)
+    if count > SPARSE_LIMIT:
+        raise InvalidArgument(f"the layer archive has a sparse file of more than {SPARSE_LIMIT} regions")
+    return [(next(numbers), next(numbers)) for _ in range(count)]
+
+
+def _numbers_in_data(entry: Entry, stream: Stream) -> Iterator[int]:
+    """Decimal numbers, one a line; what is left of the last block is padding."""
     text = b""
-    numbers: list[int] = []
-    count = None
-    while count is None or len(numbers) < 2 * count:
-        if entry.size < BLOCK:
+    while True:
+        line, newline, rest = text.partition(b"\n")
+        if newline:
+            text = rest
+            yield _decimal(line)
+        elif len(text) > 20 or entry.size < BLOCK:
             raise InvalidArgument("the layer archive has a sparse file with an impossible map")
-        *lines, text = (text + stream.read(BLOCK)).split(b"\n")
-        entry.size -= BLOCK
-        numbers += [_decimal(line) for line in lines if line and line.isdigit()]
-        if count is None and numbers:
-            count = numbers.pop(0)
-            if count > SPARSE_LIMIT:
-                raise InvalidArgument(f"the layer archive has a sparse file of more than {SPARSE_LIMIT} regions")
-    numbers = numbers[: 2 * count]
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
+        else:
+            text += stream.read(BLOCK)
+            entry.size -= BLOCK
 
 
 def _decimal(text: bytes) -> int:

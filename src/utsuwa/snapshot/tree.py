@@ -70,7 +70,10 @@ class Tree:
         if known is not None:
             return known, path
         self._followed = 0
-        return self._directory(path, missing)
+        try:
+            return self._directory(path, missing)
+        except RecursionError:
+            raise InvalidArgument(f"{show(b'/'.join(path))}: a path through too many symbolic links") from None
 
     def _directory(self, path: tuple[bytes, ...], missing: Missing | None) -> tuple[int, tuple[bytes, ...]]:
         if not path:

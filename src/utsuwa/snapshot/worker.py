@@ -117,8 +117,8 @@ def main() -> None:
         failure: dict[str, object] | None = None
     except errors.Error as error:
         failure = {"error": type(error).__name__, "message": str(error)}
-    except OSError as error:
-        failure = {"error": "Internal", "message": f"unpack layer: {error}"}
+    except Exception as error:  # whatever an archive provokes is told in one line, never as a traceback
+        failure = {"error": "Internal", "message": f"unpack layer: {error!r}"}
     tree.remove("tree", STAGING)
     if failure is None:
         sys.exit(1)

@@ -203,3 +203,9 @@ def test_the_archive_of_gnu_tar_comes_out_the_same(unpack: Apply, layer: Path, t
     before, after = (subprocess.run(listing, cwd=at, check=True, capture_output=True).stdout for at in (source, layer))
     files = [sorted(line for line in text.splitlines() if b"/f" in line) for text in (before, after)]
     assert files[0] == files[1]
+
+
+def test_a_link_to_a_lower_layer_takes_the_place_of_what_was_there(unpack: Apply, layer: Path) -> None:
+    outcome = unpack(archive(file("a", b"old"), hardlink("a", "below")))
+    assert outcome.links == [(b"a", b"below")]
+    assert not (layer / "a").exists()

@@ -17,6 +17,7 @@ from utsuwa.snapshot import apply, compression
 pytestmark = needs("root")
 
 SPARSE_1 = {"GNU.sparse.major": b"1", "GNU.sparse.minor": b"0", "GNU.sparse.name": b"s", "GNU.sparse.realsize": b"10"}
+LONG_LINKS = [symlink(f"l{n}", f"l{n - 1}/" + "d/" * 35) for n in range(1, 30)]
 LINK_BOMB = [symlink("l0", ".")] + [symlink(f"l{n}", f"l{n - 1}/l{n - 1}") for n in range(1, 41)]
 
 
@@ -64,6 +65,13 @@ LINK_BOMB = [symlink("l0", ".")] + [symlink(f"l{n}", f"l{n - 1}/l{n - 1}") for n
         ([pax({"GNU.sparse.size": b"10", "GNU.sparse.map": b"8,8"}), file("s", b"12345678")], "impossible map"),
         ([pax(SPARSE_1), file("s", b"99999999\n")], "impossible map"),
         ([pax(SPARSE_1), file("s", b"99999999\n".ljust(512, b"0"))], "regions"),
+        ([pax(SPARSE_1), file("s", b"x" * 5000)], "impossible map"),
+        ([pax(SPARSE_1), file("s", b"2\nx\n".ljust(512, b"0"))], "not a number"),
+        ([pax({"GNU.sparse.size": b"9" * 20, "GNU.sparse.map": b""}), file("s")], "a file of 9{20} bytes"),
+        ([pax({"GNU.sparse.size": b"%d" % (1 << 61)}), file("s")], "too large"),
+        ([pax({"SCHILY.xattr.user.a\0b": b"x"}), file("a")], "NUL byte in its name"),
+        ([pax({"SCHILY.xattr.": b"x"}), file("a")], "too large|out of range"),
+        ([*LONG_LINKS, file("l29/f")], "lacks|too many"),
         ([header(b"./", b"0")], "root must be a directory"),
         ([b"not a tar at all".ljust(512)], "not an octal number|checksum"),
         ([bytes(512), file("behind")], "goes on behind its end"),
