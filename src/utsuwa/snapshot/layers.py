@@ -16,7 +16,6 @@ import os
 
 from utsuwa.errors import FailedPrecondition, NotFound, from_oserror
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.below import Below
 from utsuwa.spec import codec
 from utsuwa.spec import digest as digests
 from utsuwa.spec.record import Record
@@ -95,6 +94,8 @@ class LayerStore:
         outcome = staging.outcome
         if outcome is None:
             raise FailedPrecondition(f"layer {staging.name} is not unpacked")
+        from utsuwa.snapshot.below import Below  # only who makes layers pays for the archive reader that comes with it
+
         top = os.open(f"{staging.path}/tree", tree.DIRECTORY_FLAGS)
         below = Below(top, lower)
         try:
