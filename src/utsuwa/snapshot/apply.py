@@ -266,8 +266,9 @@ class _Applier:
             if entry.sparse is not None:
                 self._sparse(entry, fd)
             elif entry.size:
-                for piece in self.stream.pieces(entry.size):
-                    _write(fd, piece)
+                data = self.stream.whole(entry.size)
+                if data is None or os.write(fd, data) != entry.size:
+                    self._long(entry, fd, data)
             # The order matters: chown clears the set-id bits, chown and writing clear file capabilities.
             if entry.uid or entry.gid:
                 os.fchown(fd, entry.uid, entry.gid)
@@ -278,6 +279,14 @@ class _Applier:
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
+
+    def _long(self, entry: Entry, fd: int, begun: memoryview | None) -> None:
+        """Data that spans chunks, or that the kernel took only the beginning of."""
+        if begun is not None:
+            _write(fd, begun[os.lseek(fd, 0, os.SEEK_CUR) :])
+            return
+        for piece in self.stream.pieces(entry.size):
+            _write(fd, piece)
 
     def _sparse(self, entry: Entry, fd: int) -> None:
         for offset, length in entry.sparse or ():

@@ -98,8 +98,21 @@ class Stream:
             count -= len(piece)
             yield piece
 
+    def whole(self, count: int) -> memoryview | None:
+        """``count`` bytes as one view, None when the chunk at hand ends before: then take :meth:`pieces`."""
+        start, end = self._at, self._at + count
+        if end > len(self._chunk):
+            return None
+        self._at = end
+        self.taken += count
+        return memoryview(self._chunk)[start:end]
+
     def skip(self, count: int) -> None:
         """Pass over ``count`` bytes."""
+        if self._at + count <= len(self._chunk):
+            self._at += count
+            self.taken += count
+            return
         for _ in self.pieces(count):
             pass
 
@@ -195,6 +208,11 @@ def _entry(header: bytes, long_name: bytes, long_link: bytes) -> Entry:
 
 def number(field: bytes) -> int:
     """A numeric header field: octal digits, or GNU's base-256 when the first bit is set."""
+    if field[-1] in b"\0 ":  # nearly all fields: digits and one terminator
+        try:
+            return int(field[:-1], 8)
+        except ValueError:
+            pass
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
