@@ -15,6 +15,7 @@ from utsuwa.monitor.forkserver import LISTENER
 from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, monitor_directory
 from utsuwa.spec.codec import dumps, encode
 
+_TRIES = 4
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -67,9 +68,17 @@ class Connection:
 def request(run: str, wanted: Start | Execute) -> Connection:
     """Send a request to the forkserver of the run directory; the answers come on the connection."""
     kind = frames.START if isinstance(wanted, Start) else frames.EXECUTE
-    connection = Connection(_forkserver(run))
-    connection.send(kind, dumps(encode(wanted)).encode())
-    return connection
+    payload = dumps(encode(wanted)).encode()
+    for _ in range(_TRIES):
+        connection = Connection(_forkserver(run))
+        try:
+            connection.send(kind, payload)
+            if connection.next()[0] == frames.ACCEPTED:
+                return connection
+        except (EOFError, BrokenPipeError):  # the forkserver was killed with our request in its queue
+            pass
+        connection.close()
+    raise Unavailable(f"the forkserver of {run} was killed {_TRIES} times")
 
 
 def attach(run: str, identifier: str) -> Connection:

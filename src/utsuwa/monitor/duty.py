@@ -9,9 +9,16 @@ from utsuwa.monitor import frames
 from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.monitor.creator import Creator
 
-def serve(connection: int) -> None:
-    """Read one request, and do it; what is wrong with it is answered. The process ends when this returns."""
+
+def serve(connection: int, creator: Creator, wake: int, busy: int) -> None:
+    """Read one request, and do it; what is wrong with it is answered. The process ends when this returns.
+
+    ``wake`` can be read when a child has ended. ``busy`` is closed as soon as the process has been started.
+    """
     from utsuwa.monitor.keeper import refuse
 
     try:
@@ -20,12 +27,12 @@ def serve(connection: int) -> None:
             from utsuwa.monitor.keeper import keep
             from utsuwa.monitor.records import Start
 
-            keep(decode(Start, parse(payload)), connection)
+            keep(decode(Start, parse(payload)), connection, creator, wake, busy)
         elif kind == frames.EXECUTE:
             from utsuwa.monitor.executor import execute
             from utsuwa.monitor.records import Execute
 
-            execute(decode(Execute, parse(payload)), connection)
+            execute(decode(Execute, parse(payload)), connection, creator, wake, busy)
         else:
             raise InvalidArgument(f"a request of unknown kind {kind}")
     except EOFError:

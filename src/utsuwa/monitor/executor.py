@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 
 from utsuwa.monitor import frames, reaper
-from utsuwa.monitor.keeper import Failed, in_child, refuse
+from utsuwa.monitor.creator import Failed
+from utsuwa.monitor.keeper import refuse
 from utsuwa.monitor.records import Execute
 from utsuwa.monitor.relay import Relay
 from utsuwa.monitor.stdio import Stdio
 from utsuwa.spec.codec import dumps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.monitor.creator import Creator
 
-def execute(request: Execute, connection: int) -> None:
+
+def execute(request: Execute, connection: int, creator: Creator, wake: int, busy: int) -> None:
     """Run the process and stay until it ends; the connection is its only client."""
     from utsuwa.runtime.process import exit_code
 
-    os.setsid()
-    reaper.ignore_the_world()
-    reaper.become_subreaper()
     keeper = _Executor(request)
     try:
-        pid = keeper.start()
+        pid = keeper.start(creator, wake)
     except Failed as error:
         refuse(connection, error)
         return
@@ -31,6 +33,7 @@ def execute(request: Execute, connection: int) -> None:
     else:
         os.write(connection, frames.pack(frames.STARTED, started))
         os.close(connection)
+    os.close(busy)
     status = keeper.live()
     ended = {"exitCode": exit_code(status), "signal": status & 0x7F}
     keeper.relay.finish(frames.EXITED, dumps(ended).encode())
@@ -45,22 +48,11 @@ class _Executor:
         directory = os.open(request.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.relay = Relay(None, directory, self._forward)
 
-    def start(self) -> int:
+    def start(self, creator: Creator, wake: int) -> int:
         """The pid of the process. Raises Failed."""
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
-        wake = reaper.wake_on_child()
-
-        def work() -> int:
-            from utsuwa.monitor.creation import execute as create
-
-            return create(request, stdio.console)
-
-        try:
-            self._pid = in_child(stdio, work)
-        except Failed:
-            stdio.leave()
-            raise
+        self._pid = creator.create(request, frames.EXECUTE, stdio)
         stdio.connect(self.relay, once=True)
         self.relay.watch(wake, lambda _events: self._reap(wake))
         if request.rows:

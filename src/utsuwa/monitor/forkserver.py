@@ -12,12 +12,16 @@ from __future__ import annotations
 import gc
 import os
 import struct
-from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, signal
+from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, signal
 from select import POLLIN, poll
+from time import sleep
 
 LISTENER = 3
 IDLE_SECONDS = 600
 """How long it waits for a request before it ends, once none of its monitors is left (they are its children to reap)."""
+_PAUSE = 0.05
+_GRACE = 100
+"""Milliseconds that a start may take before the next spare monitor is prepared beside it."""
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
 
@@ -41,37 +45,56 @@ def main() -> None:
 
 
 def serve(listener: int, idle: float) -> None:
-    """Accept and fork. Nothing is read from a connection before the fork: a client can't hold the others up."""
+    """Keep one monitor waiting for the next request, until nobody has asked for ``idle`` seconds.
+
+    The waiting monitor accepts by itself and says so on a pipe: nothing stands between a client and its monitor.
+    """
+    while True:
+        taken, tell = os.pipe2(os.O_CLOEXEC)
+        spare = os.fork()
+        if spare == 0:
+            os.close(taken)
+            _stand_by(listener, tell)
+        os.close(tell)
+        waiting = poll()
+        waiting.register(taken, POLLIN)
+        if not waiting.poll(int(idle * 1000)):
+            os.kill(spare, SIGKILL)
+            if not os.read(taken, 1) and not _has_children():
+                return
+        elif not os.read(taken, 1):
+            sleep(_PAUSE)  # the spare was killed: by somebody who may do it again
+        else:
+            # To prepare the next one takes a processor for 10 ms: not now, unless somebody waits for it already.
+            waiting.register(listener, POLLIN)
+            waiting.poll(_GRACE)
+        os.close(taken)
+
+
+def _stand_by(listener: int, tell: int) -> None:
+    """The life of a forked process: prepared in every way, it takes one request."""
     from _socket import socket
 
-    server = socket(fileno=listener)
-    server.setblocking(False)
-    waiting = poll()
-    waiting.register(listener, POLLIN)
-    while True:
-        if not waiting.poll(int(idle * 1000)) and not _has_children():
-            return
-        try:
-            connection, _ = server._accept()
-        except OSError:
-            continue
-        if os.fork() == 0:
-            server.detach()
-            os.close(listener)
-            _answer(connection)
-        os.close(connection)
-
-
-def _answer(connection: int) -> None:
-    """The life of a forked process."""
-    from utsuwa.monitor import duty
+    from utsuwa.monitor import duty, frames, reaper
+    from utsuwa.monitor.creator import Creator
 
     status = 1
     try:
-        signal(SIGCHLD, SIG_DFL)
-        os.set_blocking(connection, True)
+        os.setsid()
+        signal(SIGTERM, SIG_IGN)
+        name_process("utsuwa-monitor")
+        reaper.die_with_parent(True)
+        reaper.become_subreaper()
+        wake = reaper.wake_on_child()
+        creator = Creator((listener, tell))
+        server = socket(fileno=listener)
+        connection = server._accept()[0]  # type: ignore[attr-defined]
+        reaper.die_with_parent(False)
+        os.write(connection, frames.pack(frames.ACCEPTED))
+        os.write(tell, b"!")
+        server.close()
         if _peer_is_us(connection):
-            duty.serve(connection)
+            duty.serve(connection, creator, wake, tell)
         status = 0
     except Exception as error:
         _note(error)
@@ -101,6 +124,7 @@ def _peer_is_us(connection: int) -> bool:
 
 
 def _has_children() -> bool:
+    """Monitors are alive; they are ours to reap, and where process 1 reaps nobody they would stay for ever without us."""
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:

@@ -11,6 +11,8 @@ import struct
 STDIN, STDOUT, STDERR = 0, 1, 2
 RESIZE, CLOSE_STDIN, SIGNAL = 16, 17, 18
 """From the client: ``>HH`` rows and columns; nothing; one byte with the signal's number."""
+ACCEPTED = 31
+"""From the monitor, empty: it has the request, and nobody else will take it."""
 STARTED, FAILED, EXITED = 32, 33, 34
 """From the monitor, JSON: ``{"pid"}``; ``{"kind", "message", "code"}``; ``{"exitCode", …}`` after the last byte of output."""
 START, EXECUTE = 48, 49

@@ -1,16 +1,17 @@
 """The life of a monitor: have the container created, keep its stdio, note its end, clean up.
 
-The creation happens in a forked child, which then ends and leaves the container to us (we are its subreaper): everything the
-runtime needs memory for is gone with it, and the monitor stays the few hundred kilobytes that it is.
+The creation happens in a process of its own, which then ends and leaves the container to us (we are its subreaper):
+everything the runtime needs memory for is gone with it.
 """
 
 from __future__ import annotations
 
 import os
 
-from utsuwa.errors import Conflict, Error, Internal
+from utsuwa.errors import Conflict, Error
 from utsuwa.monitor import frames, reaper
 from utsuwa.monitor.ending import empty
+from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,
@@ -26,27 +27,15 @@ from utsuwa.monitor.records import (
 )
 from utsuwa.monitor.relay import Relay
 from utsuwa.monitor.stdio import Stdio
-from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.codec import dumps, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from utsuwa.monitor.attached import Client
+    from utsuwa.monitor.creator import Creator
 
 
-class Failed(Error):
-    """A creation that failed, as its creator told it: the kind's name and the exit code that Docker gives it."""
-
-    def __init__(self, kind: str, message: str, code: int) -> None:
-        super().__init__(message)
-        self.kind, self.code = kind, code
-
-
-def keep(start: Start, connection: int) -> None:
+def keep(start: Start, connection: int, creator: Creator, wake: int, busy: int) -> None:
     """Everything, in order. Errors before the container exists go to the connection."""
-    os.setsid()
-    reaper.ignore_the_world()
     directory = monitor_directory(start.run, start.id)
     os.makedirs(directory, 0o700, exist_ok=True)
     lock = take_lock(directory)
@@ -59,13 +48,14 @@ def keep(start: Start, connection: int) -> None:
         empty(directory, keep_lock=False)
         raise
     try:
-        pid = keeper.create()
+        pid = keeper.create(creator, wake)
     except Failed as error:
         keeper.note_failure(error)
         os.close(lock)
         refuse(connection, error)
         return
     keeper.attend(connection, pid)
+    os.close(busy)
     keeper.live()
     exit_record = keeper.note_end()
     os.close(lock)
@@ -86,23 +76,11 @@ class Keeper:
             self._log = JsonLog(self._bundle, start.log, start.logLimit, start.logFiles)
         self.relay = Relay(self._log, self._bundle, self._forward)
 
-    def create(self) -> int:
+    def create(self, creator: Creator, wake: int) -> int:
         """Have the container created and started; its pid. Raises Failed."""
-        reaper.become_subreaper()
         self._announce()
         stdio = Stdio(self._start.tty, self._start.openStdin)
-        wake = reaper.wake_on_child()
-
-        def work() -> int:
-            from utsuwa.monitor.creation import create
-
-            return create(self._start, stdio.console)
-
-        try:
-            self._pid = in_child(stdio, work)
-        except Failed:
-            stdio.leave()
-            raise
+        self._pid = creator.create(self._start, frames.START, stdio)
         stdio.connect(self.relay, self._start.stdinOnce)
         self.relay.watch(wake, lambda _events: self._reap(wake))
         if self._start.rows:
@@ -206,44 +184,6 @@ class Keeper:
                 os.kill(self._pid, number)
             except (OSError, ValueError):
                 pass
-
-
-def in_child(stdio: Stdio, work: Callable[[], int]) -> int:
-    """Run ``work`` in a forked child whose standard streams are the container's; the number it gives. Raises Failed."""
-    answer, tell = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
-        _child(stdio, work, tell)
-    os.close(tell)
-    stdio.leave()
-    data = b""
-    while piece := os.read(answer, 65536):
-        data += piece
-    os.close(answer)
-    if not data:
-        raise Failed("Internal", "the process that was to create the container was killed", 125)
-    told = parse(data)
-    assert isinstance(told, dict)
-    if "pid" in told:
-        return int(told["pid"])
-    raise Failed(told["kind"], told["message"], told["code"])
-
-
-def _child(stdio: Stdio, work: Callable[[], int], tell: int) -> None:
-    """Never returns."""
-    from utsuwa.monitor.creation import docker_code
-
-    try:
-        reaper.forget_signals()
-        stdio.enter()
-        result: dict[str, object] = {"pid": work()}
-    except Error as error:
-        result = {"kind": type(error).__name__, "message": str(error), "code": docker_code(error)}
-    except BaseException as error:
-        result = {"kind": Internal.__name__, "message": f"{type(error).__name__}: {error}", "code": 125}
-    try:
-        os.write(tell, dumps(result).encode())
-    finally:
-        os._exit(0)
 
 
 def refuse(connection: int, error: Error) -> None:

@@ -43,14 +43,9 @@ class Stdio:
         self.inside = [stdin, stdout, stderr]
         self._outside = [feed, out, err]
 
-    def enter(self) -> None:
-        """In the creator: make the process's side the standard streams, and forget the other."""
-        for fd in self._outside:
-            if fd >= 0:
-                os.close(fd)
-        for number, fd in enumerate(self.inside):
-            os.dup2(fd, number)
-            os.close(fd)
+    def theirs(self) -> list[int]:
+        """The descriptors for the creator: three pipe ends, or the socket."""
+        return [self.console] if self.tty else self.inside
 
     def leave(self) -> None:
         """In the monitor: close the process's side, or its end could never be seen."""

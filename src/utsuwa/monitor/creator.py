@@ -1,0 +1,125 @@
+"""The process that creates containers: forked before there is a request, so that a request need not wait for it.
+
+A forked interpreter pays for every page of memory that it touches first; a start touches three hundred. The creator has
+gone through a rehearsal and waits on a socket. It makes one process, tells its pid, and ends; its child becomes the
+monitor's, which is the subreaper.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
+
+from utsuwa.errors import Error
+from utsuwa.monitor import frames, reaper
+from utsuwa.spec.codec import dumps, encode, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.monitor.records import Execute, Start
+    from utsuwa.monitor.stdio import Stdio
+
+_CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
+
+
+class Failed(Error):
+    """A creation that failed, as its creator told it: the kind's name and the exit code that Docker gives it."""
+
+    def __init__(self, kind: str, message: str, code: int) -> None:
+        super().__init__(message)
+        self.kind, self.code = kind, code
+
+
+class Creator:
+    """The monitor's end of a waiting creator."""
+
+    def __init__(self, foreign: tuple[int, ...] = ()) -> None:
+        """``foreign``: descriptors that the creator must not keep open."""
+        ours, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        if os.fork() == 0:
+            ours.close()
+            for fd in foreign:
+                os.close(fd)
+            _wait(theirs)
+        theirs.close()
+        self._socket = ours
+
+    def create(self, request: Start | Execute, kind: int, stdio: Stdio) -> int:
+        """Have the process made with this stdio; its pid. Raises Failed. The creator ends in either case."""
+        descriptors = stdio.theirs()
+        message = frames.pack(kind, dumps(encode(request)).encode())
+        rights = b"".join([fd.to_bytes(4, "little") for fd in descriptors])
+        try:
+            sent = self._socket.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, rights)])
+            self._socket.sendall(message[sent:])
+            answer = self._answer()
+        except OSError:
+            answer = b""
+        finally:
+            stdio.leave()
+            self._socket.close()
+        if not answer:
+            raise Failed("Internal", "the process that was to create the container was killed", 125)
+        told = parse(answer)
+        if "pid" in told:
+            return int(told["pid"])
+        raise Failed(told["kind"], told["message"], told["code"])
+
+    def _answer(self) -> bytes:
+        data = b""
+        while piece := self._socket.recv(65536):
+            data += piece
+        return data
+
+
+def _wait(connection: socket) -> None:
+    """The creator's life. Never returns."""
+    from utsuwa.monitor.creation import create, docker_code, execute
+    from utsuwa.monitor.records import Execute, Start
+    from utsuwa.monitor.rehearsal import warm
+    from utsuwa.spec.record import decode
+
+    try:
+        reaper.forget_signals()
+        warm()
+        kind, payload, descriptors = _receive(connection)
+        console = _enter(descriptors)
+        if kind == frames.START:
+            result: dict[str, object] = {"pid": create(decode(Start, parse(payload)), console)}
+        else:
+            result = {"pid": execute(decode(Execute, parse(payload)), console)}
+    except EOFError:  # the monitor ended without a request
+        os._exit(0)
+    except Error as error:
+        result = {"kind": type(error).__name__, "message": str(error), "code": docker_code(error)}
+    except BaseException as error:
+        result = {"kind": "Internal", "message": f"{type(error).__name__}: {error}", "code": 125}
+    try:
+        connection.sendall(dumps(result).encode())
+    finally:
+        os._exit(0)
+
+
+def _receive(connection: socket) -> tuple[int, bytes, list[int]]:
+    """The request, and the descriptors that came with its first byte."""
+    decoder, descriptors = frames.Decoder(), []
+    while True:
+        data, ancillary, _flags, _address = connection.recvmsg(65536, CMSG_SPACE(16), _CLOEXEC)
+        if not data:
+            raise EOFError
+        for level, kind, rights in ancillary:
+            if level == SOL_SOCKET and kind == SCM_RIGHTS:
+                descriptors += [int.from_bytes(rights[at : at + 4], "little") for at in range(0, len(rights), 4)]
+        ready = decoder.feed(data)
+        if ready:
+            return (*ready[0], descriptors)
+
+
+def _enter(descriptors: list[int]) -> int:
+    """Make three descriptors our standard streams; a single one is the socket that takes the terminal, and is returned."""
+    if len(descriptors) == 1:
+        return descriptors[0]
+    for number, fd in enumerate(descriptors):
+        os.dup2(fd, number)
+        os.close(fd)
+    return -1
