@@ -6,9 +6,7 @@ from utsuwa.cli import create_options
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.run import make
 
-VERB = Verb(
-    "create [OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", create_options.OPTIONS, least=1
-)
+VERB = Verb("create [OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", create_options.OPTIONS, least=1)
 
 
 def run(words: list[str]) -> int:

@@ -9,6 +9,10 @@ from utsuwa.errors import from_oserror
 from utsuwa.spec import flags
 from utsuwa.spec.request import RunRequest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 OPTIONS = (
     Option("cap-add", "", LIST, "Add Linux capabilities"),
     Option("cap-drop", "", LIST, "Drop Linux capabilities"),
@@ -93,7 +97,7 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
     return (text,) if text else ()
 
 
-def _limits(arguments: Arguments) -> dict[str, int | str | None]:
+def _limits(arguments: Arguments) -> dict[str, Any]:
     given = arguments.text
     return {
         "memory": flags.parse_bytes(given("memory")) if given("memory") else None,

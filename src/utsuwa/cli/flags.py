@@ -1,4 +1,5 @@
-"""Docker's command lines: ``--name value``, ``--name=value``, ``-n value``, ``-nvalue``, ``-itd``, and the help they print.
+"""Docker's command lines: ``--name value``, ``--name=value``, ``-n value``, ``-nvalue``, ``-itd``, and the help they
+print.
 
 argparse would cost 7 ms, and it reads options after the image's name.
 """

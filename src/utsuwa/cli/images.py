@@ -32,14 +32,14 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     whole = arguments.on("no-trunc")
-    rows = [row for image in House().images.store.list() for row in _rows(image, whole)]
+    rows: list[tuple[str, ...]] = [row for image in House().images.store.list() for row in _rows(image, whole)]
     if arguments.words:
         rows = [row for row in rows if arguments.words[0] in (row[0], f"{row[0]}:{row[1]}")]
     if arguments.on("quiet"):
         for identifier in dict.fromkeys(row[3] for row in rows):
             print(identifier)
         return 0
-    header = ("REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE")
+    header: tuple[str, ...] = ("REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE")
     if not arguments.on("digests"):
         header, rows = _without_digest(header), [_without_digest(row) for row in rows]
     print(table(header, rows))

@@ -26,7 +26,9 @@ VERB = Verb(
     "Fetch the logs of a container",
     (
         Option("follow", "f", SWITCH, "Follow log output"),
-        Option("since", "", WORD, "Show logs since timestamp (RFC 3339 or Unix seconds) or relative (42m for 42 minutes)"),
+        Option(
+            "since", "", WORD, "Show logs since timestamp (RFC 3339 or Unix seconds) or relative (42m for 42 minutes)"
+        ),
         Option("tail", "n", WORD, "Number of lines to show from the end of the logs", "all"),
         Option("timestamps", "t", SWITCH, "Show timestamps"),
         Option("until", "", WORD, "Show logs before a timestamp, or relative"),
@@ -81,7 +83,9 @@ def moment(text: str) -> float | None:
             return times.parse(text)
         return time.time() - _ago(text)
     except (ValueError, IndexError):
-        raise BadUsage(f'invalid time "{text}": expected RFC 3339 in UTC, Unix seconds or a duration as 1h30m') from None
+        raise BadUsage(
+            f'invalid time "{text}": expected RFC 3339 in UTC, Unix seconds or a duration as 1h30m'
+        ) from None
 
 
 def _ago(text: str) -> float:

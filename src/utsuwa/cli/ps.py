@@ -10,6 +10,8 @@ from utsuwa.cli.house import House, Verb, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.status import Status
 
@@ -102,7 +104,7 @@ def _filters(texts: list[str]) -> dict[str, list[str]]:
 
 def _matches(wanted: dict[str, list[str]], record: ContainerRecord, status: Status) -> bool:
     """Values of one key are alternatives (but for labels), keys go together."""
-    checks = {
+    checks: dict[str, Callable[[str], bool]] = {
         "status": lambda value: value == status.name,
         "name": lambda value: value in record.name,
         "id": lambda value: record.id.startswith(value),

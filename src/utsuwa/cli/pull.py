@@ -26,8 +26,6 @@ def run(words: list[str]) -> int:
 
     from utsuwa.cli.pulling import pull
 
-    name = pull(
-        House(), arguments.words[0], arguments.text("platform"), quiet=arguments.on("quiet"), out=sys.stdout
-    )
+    name = pull(House(), arguments.words[0], arguments.text("platform"), quiet=arguments.on("quiet"), out=sys.stdout)
     print(name)
     return 0

@@ -63,9 +63,7 @@ def _run(arguments: Arguments) -> int:
     return Session(connection, stdin=record.openStdin, tty=record.tty, proxy=arguments.on("sig-proxy")).run()
 
 
-def make(
-    house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False
-) -> ContainerRecord:
+def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:
     """Create the container, and pull its image where --pull says so."""
     policy = arguments.text("pull")
     if policy not in ("always", "missing", "never"):
@@ -93,7 +91,9 @@ def _check(arguments: Arguments, request: RunRequest) -> None:
         raise BadUsage("conflicting options: cannot specify both --attach and --detach")
     for stream in arguments.list("attach"):
         if stream.lower() not in ("stdin", "stdout", "stderr"):
-            raise BadUsage(f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR')
+            raise BadUsage(
+                f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
+            )
     if request.tty and request.stdin_open and not request.detach and not os.isatty(0):
         error = InvalidArgument("the input device is not a TTY")
         error.exit_code = 1  # type: ignore[attr-defined]
@@ -104,6 +104,8 @@ def _write_id(path: str, record: ContainerRecord) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
-        raise InvalidArgument(f"container ID file found, make sure the other container isn't running or delete {path}") from None
+        raise InvalidArgument(
+            f"container ID file found, make sure the other container isn't running or delete {path}"
+        ) from None
     os.write(fd, record.id.encode())
     os.close(fd)

@@ -1,4 +1,6 @@
-"""A terminal, or pipes, in front of a container's process: bytes both ways, signals and sizes to it, its exit code back."""
+"""A terminal, or pipes, in front of a container's process: bytes both ways, signals and sizes to it, its exit code
+back.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,8 @@ from utsuwa.spec.codec import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from utsuwa.monitor.client import Connection
 
 _FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2)
@@ -48,7 +52,7 @@ class Session:
     def __init__(self, connection: Connection, *, stdin: bool, tty: bool, proxy: bool = True) -> None:
         self._connection, self._stdin, self._tty, self._proxy = connection, stdin, tty, proxy
         self._unsent = b""
-        self._saved: list[object] | None = None
+        self._saved: list[Any] | None = None
         self._poll = select.poll()
         self._code: int | None = None
         self._interrupts = 0
@@ -153,7 +157,7 @@ class Session:
     def _release_signals(self, old: list[tuple[int, object]]) -> None:
         set_wakeup_fd(-1)
         for number, handler in old:
-            signal(number, handler)  # type: ignore[arg-type]
+            signal(number, handler)
 
     def _signals(self, numbers: bytes) -> None:
         for number in numbers:
@@ -180,20 +184,20 @@ class Session:
         if self._saved is not None:
             import termios
 
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
             self._saved = None
 
 
-def _raw(attributes: list[object]) -> list[object]:
+def _raw(attributes: list[Any]) -> list[Any]:
     """cfmakeraw(3) of a terminal's attributes."""
     import termios as t
 
     iflag, oflag, cflag, lflag, ispeed, ospeed, letters = attributes
-    iflag &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)  # type: ignore[operator]
-    oflag &= ~t.OPOST  # type: ignore[operator]
-    lflag &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)  # type: ignore[operator]
-    cflag = (cflag & ~(t.CSIZE | t.PARENB)) | t.CS8  # type: ignore[operator]
-    letters = list(letters)  # type: ignore[call-overload]
+    iflag &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)
+    oflag &= ~t.OPOST
+    lflag &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
+    cflag = (cflag & ~(t.CSIZE | t.PARENB)) | t.CS8
+    letters = list(letters)
     letters[t.VMIN], letters[t.VTIME] = 1, 0
     return [iflag, oflag, cflag, lflag, ispeed, ospeed, letters]
 
@@ -217,5 +221,3 @@ def _lost() -> Unavailable:
 
 def _noted(_number: int, _frame: object) -> None:
     """Signals are read from the wake-up descriptor."""
-
-

@@ -6,7 +6,9 @@ import time
 
 
 def parse(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time in UTC (as we write it ourselves); 0 for none. time.strptime costs 10 ms."""
+    """Seconds since 1970 of an RFC 3339 time in UTC (as we write it ourselves); 0 for none. time.strptime costs 10
+    ms.
+    """
     if not text:
         return 0.0
     year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])

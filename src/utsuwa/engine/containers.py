@@ -6,13 +6,13 @@ import os
 
 from utsuwa.engine import recovery, specification
 from utsuwa.engine.metadata import ContainerRecord, Metadata
-from utsuwa.engine.status import CREATED, RUNNING, Status, derive
+from utsuwa.engine.status import RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
-from utsuwa.errors import Conflict, Error, FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
 from utsuwa.monitor import client, frames
 from utsuwa.monitor.records import Start, now
-from utsuwa.runtime.process import await_end, send, signal_number, start_time
+from utsuwa.runtime.process import await_end, signal_number, start_time
 from utsuwa.spec.codec import dumps, encode
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import decode
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from utsuwa.engine.images import Images
     from utsuwa.engine.paths import Paths
     from utsuwa.image.store import Image
-    from utsuwa.spec.image import ImageConfig
     from utsuwa.monitor.client import Connection
+    from utsuwa.spec.image import ImageConfig
     from utsuwa.spec.request import RunRequest
 
 _SIGKILL = 9
@@ -40,13 +40,13 @@ class Containers:
         self._metadata = Metadata(paths)
         self._volumes = Volumes(paths)
 
-    # --- create and start -----------------------------------------------------------------------------------------------
+    # --- create and start -------------------------------------------------------------------------------------------
 
     def create(self, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:
         """Make a container, without a process yet.
 
-        ``started_by_maker``: this process is going to start it; when it dies before, nobody would. Raises NotFound without
-        the image, Conflict for a taken name, InvalidArgument and Unsupported for what the request says.
+        ``started_by_maker``: this process is going to start it; when it dies before, nobody would. Raises NotFound
+        without the image, Conflict for a taken name, InvalidArgument and Unsupported for what the request says.
         """
         check(request)
         image = self._images.resolve(request.image)
@@ -175,11 +175,11 @@ class Containers:
             user=record.user,
             init=record.init,
             remove=record.autoRemove,
-            snapshots=self._images.snapshotter.root,
+            snapshots=self._paths.snapshots,
             volumes=record.volumes,
         )
 
-    # --- look -----------------------------------------------------------------------------------------------------------
+    # --- look -------------------------------------------------------------------------------------------------------
 
     def find(self, reference: str) -> ContainerRecord:
         """The container that a user means by an id, the beginning of one, or a name."""
@@ -190,7 +190,9 @@ class Containers:
         return derive(self._paths, record)
 
     def list(self, everything: bool = False) -> list[tuple[ContainerRecord, Status]]:
-        """The containers that run, or all, the newest first; what was left by killed processes is cleaned up on the way."""
+        """The containers that run, or all, the newest first; what was left by killed processes is cleaned up on the
+        way.
+        """
         self._sweep()
         found = []
         for record in self._metadata.all():
@@ -209,7 +211,7 @@ class Containers:
             raise FailedPrecondition("You cannot attach to a stopped container, start it first")
         return client.attach(self._paths.run, record.id)
 
-    # --- end ------------------------------------------------------------------------------------------------------------
+    # --- end --------------------------------------------------------------------------------------------------------
 
     def kill(self, record: ContainerRecord, signal: str = "KILL") -> None:
         """Send a signal. Raises FailedPrecondition when there is no process, InvalidArgument for an unknown signal."""

@@ -1,7 +1,8 @@
-"""Filling a new volume with what an image has at its place: a merged view of the layers, read as overlayfs would show it.
+"""Filling a new volume with what an image has at its place: a merged view of the layers, read as overlayfs would show
+it.
 
-The image is hostile: no path of it is resolved by the kernel. Every step opens one name in one directory descriptor with
-O_NOFOLLOW, and symbolic links on the way are resolved here, within the layers.
+The image is hostile: no path of it is resolved by the kernel. Every step opens one name in one directory descriptor
+with O_NOFOLLOW, and symbolic links on the way are resolved here, within the layers.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _copy_file(source: int, name: str, out: int) -> None:
     try:
         write = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=out)
         try:
-            while os.sendfile(write, read, None, _CHUNK):  # type: ignore[arg-type]
+            while os.sendfile(write, read, None, _CHUNK):
                 pass
             _attributes(read, write)
         finally:

@@ -1,4 +1,6 @@
-"""What every container of the engine has unless told otherwise: Docker's defaults (moby, daemon/pkg/oci/defaults.go)."""
+"""What every container of the engine has unless told otherwise: Docker's defaults (moby,
+daemon/pkg/oci/defaults.go).
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class Execs:
     ) -> Connection:
         """Start a process; the connection has said STARTED, and with ``attach`` is its stdio.
 
-        Raises FailedPrecondition when the container does not run, Conflict when it is paused, and what the runtime says.
+        Raises FailedPrecondition when the container does not run, Conflict when it is paused, and what the runtime
+        says.
         """
         status = self._containers.status(record)
         if not status.alive:

@@ -1,4 +1,6 @@
-"""Images as the engine needs them: found by name, listed, removed while nothing uses them; pulled by the door that may wait."""
+"""Images as the engine needs them: found by name, listed, removed while nothing uses them; pulled by the door that
+may wait.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class Images:
     @property
     def snapshotter(self) -> Snapshotter:
         """Where containers get their root file systems."""
-        return self.store.snapshotter
+        return self.store.snapshotter  # type: ignore[return-value]  # what both kinds share lacks two methods
 
     def resolve(self, name: str) -> Image:
         """The image of a name or an id. Raises NotFound with Docker's words, which clients look for."""

@@ -1,4 +1,6 @@
-"""Reading a container's log back: Docker's json-file records, rotated files first, the last n, since a time, and as they come."""
+"""Reading a container's log back: Docker's json-file records, rotated files first, the last n, since a time, and as
+they come.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from utsuwa.errors import NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 _BLOCK = 1 << 16
 _START = b'{"log":"'
@@ -71,7 +74,7 @@ def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]
     yield from read(directory, name, tail) if tail is not None else ()
     path = f"{directory}/{name}"
     try:
-        file = open(path, "rb")
+        file: BinaryIO = open(path, "rb")
     except FileNotFoundError:
         raise NotFound(f"no log at {path}") from None
     if tail is None:
@@ -94,15 +97,15 @@ def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]
         file = _reopen_rotated(file, path)
 
 
-def _reopen_rotated(file: object, path: str) -> object:
+def _reopen_rotated(file: BinaryIO, path: str) -> BinaryIO:
     """The file that the log's name means now; ``file`` itself unless it was rotated (and has been read to its end)."""
     try:
-        if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:  # type: ignore[attr-defined]
+        if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:
             return file
         new = open(path, "rb")
     except FileNotFoundError:
         return file
-    file.close()  # type: ignore[attr-defined]
+    file.close()
     return new
 
 

@@ -4,8 +4,9 @@
     ROOT/containers/ID/…                the bundle, exit.json, the log
     ROOT/names/NAME -> ID               symlink(2) is atomic: who makes it has the name
 
-A directory without container.json is being made (its maker holds a flock on it) or was left by a maker or remover that was
-killed, and is then removed by :mod:`utsuwa.engine.recovery`. SQLite would cost 4 ms to import and an fsync a change.
+A directory without container.json is being made (its maker holds a flock on it) or was left by a maker or remover
+that was killed, and is then removed by :mod:`utsuwa.engine.recovery`. SQLite would cost 4 ms to import and an fsync a
+change.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ RECORD = "container.json"
 class ContainerRecord(Record):
     """One container as it was asked for. It changes only by rename, update and restart.
 
-    ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer, ``mounts``
-    make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that made it, for
-    containers nobody would start after that process's death.
+    ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer,
+    ``mounts`` make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that made
+    it, for containers nobody would start after that process's death.
     """
 
     id: str
@@ -175,7 +176,9 @@ class Metadata:
         return left
 
     def _drop_stale_name(self, name: str) -> bool:
-        """Remove a name whose container has gone; its directory is always made before the name, and removed after it."""
+        """Remove a name whose container has gone; its directory is always made before the name, and removed after
+        it.
+        """
         link = f"{self._paths.names}/{name}"
         try:
             owner = os.readlink(link)

@@ -1,4 +1,6 @@
-"""Where the engine keeps things: what outlives a reboot (root) and what only means something while the host runs (run)."""
+"""Where the engine keeps things: what outlives a reboot (root) and what only means something while the host runs
+(run).
+"""
 
 from __future__ import annotations
 
@@ -30,6 +32,11 @@ class Paths:
     def volumes(self) -> str:
         """One directory a named volume."""
         return f"{self.root}/volumes"
+
+    @property
+    def snapshots(self) -> str:
+        """The snapshotter's root, which image.store chose."""
+        return f"{self.root}/snapshots"
 
     @property
     def runtime(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine.status import CREATED, Status, derive
+from utsuwa.engine.status import CREATED, Status
 from utsuwa.errors import Error
 from utsuwa.monitor.ending import empty, forget_runtime
 from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, now, write

@@ -1,4 +1,6 @@
-"""An image's configuration and a user's request become the runtime's configuration. Pure but for a look at host devices."""
+"""An image's configuration and a user's request become the runtime's configuration. Pure but for a look at host
+devices.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from utsuwa.spec.default import OCI_VERSION
 from utsuwa.spec.runtime import (
     CPU,
     Capabilities,
+    Device,
     Linux,
     Memory,
     Mount,
@@ -113,7 +116,8 @@ def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...])
         args=start.args,
         env=start.env,
         cwd=start.cwd,
-        # Users other than root lose all but the bounding set by execve(2): nothing is inheritable or ambient (CVE-2022-24769).
+        # Users other than root lose all but the bounding set by execve(2): nothing is inheritable or ambient
+        # (CVE-2022-24769).
         capabilities=Capabilities(bounding=kept, effective=kept, permitted=kept),
         rlimits=request.rlimits or None,
         noNewPrivileges=request.security.no_new_privileges,
@@ -187,13 +191,11 @@ def _seccomp(request: RunRequest, kept: tuple[str, ...]) -> Seccomp | None:
     raise Unsupported(f"unsupported: security-opt seccomp={wanted} (use unconfined or the built-in profile)")
 
 
-def _host_devices() -> tuple[object, ...]:
+def _host_devices() -> tuple[Device, ...]:
     """Every device node of the host's /dev but terminals, for privileged containers."""
     import stat
 
-    from utsuwa.spec.runtime import Device
-
-    found: list[object] = []
+    found: list[Device] = []
     waiting = ["/dev"]
     while waiting:
         try:

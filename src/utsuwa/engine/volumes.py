@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from utsuwa.spec.request import RunRequest
 
 _OWNER = "owner"
-"""A file beside _data of a volume that nobody named: the id of the container that it goes with (``rm -v``, ``run --rm``).
-A volume whose owner exists no more was left by somebody who was killed; ``rm`` without -v takes the mark away."""
+"""A file beside _data of a volume that nobody named: the id of the container that it goes with (``rm -v``, ``run
+--rm``). A volume whose owner exists no more was left by somebody who was killed; ``rm`` without -v takes the mark
+away."""
 
 
 class Volumes:
@@ -69,10 +70,8 @@ class Volumes:
             return []
 
     def _bind(self, owner: str, volume: Volume, image: Image, images: Images) -> Mount:
-        if volume.kind == "bind":
-            source = self._host_directory(volume)
-        else:
-            source = self._volume(owner, volume, image, images)
+        bound = volume.kind == "bind"
+        source = self._host_directory(volume) if bound else self._volume(owner, volume, image, images)
         options = ["rbind" if volume.recursive else "bind", volume.propagation or "rprivate"]
         options.append("ro" if volume.read_only else "rw")
         return Mount(destination=volume.target, type="bind", source=source, options=tuple(options))

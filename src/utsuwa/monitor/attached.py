@@ -1,7 +1,7 @@
 """One client attached to a container: it gets the output as frames, however slowly it reads.
 
-A client that does not keep up must neither stop the container nor fill the monitor's memory nor miss a byte, so what its
-socket does not take goes into an unlinked file, and from there to the socket by sendfile(2) whenever it has room.
+A client that does not keep up must neither stop the container nor fill the monitor's memory nor miss a byte, so what
+its socket does not take goes into an unlinked file, and from there to the socket by sendfile(2) whenever it has room.
 """
 
 from __future__ import annotations

@@ -157,7 +157,9 @@ def _source() -> str:
 
 
 def _connect(directory: str, name: str) -> int:
-    """A connected stream socket, -1 when nobody listens. By way of a descriptor: a socket's path holds 107 bytes only."""
+    """A connected stream socket, -1 when nobody listens. By way of a descriptor: a socket's path holds 107 bytes
+    only.
+    """
     try:
         folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

@@ -116,7 +116,9 @@ def _receive(connection: socket) -> tuple[int, bytes, list[int]]:
 
 
 def _enter(descriptors: list[int]) -> int:
-    """Make three descriptors our standard streams; a single one is the socket that takes the terminal, and is returned."""
+    """Make three descriptors our standard streams; a single one is the socket that takes the terminal, and is
+    returned.
+    """
     if len(descriptors) == 1:
         return descriptors[0]
     for number, fd in enumerate(descriptors):

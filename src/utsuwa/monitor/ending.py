@@ -42,9 +42,9 @@ def _remove_trees(start: Start) -> None:
         if os.path.lexists(volume):
             remove(volume)
     if start.snapshots:
-        from utsuwa.snapshot.overlay import OverlaySnapshotter
+        from utsuwa.snapshot.keyed import KeyedSnapshots  # every snapshotter removes alike
 
-        OverlaySnapshotter(start.snapshots).remove(start.id)
+        KeyedSnapshots(start.snapshots).remove(start.id)
 
 
 def remove_files(directory: str, remove_trees: Callable[[], None]) -> bool:
@@ -92,7 +92,9 @@ def release_name(directory: str) -> None:
 
 
 def empty(monitor_directory: str, keep_lock: bool) -> None:
-    """Remove the run's files. The lock stays with a container that can start again: a new file would be another lock."""
+    """Remove the run's files. The lock stays with a container that can start again: a new file would be another
+    lock.
+    """
     from utsuwa.monitor.records import LOCK_FILE
 
     try:

@@ -4,7 +4,8 @@ Kill it and the next request starts another; the monitors do not notice. It has 
 runtime, so that a fork is cheap and a monitor's memory is what it writes itself: see ``reference`` figures in docs.
 It is started by :mod:`utsuwa.monitor.client` with the listening socket as descriptor 3.
 
-A request is a frame (kind START or EXECUTE, JSON) on a stream connection; the forked process owns the connection from there.
+A request is a frame (kind START or EXECUTE, JSON) on a stream connection; the forked process owns the connection from
+there.
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ def _peer_is_us(connection: int) -> bool:
 
 
 def _has_children() -> bool:
-    """Monitors are alive; they are ours to reap, and where process 1 reaps nobody they would stay for ever without us."""
+    """Monitors are alive; they are ours to reap, and where process 1 reaps nobody they would stay for ever without
+    us.
+    """
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:

@@ -1,7 +1,7 @@
 """What a client and a monitor say to each other: Docker's 8-byte stream frames, and a few kinds of our own.
 
-A frame is ``[kind, 0, 0, 0, length as big endian u32]`` and ``length`` bytes (Docker Engine API, "attach", stream format), so the
-output of a container can be handed to a Docker client as it is.
+A frame is ``[kind, 0, 0, 0, length as big endian u32]`` and ``length`` bytes (Docker Engine API, "attach", stream
+format), so the output of a container can be handed to a Docker client as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ RESIZE, CLOSE_STDIN, SIGNAL = 16, 17, 18
 ACCEPTED = 31
 """From the monitor, empty: it has the request, and nobody else will take it."""
 STARTED, FAILED, EXITED = 32, 33, 34
-"""From the monitor, JSON: ``{"pid"}``; ``{"kind", "message", "code"}``; ``{"exitCode", …}`` after the last byte of output."""
+"""From the monitor, JSON: ``{"pid"}``; ``{"kind", "message", "code"}``; ``{"exitCode", …}`` after the last byte of
+output.
+"""
 START, EXECUTE = 48, 49
 """To the forkserver, JSON: ``records.Start`` and ``records.Execute``."""
 LIMIT = 1 << 20

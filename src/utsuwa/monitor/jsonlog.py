@@ -1,8 +1,10 @@
-"""The log of a container in Docker's json-file format: ``{"log":"…\\n","stream":"stdout","time":"RFC3339Nano"}`` a line.
+"""The log of a container in Docker's json-file format: ``{"log":"…\\n","stream":"stdout","time":"RFC3339Nano"}`` a
+line.
 
-A line longer than 16 KiB becomes several records, of which only the last has the newline (moby, daemon/logger/copier.go).
-Speed matters here: a record that takes a Python loop per line would slow a chatty container down, so a whole chunk is escaped
-by one call of the C JSON encoder, and its newlines are replaced by the end of one record and the start of the next.
+A line longer than 16 KiB becomes several records, of which only the last has the newline (moby,
+daemon/logger/copier.go). Speed matters here: a record that takes a Python loop per line would slow a chatty container
+down, so a whole chunk is escaped by one call of the C JSON encoder, and its newlines are replaced by the end of one
+record and the start of the next.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """RFC 3339 with nanoseconds and without trailing zeros, as Go prints it; the part before the point is kept for a second."""
+    """RFC 3339 with nanoseconds and without trailing zeros, as Go prints it; the part before the point is kept for a
+    second.
+    """
 
     __slots__ = ("_prefix", "_second")
 
@@ -47,11 +51,14 @@ class JsonLog:
     def __init__(
         self, directory: int, name: str, limit: int = 0, files: int = 1, now: Callable[[], int] = time.time_ns
     ) -> None:
-        """Append to ``name`` in the directory behind the descriptor; ``limit`` bytes a file (0 = none), ``files`` files kept."""
+        """Append to ``name`` in the directory behind the descriptor; ``limit`` bytes a file (0 = none), ``files``
+        files kept.
+        """
         self._directory = directory
         self._name, self._limit, self._files = name, limit, files
         self._now, self._clock = now, Clock()
         self._rest: dict[str, bytes] = {}
+        self._file, self._size = -1, 0
         self.lost = 0
         """Bytes that could not be written, because the disk is full for instance."""
         self._open()

@@ -10,8 +10,8 @@ import os
 
 from utsuwa.errors import Conflict, Error
 from utsuwa.monitor import frames, reaper
-from utsuwa.monitor.ending import empty
 from utsuwa.monitor.creator import Failed
+from utsuwa.monitor.ending import empty
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,

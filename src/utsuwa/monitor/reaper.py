@@ -11,11 +11,13 @@ from utsuwa.errors import Internal
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIGKILL = 9
 # The C half of ctypes only: the package costs 2.5 ms and 200 kB. Looked up where this is imported, before any fork.
-_PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+_PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
 
 
 def become_subreaper() -> None:
-    """Become the parent of orphaned descendants (prctl(2)): the container, once the process that created it has ended."""
+    """Become the parent of orphaned descendants (prctl(2)): the container, once the process that created it has
+    ended.
+    """
     if _ctypes.call_function(_PRCTL, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)):
         raise Internal("become a subreaper: prctl failed")
 
@@ -41,7 +43,7 @@ def forget_signals() -> None:
 
 def reap() -> list[tuple[int, int]]:
     """Every child that has ended, as (pid, wait status)."""
-    ended = []
+    ended: list[tuple[int, int]] = []
     try:
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)

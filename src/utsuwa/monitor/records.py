@@ -27,11 +27,11 @@ _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 class Start(Record):
     """The request to start a container whose bundle is in place.
 
-    ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the connection
-    becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the log file in
-    ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts`` make the root, see
-    plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process, the snapshot of the same
-    id in the snapshotter at ``snapshots`` and the directories ``volumes`` included.
+    ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the
+    connection becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the
+    log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts``
+    make the root, see plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process,
+    the snapshot of the same id in the snapshotter at ``snapshots`` and the directories ``volumes`` included.
     """
 
     id: str
@@ -56,7 +56,9 @@ class Start(Record):
 
 
 class Execute(Record):
-    """The request to run another process in a container: ``process`` is the specification's, ``user`` is looked up inside."""
+    """The request to run another process in a container: ``process`` is the specification's, ``user`` is looked up
+    inside.
+    """
 
     id: str
     run: str
@@ -79,7 +81,9 @@ class Run(Record):
 
 
 class Exit(Record):
-    """How a run ended. ``exitCode`` is a shell's (128 + signal); ``error`` says why it never began; ``logLost`` counts bytes."""
+    """How a run ended. ``exitCode`` is a shell's (128 + signal); ``error`` says why it never began; ``logLost``
+    counts bytes.
+    """
 
     number: int
     exitCode: int
@@ -136,7 +140,9 @@ def read(cls: type, directory: str, name: str) -> Record | None:
 
 
 def take_lock(directory: str) -> int | None:
-    """Lock the directory of a monitor for as long as the descriptor (or a copy in a fork) is open; None if somebody has."""
+    """Lock the directory of a monitor for as long as the descriptor (or a copy in a fork) is open; None if somebody
+    has.
+    """
     fd = os.open(f"{directory}/{LOCK_FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.fcntl(fd, _F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
@@ -147,7 +153,9 @@ def take_lock(directory: str) -> int | None:
 
 
 def is_locked(directory: str) -> bool:
-    """A monitor (or what it forks) is alive. The lock is only looked at: to try it would get in the way of a real owner."""
+    """A monitor (or what it forks) is alive. The lock is only looked at: to try it would get in the way of a real
+    owner.
+    """
     try:
         fd = os.open(f"{directory}/{LOCK_FILE}", os.O_RDWR | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,8 @@
-"""Everything that a start does, done once in the forkserver without effect, so that no monitor does it for the first time.
+"""Everything that a start does, done once in the forkserver without effect, so that no monitor does it for the first
+time.
 
-First times are dear: an import takes 0.3–1 ms, putting a record's decoder together 0.1 ms, and CPython 3.11 rewrites its byte
-code while it runs for the first times, in memory that the monitors would rather go on sharing.
+First times are dear: an import takes 0.3 to 1 ms, putting a record's decoder together 0.1 ms, and CPython 3.11 rewrites
+its byte code while it runs for the first times, in memory that the monitors would rather go on sharing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _import_all() -> None:
             module, dot, suffix = name.partition(".")
             if dot and suffix == "py" and module not in _STRANGERS:
                 __import__(f"utsuwa.{package}.{module}" if module != "__init__" else f"utsuwa.{package}")
-    __import__("utsuwa.snapshot.overlay")
+    __import__("utsuwa.snapshot.keyed")
 
 
 def _make_config() -> bytes:

@@ -1,7 +1,7 @@
 """The monitor's loop: output of the container to its log and its clients, input of the clients to the container.
 
-Nothing in it waits: every descriptor is non-blocking, and what one side does not take yet is kept on disk (output to a slow
-client) or not read yet (input that the container does not take).
+Nothing in it waits: every descriptor is non-blocking, and what one side does not take yet is kept on disk (output to
+a slow client) or not read yet (input that the container does not take).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Relay:
         """Take over the read end of a pipe (or a pty's master) as ``stream``."""
         os.set_blocking(fd, False)
         self._outputs[fd] = stream
-        self.watch(fd, lambda _events: self._read(fd))
+        self.watch(fd, lambda _events: self._take(fd))
 
     def set_input(self, fd: int, once: bool) -> None:
         """Take over the write end of the container's stdin; ``once``: it ends when the client that feeds it is gone."""
@@ -117,6 +117,9 @@ class Relay:
         for client in self.clients:
             client.close()
         self.clients = []
+
+    def _take(self, fd: int) -> None:
+        self._read(fd)
 
     def _read(self, fd: int) -> bool:
         """One piece of output to the log and everybody; False when there is none now, or never again."""
