@@ -71,7 +71,6 @@ def read(directory: str, name: str, tail: int | None = None) -> Iterator[Line]:
 
 def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]) -> Iterator[Line]:
     """The lines, and those to come; ``wait`` waits a little and gives False when no more will come."""
-    yield from read(directory, name, tail) if tail is not None else ()
     path = f"{directory}/{name}"
     try:
         file: BinaryIO = open(path, "rb")
@@ -81,7 +80,10 @@ def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]
         for older in files(directory, name)[:-1]:
             yield from _lines_of(older)
     else:
-        file.seek(0, os.SEEK_END)
+        # What is there at this moment is the tail's, what comes later is ours.
+        end = _end_of_records(file)
+        yield from filter(None, map(parse, _last(files(directory, name), tail, end)))
+        file.seek(end)
     rest = b""
     while True:
         more = wait()
@@ -120,19 +122,20 @@ def _lines_of(path: str) -> Iterator[Line]:
         return
 
 
-def _last(paths: list[str], count: int) -> list[bytes]:
-    """The last ``count`` records, read from the ends of the files."""
+def _last(paths: list[str], count: int, end: int | None = None) -> list[bytes]:
+    """The last ``count`` records, read from the ends of the files; of the newest only what is before ``end``."""
     found: list[bytes] = []
     for path in reversed(paths):
         if len(found) >= count:
             break
-        found = _last_of(path, count - len(found)) + found
+        found = _last_of(path, count - len(found), end) + found
+        end = None
     return found[-count:] if count else []
 
 
-def _last_of(path: str, count: int) -> list[bytes]:
+def _last_of(path: str, count: int, end: int | None) -> list[bytes]:
     with open(path, "rb") as file:
-        at = file.seek(0, os.SEEK_END)
+        at = file.seek(0, os.SEEK_END) if end is None else end
         data = b""
         while at and data.count(b"\n") <= count:
             step = min(_BLOCK, at)
@@ -140,3 +143,16 @@ def _last_of(path: str, count: int) -> list[bytes]:
             file.seek(at)
             data = file.read(step) + data
     return data.splitlines()[-count:] if count else []
+
+
+def _end_of_records(file: BinaryIO) -> int:
+    """Where the last whole record ends; another may be half written."""
+    at = file.seek(0, os.SEEK_END)
+    while at:
+        step = min(_BLOCK, at)
+        file.seek(at - step)
+        newline = file.read(step).rfind(b"\n")
+        if newline >= 0:
+            return at - step + newline + 1
+        at -= step
+    return 0
