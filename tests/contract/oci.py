@@ -70,8 +70,11 @@ CONFIG: dict[str, Any] = {
 
 
 def urun() -> list[str]:
-    """How our runtime is started: by its launcher, or where that is not installed, as the launcher would do it."""
-    if LAUNCHER.exists():
+    """How our runtime is started: by its launcher, or where that is not installed, as the launcher would do it.
+
+    UTSUWA_URUN=python asks for the latter, to tell faults of the launcher from faults of what it starts.
+    """
+    if os.environ.get("UTSUWA_URUN") != "python" and LAUNCHER.exists():
         return [str(LAUNCHER)]
     program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from utsuwa.cli.oci import main; main()"
     return ["/usr/bin/python3", "-I", "-S", "-c", program]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
+from _struct import pack, unpack_from
+from fcntl import ioctl
 from select import POLLIN, POLLOUT, poll
 
 from utsuwa.errors import Internal, from_oserror
@@ -15,13 +17,20 @@ from utsuwa.errors import Internal, from_oserror
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from utsuwa.runtime.foreground import Signals
     from utsuwa.spec.runtime import Process
 
 _LONGEST_SUN_PATH = 107
 _CHUNK = 65536
+
+# ioctl_tty(2) and termios(3) of the kernel, the same on x86-64 and aarch64: the termios module is a shared object.
+_TCGETS, _TCSETS, _TCSETSW, _TIOCSWINSZ = 0x5401, 0x5402, 0x5403, 0x5414
+_TERMIOS_SIZE = 36  # c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc[19]
+_VTIME, _VMIN = 5, 6
+_INPUT = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000  # IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
+_CONTROL, _CS8 = 0o60 | 0o400, 0o60  # CSIZE PARENB
+_LOCAL = 0o10 | 0o100 | 0o2 | 0o1 | 0o100000  # ECHO ECHONL ICANON ISIG IEXTEN
 
 
 def connect(path: str) -> socket:
@@ -67,7 +76,7 @@ class Terminal:
     def __init__(self) -> None:
         ours, self.theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         self._ours = ours
-        self._saved: Any = None
+        self._saved = b""
         self.master = -1
 
     def size(self) -> tuple[int, int]:
@@ -99,28 +108,20 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         if os.isatty(0):
-            import termios
-
-            self._saved = termios.tcgetattr(0)
-            termios.tcsetattr(0, termios.TCSANOW, _raw(self._saved))
+            self._saved = ioctl(0, _TCGETS, bytes(_TERMIOS_SIZE))
+            ioctl(0, _TCSETS, _raw(self._saved))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        if self._saved is not None:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            self._saved = None
+        if self._saved:
+            ioctl(0, _TCSETSW, self._saved)
+            self._saved = b""
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""
         rows, columns = self.size()
         if rows and columns:
-            from fcntl import ioctl
-            from struct import pack
-
-            tiocswinsz = 0x5414
-            ioctl(self.master, tiocswinsz, pack("HHHH", rows, columns, 0, 0))
+            ioctl(self.master, _TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
 
     def copy(self, pid: int, signals: Signals) -> None:
         """Copy both ways until process ``pid`` has ended, or all have closed the container's side; pass signals on.
@@ -176,17 +177,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _raw(attributes: Any) -> Any:
+def _raw(saved: bytes) -> bytes:
     """cfmakeraw(3), but output is still post-processed, as runc does it: our own messages stay readable."""
-    import termios
-
-    iflag, oflag, cflag, lflag, ispeed, ospeed, cc = attributes
-    iflag &= ~(
-        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR
-        | termios.IGNCR | termios.ICRNL | termios.IXON
-    )  # fmt: skip
-    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    cflag = (cflag & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-    cc = list(cc)
-    cc[termios.VMIN], cc[termios.VTIME] = 1, 0
-    return [iflag, oflag, cflag, lflag, ispeed, ospeed, cc]
+    iflag, oflag, cflag, lflag = unpack_from("4I", saved)
+    characters = bytearray(saved[16:])
+    characters[1 + _VMIN], characters[1 + _VTIME] = 1, 0  # behind c_line
+    return pack("4I", iflag & ~_INPUT, oflag, cflag & ~_CONTROL | _CS8, lflag & ~_LOCAL) + bytes(characters)

@@ -19,12 +19,14 @@ from utsuwa.plan.options import CgroupJoin, CreateOptions
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import CREATING, SOCKET, Container, Document, Store, replace_file
-from utsuwa.runtime.undo import Undo
+from utsuwa.runtime.undo import Undo, hold_signals
 from utsuwa.spec.record import Record
 from utsuwa.spec.runtime import Resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.cgroup.manager import Manager
     from utsuwa.init.spawn import Child
     from utsuwa.plan.options import Program
@@ -72,9 +74,18 @@ def create(store: Store, request: CreateRequest) -> Container:
 
 
 def build(
-    store: Store, request: CreateRequest, bundle: Bundle, undo: Undo, *, await_start: bool
+    store: Store,
+    request: CreateRequest,
+    bundle: Bundle,
+    undo: Undo,
+    *,
+    await_start: bool,
+    meanwhile: Callable[[], object] | None = None,
 ) -> tuple[Container, Child]:
-    """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program)."""
+    """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
+
+    ``meanwhile`` is called once while the process mounts, which costs its caller no time on a second processor.
+    """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
         bundle.spec = announce_sockets(bundle.spec, request.listen_fds)
@@ -102,7 +113,7 @@ def build(
     undo.push(end, child)
     if await_start:
         os.close(listener)
-    Conversation(container, bundle, child, manager).hold()
+    Conversation(container, bundle, child, manager, runs=not await_start).hold(meanwhile)
     container.complete()
     if request.pidfd_socket:
         from utsuwa.runtime.console import send_pidfd
@@ -173,20 +184,23 @@ def seccomp(spec: Spec, filters: str) -> Program | None:
 class Conversation:
     """What the parent does while the child carries out its plan."""
 
-    def __init__(self, container: Container, bundle: Bundle, child: Child, manager: Manager) -> None:
+    def __init__(self, container: Container, bundle: Bundle, child: Child, manager: Manager, *, runs: bool) -> None:
         self._container = container
         self._bundle = bundle
         self._child = child
         self._manager = manager
+        self._runs = runs  # its program without waiting for start
         self._prepared = False
 
-    def hold(self) -> None:
+    def hold(self, meanwhile: Callable[[], object] | None = None) -> None:
         """Answer the child until it waits for `start`, or runs its program. Raises OpFailed for what failed."""
         child = self._child
         while (report := child.next()) is not None:
             if report.kind == CLONED:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources(), devices=False)
+                if meanwhile is not None:
+                    meanwhile()
             elif report.kind == REQUEST:
                 self._answer(report.value)
                 child.reply()
@@ -207,6 +221,8 @@ class Conversation:
             # Not earlier: on v1 everything is denied for a moment, and the child makes its device nodes until now.
             self._manager.apply(Resources(devices=self._resources().devices))
             self._save()
+            if self._runs:
+                hold_signals()
 
     def _resources(self) -> Resources:
         return self._bundle.linux.resources or Resources()

@@ -14,7 +14,7 @@ from utsuwa.plan.options import CgroupJoin, ExecOptions
 from utsuwa.runtime.create import check_console, check_preserved, end, seccomp, write_pid_file
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import PAUSED, STOPPED, Container, Store
-from utsuwa.runtime.undo import Undo
+from utsuwa.runtime.undo import Undo, hold_signals
 from utsuwa.spec.record import Record
 from utsuwa.spec.runtime import Process
 
@@ -101,6 +101,7 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
         slots = {ops.PIDFD: pidfd}
         if request.console >= 0:
             slots[ops.CONSOLE_SOCKET] = request.console
+        hold_signals()
         child = spawn(plan, slots)
     finally:
         os.close(pidfd)

@@ -6,6 +6,7 @@ import os
 from _signal import (
     SIG_BLOCK,
     SIG_SETMASK,
+    SIG_UNBLOCK,
     SIGCHLD,
     SIGKILL,
     SIGSTOP,
@@ -19,6 +20,7 @@ from _signal import (
 )
 
 from utsuwa.runtime.process import exit_code
+from utsuwa.runtime.undo import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Signals:
         set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in valid_signals() - _OWN_FAULTS - {SIGKILL, SIGSTOP, SIGURG, SIGCHLD, 32, 33}:
             signal(number, _ignored)
+        pthread_sigmask(SIG_UNBLOCK, ENDING)  # what was held back while the program began
 
     def deliver(self, terminal: Terminal) -> None:
         """Pass on what has arrived; a new size of our terminal goes to the container's terminal."""

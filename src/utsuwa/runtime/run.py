@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.create import CreateRequest, build, check_console
-from utsuwa.runtime.delete import discard
 from utsuwa.runtime.record import Container, Store
 from utsuwa.runtime.undo import Undo
 
@@ -43,7 +42,7 @@ def _run(
     subreaper: bool,
 ) -> tuple[int, list[str]]:
     with Undo() as undo:
-        container, child = build(store, request, bundle, undo, await_start=False)
+        container, child = build(store, request, bundle, undo, await_start=False, meanwhile=_load_what_follows)
         if not detach and subreaper and not container.document.ownPidNamespace:
             from utsuwa.runtime.process import become_subreaper
 
@@ -57,6 +56,11 @@ def _run(
         return 0, []
     code = attend(child.pid, screen)
     return code, [] if keep else _delete(container)
+
+
+def _load_what_follows() -> None:
+    """Import what only the wait and the removal need: done while the container's process is at its own work."""
+    from utsuwa.runtime import delete, foreground  # noqa: F401
 
 
 def attend(pid: int, screen: Terminal | None) -> int:
@@ -76,6 +80,7 @@ def attend(pid: int, screen: Terminal | None) -> int:
 def _delete(container: Container) -> list[str]:
     """Remove the container that ended, unless somebody else has done so meanwhile."""
     from utsuwa.errors import NotFound
+    from utsuwa.runtime.delete import discard
 
     try:
         container.lock()

@@ -24,14 +24,28 @@ class Interrupted(Error):
         self.number = number
 
 
+_raising = False
+
+
 def raise_on_signals() -> None:
     """Make the ending signals raise Interrupted wherever the program is: for command lines, not for libraries."""
+    global _raising
+    _raising = True
 
     def interrupt(number: int, _frame: object) -> None:
         raise Interrupted(number)
 
     for number in ENDING:
         signal(number, interrupt)
+
+
+def hold_signals() -> None:
+    """From here on a signal is for the program that we started, not for us: keep it until somebody waits for it.
+
+    Does nothing where signals do not raise.
+    """
+    if _raising:
+        pthread_sigmask(SIG_BLOCK, ENDING)
 
 
 class Undo:
