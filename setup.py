@@ -66,9 +66,24 @@ class BuildLaunchers(build_scripts):
             "VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",
             "PACKAGE": str(HERE / "src") if editable else "",
         }
-        defines = " ".join(f"'-D{name}=\"{value}\"'" for name, value in values.items())
         for name in LAUNCHERS:
-            make("launcher", f"OUT={directory / name}", f"DEFINES={defines}")
+            if name != "urun" or not self.embed(directory / name, values, editable):
+                defines = " ".join(f"'-D{name}=\"{value}\"'" for name, value in values.items())
+                make("launcher", f"OUT={directory / name}", f"DEFINES={defines}")
+
+    def embed(self, target: Path, values: dict[str, str], editable: bool) -> bool:
+        """`urun` with its interpreter inside, where this machine can build that (decision 0003)."""
+        package = Path(self.get_finalized_command("build_py").build_lib).resolve() / "utsuwa"
+        home = f"/usr/lib/python{values['VERSION']}/site-packages"  # replaced at the start by where it really is
+        if editable:
+            package, home = HERE / "src" / "utsuwa", str(HERE / "src")
+        options = ["--stamped"] if editable else []
+        defines = [f'-D{name}="{value}"' for name, value in values.items()]
+        command = [sys.executable, str(HERE / "tools" / "image.py"), str(package), str(target), home]
+        done = subprocess.run([*command, *options, *defines], check=False)
+        if done.returncode not in (0, 3):
+            raise SystemExit(f"setup: tools/image.py ended with {done.returncode}")
+        return done.returncode == 0
 
 
 class PlatformWheel(bdist_wheel):

@@ -136,16 +136,26 @@ static void start(const char *program, const char *const *fixed, size_t count, u
 	sys(execve, program, args, argv + argc + 1);
 }
 
-__attribute__((noreturn, used)) void entry(u64 *stack)
+/* Fills `prefix`, `package`, `others` and `python`; the name of this program. */
+static const char *look_around(u64 *stack)
 {
+	static const char *name;
+	if (name)
+		return name;
 	u64 *aux = stack + *stack + 2;
 	while (*aux++)
 		;
-	const char *name = locate(aux);
-	int oci = !same(name, "utsuwa");
-	find_packages(!oci);
+	name = locate(aux);
+	find_packages(same(name, "utsuwa"));
 	if (!append(python, sizeof python, prefix) || !append(python, sizeof python, "/bin/python3"))
 		*python = 0;
+	return name;
+}
+
+__attribute__((noreturn, used)) void launch(u64 *stack)
+{
+	const char *name = look_around(stack);
+	int oci = !same(name, "utsuwa");
 	/* UTF-8 whatever the locale says: paths and JSON must not depend on it */
 	if (*package) {
 		const char *fixed[] = {PYTHON, "-I", "-S", "-X", "utf8", "-c", oci ? OCI : MAIN, package, others};
@@ -162,4 +172,22 @@ __attribute__((noreturn, used)) void entry(u64 *stack)
 	leave(1);
 }
 
-START_CODE(entry);
+#ifdef EMBEDDED /* c/embedded.c starts us, where it can't do better */
+const char *find_home(u64 *stack)
+{
+	look_around(stack);
+	return package;
+}
+
+size_t length(const char *text)
+{
+	return __builtin_strlen(text);
+}
+
+int same(const char *one, const char *other)
+{
+	return !__builtin_strcmp(one, other);
+}
+#else
+START_CODE(launch);
+#endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 SPEC_VERSION = "1.3.0"
 
@@ -54,7 +55,7 @@ _OPTIONS = {
     "root": "directory of the container records (default: /run/urun, or $XDG_RUNTIME_DIR/urun)",
     "log": "file for errors and warnings (default: standard error)",
     "log-format": "text or json",
-    "debug": "accepted; the log has errors and warnings in any case",
+    "debug": "log also what was asked for and could not be had (create)",
     "systemd-cgroup": "not supported by this version",
     "criu": "accepted and ignored",
     "version": "print the version",
@@ -66,8 +67,14 @@ def version() -> int:
     """Print the version as engines parse it: line 1 ``NAME version X``, then commit and spec."""
     from utsuwa import __version__
 
-    _out(f"urun version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
+    _out(f"urun version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\npython: {_interpreter()}\n")
     return 0
+
+
+def _interpreter() -> str:
+    """Which one it is, and whether it is inside of the program (docs/decisions/0003-the-launcher.md)."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"{version} embedded" if "_utsuwa" in sys.modules else version
 
 
 def show(words: list[str]) -> int:

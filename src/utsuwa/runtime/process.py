@@ -121,9 +121,19 @@ def _open(pid: int, started: int) -> int | None:
 def become_subreaper() -> None:
     """Become the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER, prctl(2)).
 
-    Costs 2.5 ms for ctypes, so it is asked for only where it has an effect: the orphans of a container with its own
-    pid namespace go to that namespace's first process whatever we do.
+    Costs 2.5 ms for ctypes (but where the interpreter is embedded), so it is asked for only where it has an effect: the
+    orphans of a container with its own pid namespace go to that namespace's first process whatever we do.
     """
+    try:
+        from _utsuwa import set_subreaper
+    except ImportError:
+        pass
+    else:
+        try:
+            set_subreaper()
+        except OSError as error:
+            raise from_oserror(error, "become a subreaper") from error
+        return
     import ctypes
 
     pr_set_child_subreaper = 36

@@ -1,0 +1,62 @@
+/*
+ * `urun` with its interpreter inside: what embedded.c (starts) and image.c (makes what is started) agree upon.
+ *
+ * The program is linked statically, at fixed addresses, with the interpreter's library. While it is built it runs once:
+ * initialises Python, imports the lean packages, and writes all memory that this has changed behind the program. A start
+ * maps that memory where it was, mends what belongs to the process rather than to the program, and calls main().
+ */
+#ifndef UTSUWA_EMBEDDED_H
+#define UTSUWA_EMBEDDED_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define PAGE 4096ul /* what the image is cut into; bigger pages of the machine lead to the plain interpreter */
+#define HEAP ((char *)0x1000000000) /* above everything that the kernel places, on 39 bits of addresses too */
+#define HEAP_SIZE (64ul << 20)
+#define MAGIC "UTIMAGE1"
+#define TABLE_LIMIT (64 * 1024)
+
+/* A stretch of memory; `size` is a multiple of PAGE but at the edges of what is not aligned. */
+struct stretch {
+	char *at;
+	size_t size;
+	off_t offset; /* from the begin of the image */
+};
+
+/* The first bytes of the image. The stretches follow, and then the stamps: mtime in ns and size as 8 bytes each, the
+ * path and a NUL. */
+struct image {
+	char magic[8];
+	size_t table_size, stretches, stamps_size;
+	char *heap_end;
+};
+
+/* The last bytes of the program. */
+struct trailer {
+	char magic[8];
+	off_t offset; /* of the image */
+};
+
+/* The allocator's state and the way into Python: part of the image. */
+struct frozen {
+	char *next; /* free memory of the heap begins here, as long as the image is being made */
+	int thawed;
+	PyThreadState *thread;
+	PyObject *entry, *environ, *stamps;
+};
+extern struct frozen frozen;
+
+extern unsigned long *initial_stack; /* argc, argv, envp, as the kernel left them */
+
+/* From edges.c, which is linked first and last: what is between belongs to Python, what is outside to the C library. */
+extern char data_begin[], data_end[], bss_begin[], bss_end[];
+
+int make_image(int argc, char **argv);
+PyMODINIT_FUNC PyInit__utsuwa_json(void);
+
+/* launcher.c: becomes the plain interpreter; where the package is. */
+__attribute__((noreturn)) void launch(unsigned long *stack);
+const char *find_home(unsigned long *stack);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * Makes the image: runs a Python script in a fresh interpreter whose memory is all known, and writes down what differs
+ * from the program's own file. Only while building; the allocator below stays in use, to know the image's blocks.
+ */
+#define Py_BUILD_CORE 1
+#include "embedded.h"
+#include "internal/pycore_runtime.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define GAP (8 * PAGE) /* unchanged memory between stretches that is cheaper to write than to leave out */
+
+struct frozen frozen;
+
+/* --- memory: one heap that only grows until the image is made, and the C library's after ------------------------- */
+
+/* Blocks of the heap have their size in front of them. */
+static void *take(size_t size, size_t align)
+{
+	char *block = (char *)(((size_t)frozen.next + sizeof(size_t) + align - 1) & ~(align - 1));
+	if (block + size > HEAP + HEAP_SIZE)
+		return NULL;
+	((size_t *)block)[-1] = size;
+	frozen.next = block + size;
+	return block;
+}
+
+static int in_heap(void *block)
+{
+	return (char *)block >= HEAP && (char *)block < HEAP + HEAP_SIZE;
+}
+
+/* The linker lets everybody call these for malloc and its companions (--wrap): CPython takes some of what lives as long
+ * as the process from the C library, whatever allocator it is told to use. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
+
+void *__wrap_malloc(size_t size)
+{
+	return frozen.next && !frozen.thawed ? take(size, 16) : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	if (!frozen.next || frozen.thawed)
+		return __real_calloc(count, size);
+	return size && count > HEAP_SIZE / size ? NULL : take(count * size, 16); /* nothing is given back: still zero */
+}
+
+void __wrap_free(void *block)
+{
+	if (!in_heap(block))
+		__real_free(block);
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+	if (!block)
+		return __wrap_malloc(size);
+	if (!in_heap(block))
+		return __real_realloc(block, size);
+	size_t before = ((size_t *)block)[-1];
+	if (size <= before)
+		return block;
+	void *moved = __wrap_malloc(size);
+	if (moved)
+		memcpy(moved, block, before);
+	return moved;
+}
+
+static void *arena_alloc(void *context, size_t size)
+{
+	(void)context;
+	if (!frozen.thawed)
+		return take(size, 4 * PAGE);
+	void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return arena == MAP_FAILED ? NULL : arena;
+}
+
+static void arena_free(void *context, void *arena, size_t size)
+{
+	(void)context;
+	if (!in_heap(arena))
+		munmap(arena, size);
+}
+
+/* --- what Python code gets to know of the program ------------------------------------------------------------------ */
+
+static PyObject *plain(PyObject *module, PyObject *unused)
+{
+	(void)module, (void)unused;
+	launch(initial_stack);
+}
+
+static PyObject *set_subreaper(PyObject *module, PyObject *unused)
+{
+	(void)module, (void)unused;
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return PyErr_SetFromErrno(PyExc_OSError);
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+	{"plain", plain, METH_NOARGS, "Start over as the plain interpreter, which can load everything. Does not return."},
+	{"set_subreaper", set_subreaper, METH_NOARGS, "PR_SET_CHILD_SUBREAPER of prctl(2). Raises OSError."},
+	{NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+	PyModuleDef_HEAD_INIT, "_utsuwa", "The program around the embedded interpreter.", -1, methods, NULL, NULL, NULL, NULL,
+};
+
+static PyObject *initialise_module(void)
+{
+	return PyModule_Create(&definition);
+}
+
+/* --- the interpreter ---------------------------------------------------------------------------------------------- */
+
+static void check(PyStatus status)
+{
+	if (PyStatus_Exception(status))
+		Py_ExitStatusException(status);
+}
+
+/* As `python3 -I -S -X utf8`, with nothing looked up; no handlers: a start sets the two that Python programs expect. */
+static void initialise(const char *python, const char *library, unsigned long seed)
+{
+	PyPreConfig before;
+	PyPreConfig_InitIsolatedConfig(&before);
+	before.utf8_mode = 1;
+	before.configure_locale = before.coerce_c_locale = 0;
+	check(Py_PreInitialize(&before));
+	PyConfig config;
+	PyConfig_InitIsolatedConfig(&config);
+	config.site_import = config.install_signal_handlers = config.write_bytecode = 0;
+	config.use_hash_seed = 1;
+	config.hash_seed = seed;
+	wchar_t **programs[] = {&config.program_name, &config.executable, &config.base_executable};
+	wchar_t **prefixes[] = {&config.prefix, &config.exec_prefix, &config.base_prefix, &config.base_exec_prefix};
+	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+		check(PyConfig_SetBytesString(&config, programs[i], python));
+	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+		check(PyConfig_SetString(&config, prefixes[i], L"/usr"));
+	check(PyConfig_SetBytesString(&config, &config.stdlib_dir, library));
+	check(PyConfig_SetString(&config, &config.platlibdir, L"lib"));
+	config.module_search_paths_set = 1;
+	check(PyWideStringList_Append(&config.module_search_paths, config.stdlib_dir));
+	PyImport_AppendInittab("_utsuwa", initialise_module);
+	PyImport_AppendInittab("_utsuwa_json", PyInit__utsuwa_json);
+	check(Py_InitializeFromConfig(&config));
+	PyConfig_Clear(&config);
+}
+
+/* Runs the script, which leaves `entry`, `environ` and `stamps` behind. */
+static int run(const char *script, int argc, char **argv)
+{
+	PyObject *names = PyModule_GetDict(PyImport_AddModule("__main__")), *words = PyList_New(0);
+	for (int i = 0; i < argc; i++)
+		if (PyList_Append(words, PyUnicode_DecodeFSDefault(argv[i])) < 0)
+			return -1;
+	PySys_SetObject("argv", words);
+	FILE *file = fopen(script, "r");
+	PyObject *done = file ? PyRun_FileEx(file, script, Py_file_input, names, names, 1) : PyErr_SetFromErrno(PyExc_OSError);
+	if (done == NULL)
+		return -1;
+	frozen.entry = PyDict_GetItemString(names, "entry");
+	frozen.environ = PyDict_GetItemString(names, "environ");
+	frozen.stamps = PyDict_GetItemString(names, "stamps");
+	frozen.thread = PyThreadState_Get();
+	return frozen.entry && frozen.environ && frozen.stamps ? 0 : -1;
+}
+
+/* --- the file ----------------------------------------------------------------------------------------------------- */
+
+static char *table; /* not in the image, as the C library's memory is not */
+static FILE *out;
+static off_t used = TABLE_LIMIT;
+
+static void put(char *from, size_t size)
+{
+	struct image *image = (struct image *)table;
+	struct stretch *stretch = (struct stretch *)(image + 1) + image->stretches++;
+	if ((char *)(stretch + 1) > table + TABLE_LIMIT)
+		Py_FatalError("too many stretches of changed memory");
+	*stretch = (struct stretch){from, size, used};
+	fseeko(out, used, SEEK_SET);
+	fwrite(from, 1, size, out);
+	used += (off_t)((size + PAGE - 1) & ~(PAGE - 1));
+}
+
+/* Puts the pages from `from` to `to` that differ from those at `before` (NULL: from zeros). */
+static void put_changed(char *from, char *to, const char *before)
+{
+	static const char zeros[PAGE];
+	char *begin = NULL, *end = NULL;
+	for (char *page = from; page < to; page += PAGE) {
+		if (!memcmp(page, before ? before + (page - from) : zeros, PAGE))
+			continue;
+		if (begin && page > end + GAP) {
+			put(begin, (size_t)(end - begin));
+			begin = NULL;
+		}
+		begin = begin ? begin : page;
+		end = page + PAGE;
+	}
+	if (begin)
+		put(begin, (size_t)(end - begin));
+}
+
+/* _PyRuntime has a section of its own, between data of the C library: its first and last page are not ours alone. */
+static void put_runtime(void)
+{
+	char *begin = (char *)&_PyRuntime, *end = begin + sizeof _PyRuntime;
+	char *first = (char *)(((size_t)begin + PAGE - 1) & ~(PAGE - 1)), *last = (char *)((size_t)end & ~(PAGE - 1));
+	put(begin, (size_t)(first - begin));
+	put(first, (size_t)(last - first));
+	put(last, (size_t)(end - last));
+}
+
+static int write_image(const char *path, const char *data)
+{
+	struct image *image = (struct image *)table;
+	char *stamps;
+	Py_ssize_t stamps_size;
+	if (PyBytes_AsStringAndSize(frozen.stamps, &stamps, &stamps_size) < 0 || !(out = fopen(path, "wb")))
+		return -1;
+	frozen.thawed = 1; /* nothing may change from here on that is part of the image */
+	memcpy(image->magic, MAGIC, sizeof image->magic);
+	image->heap_end = frozen.next;
+	put_runtime();
+	put_changed(data_begin, data_end, data);
+	put_changed(bss_begin, bss_end, NULL);
+	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
+	size_t begin = sizeof *image + image->stretches * sizeof(struct stretch);
+	if (begin + (size_t)stamps_size > TABLE_LIMIT)
+		Py_FatalError("too many stamps of source files");
+	memcpy(table + begin, stamps, (size_t)stamps_size);
+	image->stamps_size = (size_t)stamps_size;
+	image->table_size = begin + (size_t)stamps_size;
+	rewind(out);
+	fwrite(table, 1, TABLE_LIMIT, out);
+	return ferror(out) | fclose(out) ? -1 : 0;
+}
+
+/* PROGRAM --make-image OUT SCRIPT PYTHON LIBRARY SEED [argument of the script ...] */
+int make_image(int argc, char **argv)
+{
+	if (argc < 7 || sysconf(_SC_PAGESIZE) != (long)PAGE)
+		return 2;
+	size_t size = (size_t)(data_end - data_begin);
+	char *data = malloc(size);
+	table = calloc(1, TABLE_LIMIT);
+	if (!data || !table || mmap(HEAP, HEAP_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) != HEAP)
+		return 2;
+	memcpy(data, data_begin, size);
+	frozen.next = HEAP;
+	PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){NULL, arena_alloc, arena_free});
+	initialise(argv[4], argv[5], strtoul(argv[6], NULL, 10));
+	if (run(argv[3], argc - 7, argv + 7) < 0 || write_image(argv[2], data) < 0) {
+		PyErr_Print();
+		return 1;
+	}
+	return 0;
+}

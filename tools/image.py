@@ -1,0 +1,148 @@
+"""Build `urun` with its interpreter inside: ``image.py PACKAGE TARGET HOME [--stamped] DEFINE...`` (src/utsuwa/cli/c).
+
+PACKAGE is the package's directory, HOME the directory that its modules believe to be in, DEFINEs are the launcher's.
+The program is compiled and linked with the interpreter's static library, then started to make the image of an
+interpreter that has all lean modules imported, and that image is put behind it. Exit code 3 and a reason where this
+machine has not what it takes; then there is the plain launcher.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import secrets
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from freeze import compiled, modules
+
+PAGE = 4096
+TABLE = 64 * 1024
+MAGIC = b"UTIMAGE1"
+VERSION = (3, 11)
+"""The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
+
+LEAN = ("cgroup", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
+COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments", "cli.flags")
+LEFT_OUT = (
+    "linux.tty",
+    "spec.image",
+    "spec.digest",
+    "spec.reference",
+    "spec.platform",
+    "spec.request",
+    "seccomp.compile",
+)
+"""Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
+
+CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]
+FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMBEDDED", "-Wno-array-bounds"]
+
+WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free"))]
+
+
+class Unfit(Exception):
+    """This machine can't build it; the message says why."""
+
+
+def program(source: Path, directory: Path, defines: list[str]) -> Path:
+    """Compile and link everything but the image."""
+    library = Path(sysconfig.get_config_var("LIBPL")) / f"libpython{VERSION[0]}.{VERSION[1]}.a"
+    include = Path(sysconfig.get_path("include"))
+    for needed in (library, include / "Python.h", include / "internal" / "pycore_runtime.h"):
+        if not needed.exists():
+            raise Unfit(f"{needed} is missing (Debian's libpython3-dev has it)")
+    cc = os.environ.get("CC", "cc").split()
+    parts = {
+        "first": ["edges.c"],
+        "last": ["edges.c", "-DLAST"],
+        "image": ["image.c", f"-I{include}"],
+        "json": ["json.c", f"-I{include}"],
+        "embedded": ["embedded.c", f"-I{include}"],
+        "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
+    }
+    for name, (file, *flags) in parts.items():
+        _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
+    inside = [f"{directory}/{name}.o" for name in ("first", "image", "json")]
+    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher")]
+    libraries = [str(library), "-lexpat", "-lz", "-lm"]
+    target = directory / "urun"
+    _run([*cc, "-static", "-no-pie", *WRAPPED, "-o", str(target), *inside, *libraries, *outside], source)
+    return target
+
+
+def _run(command: list[str], directory: Path) -> None:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unfit(f"{' '.join(command[:1])} failed: {done.stderr.strip()[-2000:]}")
+
+
+def lean(package: Path) -> dict[str, Path]:
+    """The modules of the image."""
+    prefix = package.name + "."
+    chosen = {}
+    for name, path in modules(package).items():
+        short = name.removeprefix(prefix)
+        if name == package.name or short in COMMAND or (short.split(".")[0] in LEAN and short not in LEFT_OUT):
+            chosen[name] = path
+    return chosen
+
+
+def inventory(package: Path, home: str, stamped: bool) -> bytes:
+    """What the script in the new interpreter reads: its modules, their stamps, and what it can't import itself."""
+    codes, stamps = {}, b""
+    for name, path in lean(package).items():
+        relative = "/" + path.relative_to(package.parent).as_posix()
+        code = compiled(path.read_bytes(), home + relative if stamped else relative[1:])
+        codes[name] = (home + relative, path.name == "__init__.py", code)
+        if stamped:
+            status = path.stat()
+            stamps += status.st_mtime_ns.to_bytes(8, "little") + status.st_size.to_bytes(8, "little")
+            stamps += os.fsencode(home + relative) + b"\0"
+    dynamic = Path(sysconfig.get_path("platstdlib")) / "lib-dynload"
+    extensions = {path.name.split(".")[0] for path in dynamic.glob("*.so")} | {"pwd", "grp", "spwd"}
+    return marshal.dumps((codes, stamps, home, sorted(extensions)))
+
+
+def build(package: Path, target: Path, home: str, stamped: bool, defines: list[str]) -> None:
+    """The whole thing."""
+    if sys.version_info[:2] != VERSION:
+        raise Unfit(f"it is made for Python {VERSION[0]}.{VERSION[1]}")
+    source = Path(__file__).resolve().parent.parent / "src" / "utsuwa" / "cli" / "c"
+    with tempfile.TemporaryDirectory(prefix="utsuwa-image-") as temporary:
+        directory = Path(temporary)
+        made = program(source, directory, defines)
+        (directory / "inventory").write_bytes(inventory(package, home, stamped))
+        python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        script = Path(__file__).resolve().parent / "image_script.py"
+        words = [str(made), "--make-image", f"{directory}/image", str(script), python, sysconfig.get_path("stdlib")]
+        # Pipes: what Python finds out about its standard streams must be true of any kind of file.
+        done = subprocess.run(
+            [*words, str(secrets.randbelow(2**32 - 1) + 1), f"{directory}/inventory"],
+            stdin=subprocess.PIPE, capture_output=True, env={}, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise Unfit(
+                f"making the image ended with {done.returncode}: {done.stderr.decode(errors='replace')[-3000:]}"
+            )
+        code = made.read_bytes()
+        offset = (len(code) + PAGE - 1) // PAGE * PAGE
+        whole = code.ljust(offset, b"\0") + (directory / "image").read_bytes() + MAGIC + offset.to_bytes(8, "little")
+    temporary_target = target.with_name(f"{target.name}.{os.getpid()}")
+    temporary_target.write_bytes(whole)
+    temporary_target.chmod(0o755)
+    os.replace(temporary_target, target)
+
+
+if __name__ == "__main__":
+    options = [word for word in sys.argv[4:] if word == "--stamped"]
+    definitions = [word for word in sys.argv[4:] if word != "--stamped"]
+    try:
+        build(Path(sys.argv[1]).resolve(), Path(sys.argv[2]), sys.argv[3], bool(options), definitions)
+    except Unfit as reason:
+        print(f"urun starts by the plain interpreter: {reason}", file=sys.stderr)
+        raise SystemExit(3) from None
