@@ -39,11 +39,12 @@ _EXEC_FAILED = 255
 class Call:
     """One verb's call: the containers, the words, and the warnings for the log."""
 
-    def __init__(self, store: Store, options: Values, words: list[str], rootful_default: bool) -> None:
+    def __init__(self, store: Store, options: Values, words: list[str], default_root: bool) -> None:
         self.store = store
         self.options: Any = options
         self.words = words
-        self.default_root = rootful_default
+        self.default_root = default_root
+        self.debug = False
         self.warnings: list[str] = []
 
 
@@ -106,6 +107,7 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     _check_settings(settings)
     root, is_default = _root(settings)
     call = Call(Store(root), options, positionals, is_default)
+    call.debug = bool(settings.get("debug"))
     try:
         code = verb.run(call)
     except Error as error:
@@ -230,7 +232,9 @@ def _create(call: Call) -> int:
     from utsuwa.runtime.create import create
 
     request, _console = _request(call)
-    create(call.store, request)
+    container = create(call.store, request)
+    if call.debug:  # else podman, which reads the log as one object, would find two when something fails later
+        call.warnings = container.warnings
     return 0
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
+from utsuwa.errors import Error, InvalidArgument, Unsupported, from_oserror
 from utsuwa.runtime.exec import ExecRequest
 from utsuwa.runtime.record import Store
 from utsuwa.spec.codec import decode
 from utsuwa.spec.runtime import Capabilities, Process, User
+from utsuwa.spec.validate import validate_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ def process_from_file(path: str) -> Process:
             data = file.read()
     except OSError as error:
         raise from_oserror(error, f"open {path}") from error
-    process: Process = decode(Process, data)
-    if not process.args:
-        raise InvalidArgument(f"{path}: args: must not be empty")
-    if not (process.cwd or "").startswith("/"):
-        raise InvalidArgument(f"{path}: cwd: must be an absolute path")
+    try:
+        process: Process = decode(Process, data)
+        validate_process(process)
+    except Error as error:
+        raise error.within(path) from error
     return process
 
 
