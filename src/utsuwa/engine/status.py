@@ -6,7 +6,7 @@ Docker's words: created, running, paused, exited, dead. ``restarting`` and ``rem
 from __future__ import annotations
 
 from utsuwa.errors import Error
-from utsuwa.monitor.records import EXIT_FILE, RUN_FILE, Exit, Run, is_locked, read
+from utsuwa.monitor.records import EXIT_FILE, RUN_FILE, UNKNOWN_CODE, UNKNOWN_END, Exit, Run, is_locked, read
 from utsuwa.runtime.record import Store
 
 TYPE_CHECKING = False
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
 
 CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
-UNKNOWN_CODE = 255
-"""The exit code of a container whose end nobody saw."""
-_LOST = "its monitor was killed, so how it ended is not known"
 
 
 class Status:
@@ -61,7 +58,7 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
 
 
 def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> Status:
-    lost = Exit(number=run.number, exitCode=UNKNOWN_CODE, error=_LOST, startedAt=run.startedAt)
+    lost = Exit(number=run.number, exitCode=UNKNOWN_CODE, error=UNKNOWN_END, startedAt=run.startedAt)
     return Status(EXITED, run, lost, False)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.monitor import frames, reaper
+from utsuwa.errors import Unavailable
+from utsuwa.monitor import frames
 from utsuwa.monitor.creator import Failed
+from utsuwa.monitor.guard import ENDED
 from utsuwa.monitor.keeper import refuse
 from utsuwa.monitor.records import Execute
 from utsuwa.monitor.relay import Relay
@@ -14,16 +16,18 @@ from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
+
     from utsuwa.monitor.creator import Creator
 
 
-def execute(request: Execute, connection: int, creator: Creator, wake: int, busy: int) -> None:
+def execute(request: Execute, connection: int, creator: Creator, control: socket, busy: int) -> None:
     """Run the process and stay until it ends; the connection is its only client."""
     from utsuwa.runtime.process import exit_code
 
-    keeper = _Executor(request)
+    keeper = _Executor(request, control)
     try:
-        pid = keeper.start(creator, wake)
+        pid = keeper.start(creator)
     except Failed as error:
         refuse(connection, error)
         return
@@ -40,39 +44,42 @@ def execute(request: Execute, connection: int, creator: Creator, wake: int, busy
 
 
 class _Executor:
-    def __init__(self, request: Execute) -> None:
-        self._request = request
+    def __init__(self, request: Execute, control: socket) -> None:
+        self._request, self._control = request, control
         self._status: int | None = None
         self._pid = 0
         # A backlog has no better place than the engine's run directory.
         directory = os.open(request.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.relay = Relay(None, directory, self._forward)
+        self.relay.watch(control.fileno(), self._told)
 
-    def start(self, creator: Creator, wake: int) -> int:
+    def start(self, creator: Creator) -> int:
         """The pid of the process. Raises Failed."""
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
         self._pid = creator.create(request, frames.EXECUTE, stdio)
         stdio.connect(self.relay, once=True)
-        self.relay.watch(wake, lambda _events: self._reap(wake))
         if request.rows:
             self.relay.resize(request.rows, request.columns)
         return self._pid
 
     def live(self) -> int:
         """Until the process has ended; its wait status."""
-        self._reap(-1)
         while self._status is None:
             self.relay.step()
         self.relay.drain()
         return self._status
 
-    def _reap(self, wake: int) -> None:
-        if wake >= 0:
-            os.read(wake, 512)
-        for pid, status in reaper.reap():
-            if pid == self._pid:
-                self._status = status
+    def _told(self, _events: int) -> None:
+        """The guard says which child has ended. Without a guard nobody can say, and the client is told so by our
+        end.
+        """
+        message = self._control.recv(64)
+        if not message:
+            raise Unavailable("the monitor of a process was killed")
+        pid, status = ENDED.unpack(message)
+        if pid == self._pid:
+            self._status = status
 
     def _forward(self, number: int) -> None:
         if self._status is None:

@@ -17,6 +17,10 @@ from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, signal
 from select import POLLIN, poll
 from time import sleep
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+
 LISTENER = 3
 IDLE_SECONDS = 600
 """How long it waits for a request before it ends, once none of its monitors is left (they are its children to reap)."""
@@ -74,10 +78,9 @@ def serve(listener: int, idle: float) -> None:
 
 def _stand_by(listener: int, tell: int) -> None:
     """The life of a forked process: prepared in every way, it takes one request."""
-    from _socket import socket
-
-    from utsuwa.monitor import duty, frames, reaper
-    from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor import reaper
+    from utsuwa.monitor.duty import resume
+    from utsuwa.monitor.guard import guard
 
     status = 1
     try:
@@ -86,24 +89,16 @@ def _stand_by(listener: int, tell: int) -> None:
         name_process("utsuwa-monitor")
         reaper.die_with_parent(True)
         reaper.become_subreaper()
-        wake = reaper.wake_on_child()
-        creator = Creator((listener, tell))
-        server = socket(fileno=listener)
-        connection = server._accept()[0]  # type: ignore[attr-defined]
-        reaper.die_with_parent(False)
-        os.write(connection, frames.pack(frames.ACCEPTED))
-        os.write(tell, b"!")
-        server.close()
-        if _peer_is_us(connection):
-            duty.serve(connection, creator, wake, tell)
+        spare = [listener, tell]
+        guard(lambda control: _take_one(spare, control), resume, spare)
         status = 0
     except Exception as error:
-        _note(error)
+        note(error)
     finally:
         os._exit(status)
 
 
-def _note(error: Exception) -> None:
+def note(error: Exception) -> None:
     """Our own fault, and nobody is there to be told: it goes to standard error, which is the forkserver's log."""
     place = []
     trace = error.__traceback__
@@ -112,6 +107,28 @@ def _note(error: Exception) -> None:
         trace = trace.tb_next
     text = f"monitor {os.getpid()}: {type(error).__name__}: {error} ({' '.join(place)})\n"
     os.write(2, text.encode("utf-8", "replace"))
+
+
+def _take_one(spare: list[int], control: socket) -> int:
+    """The first worker: prepared in every way, it takes one request."""
+    from _socket import socket
+
+    from utsuwa.monitor import duty, frames, reaper
+    from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor.guard import DONE, accepted
+
+    reaper.die_with_parent(True)
+    listener, tell = spare
+    creator = Creator((listener, tell))
+    server = socket(fileno=listener)
+    connection = server._accept()[0]  # type: ignore[attr-defined]
+    accepted(control)
+    os.write(connection, frames.pack(frames.ACCEPTED))
+    os.write(tell, b"!")
+    server.close()
+    if not _peer_is_us(connection):
+        return DONE
+    return duty.serve(connection, creator, control, tell)
 
 
 def _peer_is_us(connection: int) -> bool:
@@ -137,5 +154,6 @@ def _has_children() -> bool:
 
 def name_process(name: str) -> None:
     """What ps(1) shows in its COMMAND column, at most 15 bytes."""
-    with open("/proc/self/comm", "wb", buffering=0) as file:
-        file.write(name.encode())
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name.encode())
+    os.close(fd)

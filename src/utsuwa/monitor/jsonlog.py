@@ -79,6 +79,11 @@ class JsonLog:
         if records:
             self._append(records)
 
+    @property
+    def waits(self) -> bool:
+        """Some line has no end yet."""
+        return any(self._rest.values())
+
     def close(self) -> None:
         """Write what has no newline yet, and close the file."""
         for stream, rest in self._rest.items():

@@ -1,22 +1,27 @@
-"""The life of a monitor: have the container created, keep its stdio, note its end, clean up.
+"""The work of a monitor: have the container created, keep its stdio, note its end, clean up.
 
-The creation happens in a process of its own, which then ends and leaves the container to us (we are its subreaper):
-everything the runtime needs memory for is gone with it.
+The creation happens in a process of its own, which then ends and leaves the container to the guard (a subreaper):
+everything the runtime needs memory for is gone with it. The rest of the memory goes with this worker, whenever it is
+quiet.
 """
 
 from __future__ import annotations
 
 import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from utsuwa.errors import Conflict, Error
-from utsuwa.monitor import frames, reaper
+from utsuwa.monitor import frames
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.ending import empty
+from utsuwa.monitor.guard import DONE, ENDED, IDLE, hand_over
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,
     RUN_FILE,
     SOCKET_FILE,
+    UNKNOWN_CODE,
+    UNKNOWN_END,
     Exit,
     Run,
     Start,
@@ -27,89 +32,167 @@ from utsuwa.monitor.records import (
 )
 from utsuwa.monitor.relay import Relay
 from utsuwa.monitor.stdio import Stdio
-from utsuwa.spec.codec import dumps, encode
+from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.record import Record, decode
+
+_QUIET = 1000
+"""Milliseconds without anything to do after which a worker ends."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
 
 
-def keep(start: Start, connection: int, creator: Creator, wake: int, busy: int) -> None:
-    """Everything, in order. Errors before the container exists go to the connection."""
+def keep(start: Start, connection: int, creator: Creator, control: socket, busy: int) -> int:
+    """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
     directory = monitor_directory(start.run, start.id)
     os.makedirs(directory, 0o700, exist_ok=True)
     lock = take_lock(directory)
     if lock is None:
         refuse(connection, Conflict(f"container {start.id} is running already"))
-        return
+        return DONE
     try:
-        keeper = Keeper(start, directory)
+        keeper = Keeper(start, directory, control)
     except OSError:  # the container was removed while its start was under way
         empty(directory, keep_lock=False)
         raise
     try:
-        pid = keeper.create(creator, wake)
+        pid = keeper.create(creator)
     except Failed as error:
         keeper.note_failure(error)
         os.close(lock)
         refuse(connection, error)
-        return
-    keeper.attend(connection, pid)
+        return DONE
+    keeper.attend(connection, pid, lock)
     os.close(busy)
-    keeper.live()
-    exit_record = keeper.note_end()
-    os.close(lock)
-    keeper.relay.finish(frames.EXITED, dumps(encode(exit_record)).encode())
+    return keeper.live()
+
+
+def go_on(document: bytes, descriptors: list[int], control: socket, ended: int | None) -> int:
+    """The life of a later worker."""
+    handover = decode(Handover, parse(document))
+    keeper = Keeper(handover.start, monitor_directory(handover.start.run, handover.start.id), control)
+    keeper.take_over(handover, dict(zip(handover.names, descriptors, strict=True)), ended)
+    return keeper.live()
+
+
+class Handover(Record):
+    """What one worker leaves to the next, besides descriptors, whose ``names`` these are in order."""
+
+    start: Start
+    began: str
+    pid: int
+    names: tuple[str, ...]
 
 
 class Keeper:
     """The state of one run."""
 
-    def __init__(self, start: Start, directory: str) -> None:
-        self._start, self._directory = start, directory
+    def __init__(self, start: Start, directory: str, control: socket) -> None:
+        self._start, self._directory, self._control = start, directory, control
         self._began = now()
         self._status: int | None = None
+        self._lost = False
         self._pid = 0
+        self._lock = self._listener = -1
         self._log: JsonLog | None = None
         self._bundle = os.open(start.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if start.log:
             self._log = JsonLog(self._bundle, start.log, start.logLimit, start.logFiles)
         self.relay = Relay(self._log, self._bundle, self._forward)
+        self.relay.watch(control.fileno(), self._told)
 
-    def create(self, creator: Creator, wake: int) -> int:
+    def create(self, creator: Creator) -> int:
         """Have the container created and started; its pid. Raises Failed."""
         self._announce()
         stdio = Stdio(self._start.tty, self._start.openStdin)
         self._pid = creator.create(self._start, frames.START, stdio)
         stdio.connect(self.relay, self._start.stdinOnce)
-        self.relay.watch(wake, lambda _events: self._reap(wake))
         if self._start.rows:
             self.relay.resize(self._start.rows, self._start.columns)
         return self._pid
+
+    def take_over(self, handover: Handover, descriptors: dict[str, int], ended: int | None) -> None:
+        """Be what the last worker was. The guard keeps its own copies, and so do we."""
+        self._began, self._pid, self._status = handover.began, handover.pid, ended
+        self._lock, self._listener = descriptors.pop("lock"), descriptors.pop("listener")
+        self.relay.adopt(descriptors, self._start.stdinOnce)
+        self.relay.watch(self._listener, self._accept)
 
     def _announce(self) -> None:
         """From here on the container counts as started, and what it leaves is ours to clean up."""
         from utsuwa.runtime.process import start_time
 
-        me = os.getpid()
+        me = os.getppid()  # the guard: it is there from the first to the last
         run = Run(number=self._start.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=self._began)
         write(self._directory, RUN_FILE, run)
 
-    def attend(self, connection: int, pid: int) -> None:
+    def attend(self, connection: int, pid: int, lock: int) -> None:
         """Let clients in, first of all the one that asked."""
-        self._listen()
+        self._lock, self._listener = lock, self._listen()
+        self.relay.watch(self._listener, self._accept)
+        self._hand_over()
         if self._start.attach:
             client = self.relay.attach(connection, owner=True)
             client.send(frames.STARTED, dumps({"pid": pid}).encode())
         else:
             _tell(connection, frames.pack(frames.STARTED, dumps({"pid": pid}).encode()))
 
-    def live(self) -> None:
-        """Until the container's process has ended."""
-        self._reap(-1)  # it may have, before anybody watched
+    def live(self) -> int:
+        """Until the container's process has ended and everybody knows (DONE), or until it is quiet (IDLE)."""
         while self._status is None:
-            self.relay.step()
+            happened = self.relay.step(_QUIET)
+            if self.relay.changed:
+                self._hand_over()
+            if not happened and self.relay.quiet and not self._lost:
+                return IDLE
         self.relay.drain()
+        record = self.note_end()
+        os.close(self._lock)
+        hand_over(self._control, self._pid, [], [], b"")  # the guard lets go of the lock, too
+        self.relay.finish(frames.EXITED, dumps(encode(record)).encode())
+        return DONE
+
+    def _hand_over(self) -> None:
+        """Let the guard have what the next worker needs: now, because nobody knows how this one ends."""
+        self.relay.changed = False
+        kept = self.relay.descriptors()
+        watched = {name: fd for name, fd in kept.items() if name in ("stdout", "stderr", "terminal")}
+        watched["listener"] = self._listener
+        held = {name: fd for name, fd in kept.items() if name not in watched} | {"lock": self._lock}
+        names = (*watched, *held)
+        handover = Handover(start=self._start, began=self._began, pid=self._pid, names=names)
+        document = dumps(encode(handover)).encode()
+        hand_over(self._control, self._pid, list(watched.values()), list(held.values()), document)
+
+    def _told(self, _events: int) -> None:
+        """The guard says that some child has ended, or is gone itself."""
+        try:
+            message = self._control.recv(64)
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            self._relieve_guard()
+            return
+        pid, status = ENDED.unpack(message)
+        if pid == self._pid:
+            self._status = status
+
+    def _relieve_guard(self) -> None:
+        """The guard was killed. The container is nobody's child now; its end can be seen still, but not how it
+        ended.
+        """
+        self.relay.forget(self._control.fileno())
+        self._lost = True
+        try:
+            process = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            self._status = 0
+            return
+        self.relay.watch(process, self._vanished)
+
+    def _vanished(self, _events: int) -> None:
+        self._status = 0
 
     def note_end(self) -> Exit:
         """Write how it ended, and remove what is only of use to a running container (or everything of it)."""
@@ -121,8 +204,9 @@ class Keeper:
         status = self._status or 0
         record = Exit(
             number=self._start.number,
-            exitCode=exit_code(status),
+            exitCode=UNKNOWN_CODE if self._lost else exit_code(status),
             signal=status & 0x7F,
+            error=UNKNOWN_END if self._lost else "",
             oomKilled=was_out_of_memory(self._start),
             startedAt=self._began,
             finishedAt=now(),
@@ -149,9 +233,7 @@ class Keeper:
             except OSError:  # a full disk: the engine then shows that the end is not known
                 pass
 
-    def _listen(self) -> None:
-        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
-
+    def _listen(self) -> int:
         folder = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.unlink(SOCKET_FILE, dir_fd=folder)
@@ -161,24 +243,20 @@ class Keeper:
         listener.bind(f"/proc/self/fd/{folder}/{SOCKET_FILE}")
         os.close(folder)
         listener.listen(16)
-        self.relay.watch(listener.fileno(), lambda _events: self._accept(listener))
+        return listener.detach()
 
-    def _accept(self, listener: object) -> None:
+    def _accept(self, _events: int) -> None:
+        listener = socket(fileno=self._listener)
         try:
             connection, _address = listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
+        finally:
+            listener.detach()
         self.relay.attach(connection)
 
-    def _reap(self, wake: int) -> None:
-        if wake >= 0:
-            os.read(wake, 512)
-        for pid, status in reaper.reap():
-            if pid == self._pid:
-                self._status = status
-
     def _forward(self, number: int) -> None:
-        """A client's signal for the container's first process; it is our child, so its pid can't be another's."""
+        """A client's signal for the container's first process; the guard has not reaped it, so the pid is its."""
         if self._status is None:
             try:
                 os.kill(self._pid, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _ctypes
 import os
-from _signal import SIG_DFL, SIGCHLD, set_wakeup_fd, signal
+from _signal import SIG_DFL, SIG_IGN, SIGCHLD, set_wakeup_fd, signal
 
 from utsuwa.errors import Internal
 
@@ -33,6 +33,12 @@ def wake_on_child() -> int:
     set_wakeup_fd(write, warn_on_full_buffer=False)
     signal(SIGCHLD, _wake)
     return read
+
+
+def ignore_children() -> None:
+    """In a worker: the guard is told of the dead, our own (the creator) the kernel reaps."""
+    set_wakeup_fd(-1)
+    signal(SIGCHLD, SIG_IGN)
 
 
 def forget_signals() -> None:

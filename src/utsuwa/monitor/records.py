@@ -24,6 +24,10 @@ _FLOCK = struct.Struct("hhqqi4x")
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 
 
+UNKNOWN_CODE, UNKNOWN_END = 255, "its monitor was killed, so how it ended is not known"
+"""The exit code and the error of a container whose end nobody saw."""
+
+
 class Start(Record):
     """The request to start a container whose bundle is in place.
 

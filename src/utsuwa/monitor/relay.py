@@ -41,6 +41,8 @@ class Relay:
         self.terminal = self._slave = -1
         self.clients: list[Client] = []
         self._paused = False
+        self.changed = False
+        """A descriptor has come or gone since somebody set this to False."""
 
     def watch(self, fd: int, handler: Callable[[int], None]) -> None:
         """Call ``handler`` with poll(2)'s events when ``fd`` can be read."""
@@ -76,12 +78,38 @@ class Relay:
         self.watch(fd, lambda events: self._serve(client, events))
         return client
 
-    def step(self, timeout: int | None = None) -> None:
-        """Wait for something to happen, at most ``timeout`` milliseconds, and deal with it."""
-        for fd, events in self._poll.poll(timeout):
+    @property
+    def quiet(self) -> bool:
+        """Nothing is under way that a later relay could not take up."""
+        return not (self.clients or self._pending or self._input_ends or (self._log and self._log.waits))
+
+    def descriptors(self) -> dict[str, int]:
+        """What is to be kept for a later relay, by name."""
+        found = {_NAMES[stream]: fd for fd, stream in self._outputs.items() if fd != self.terminal}
+        if self.terminal >= 0:
+            found |= {"terminal": self.terminal, "slave": self._slave}
+        elif self._input >= 0:
+            found["stdin"] = self._input
+        return found
+
+    def adopt(self, descriptors: dict[str, int], once: bool) -> None:
+        """Take up what an earlier relay has left."""
+        for name, fd in descriptors.items():
+            if name == "terminal":
+                self.set_terminal(fd, descriptors["slave"])
+            elif name == "stdin":
+                self.set_input(fd, once)
+            elif name != "slave":
+                self.add_output(fd, frames.STDERR if name == "stderr" else frames.STDOUT)
+
+    def step(self, timeout: int | None = None) -> bool:
+        """Wait for something to happen, at most ``timeout`` milliseconds, and deal with it; False when nothing did."""
+        happened = self._poll.poll(timeout)
+        for fd, events in happened:
             handler = self._handlers.get(fd)
             if handler:
                 handler(events)
+        return bool(happened)
 
     def drain(self) -> None:
         """Read what the ended process left in its pipes or its terminal."""
@@ -144,6 +172,7 @@ class Relay:
     def _end_output(self, fd: int) -> None:
         """Nobody can write there any more."""
         self.forget(fd)
+        self.changed = True
         del self._outputs[fd]
         if fd != self.terminal:
             os.close(fd)
@@ -249,6 +278,8 @@ class Relay:
         if self._input_ends:
             os.close(self._input)
             self._input = -1
+            self._input_ends = False
+            self.changed = True
 
     def _await_input(self) -> None:
         if self._input == self.terminal:
