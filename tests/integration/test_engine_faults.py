@@ -89,7 +89,8 @@ def test_monitor_and_process_are_killed(house: Household) -> None:
     pids = [json.loads(house.ok("inspect", name))[0]["State"]["Pid"] for name in (passing, lasting)]
     for pid in (*house.monitors(), *pids):
         os.kill(pid, signal.SIGKILL)
-    assert house.ok("ps", "-aq", "--no-trunc").split() == [lasting]
+    until(lambda: house.ok("ps", "-aq", "--no-trunc").split() == [lasting])
+    until(lambda: not house.ok("ps", "-q"))
     assert "Exited (255)" in house.ok("ps", "-a")
     house.ok("rm", lasting)
     assert house.leftovers(passing, lasting) == []

@@ -5,14 +5,42 @@ from __future__ import annotations
 from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
+from utsuwa.monitor.frames import EXECUTE
 from utsuwa.monitor.records import Execute, Start, runtime_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from utsuwa.runtime.bundle import Bundle
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
 
-def create(start: Start, console: int) -> int:
-    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
+def prepare(kind: int, payload: bytes) -> Callable[[int], int]:
+    """Read a request and what it is about; the function that carries it out, given the console (or -1)."""
     from utsuwa.runtime import bundle as bundles
+    from utsuwa.spec.codec import parse
+    from utsuwa.spec.record import decode
+
+    if kind == EXECUTE:
+        request = decode(Execute, parse(payload))
+        return lambda console: execute(request, console)
+    start = decode(Start, parse(payload))
+    try:
+        bundle = bundles.load(start.directory)
+    except Error as error:
+        problem = error  # told when it is asked for
+        return lambda _console: _fail(problem)
+    return lambda console: create(start, bundle, console)
+
+
+def _fail(error: Error) -> int:
+    raise error
+
+
+def create(start: Start, bundle: Bundle, console: int) -> int:
+    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
     from utsuwa.runtime.create import CreateRequest, build
     from utsuwa.runtime.record import Store
     from utsuwa.runtime.start import poststart
@@ -27,9 +55,7 @@ def create(start: Start, console: int) -> int:
         init=start.init,
     )
     with Undo() as undo:
-        container, child = build(
-            Store(runtime_root(start.run)), request, bundles.load(start.directory), undo, await_start=False
-        )
+        container, child = build(Store(runtime_root(start.run)), request, bundle, undo, await_start=False)
         poststart(container)
     return child.pid
 

@@ -12,11 +12,10 @@ from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, 
 
 from utsuwa.errors import Error
 from utsuwa.monitor import frames, reaper
-from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.codec import dumps, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.monitor.records import Execute, Start
     from utsuwa.monitor.stdio import Stdio
 
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
@@ -44,14 +43,18 @@ class Creator:
         theirs.close()
         self._socket = ours
 
-    def create(self, request: Start | Execute, kind: int, stdio: Stdio) -> int:
-        """Have the process made with this stdio; its pid. Raises Failed. The creator ends in either case."""
-        descriptors = stdio.theirs()
-        message = frames.pack(kind, dumps(encode(request)).encode())
-        rights = b"".join([fd.to_bytes(4, "little") for fd in descriptors])
+    def announce(self, kind: int, payload: bytes) -> None:
+        """Let the creator read and prepare what it is going to be told to do."""
         try:
-            sent = self._socket.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, rights)])
-            self._socket.sendall(message[sent:])
+            self._socket.sendall(frames.pack(kind, payload))
+        except OSError:  # it was killed, as will be seen
+            return
+
+    def create(self, stdio: Stdio) -> int:
+        """Have the process made with this stdio; its pid. Raises Failed. The creator ends in either case."""
+        rights = b"".join([fd.to_bytes(4, "little") for fd in stdio.theirs()])
+        try:
+            self._socket.sendmsg([b"!"], [(SOL_SOCKET, SCM_RIGHTS, rights)])
             answer = self._answer()
         except OSError:
             answer = b""
@@ -74,21 +77,15 @@ class Creator:
 
 def _wait(connection: socket) -> None:
     """The creator's life. Never returns."""
-    from utsuwa.monitor.creation import create, docker_code, execute
-    from utsuwa.monitor.records import Execute, Start
+    from utsuwa.monitor.creation import docker_code, prepare
     from utsuwa.monitor.rehearsal import warm
-    from utsuwa.spec.record import decode
 
     try:
         reaper.forget_signals()
         warm()
-        kind, payload, descriptors = _receive(connection)
-        console = _enter(descriptors)
-        if kind == frames.START:
-            result: dict[str, object] = {"pid": create(decode(Start, parse(payload)), console)}
-        else:
-            result = {"pid": execute(decode(Execute, parse(payload)), console)}
-    except EOFError:  # the monitor ended without a request
+        make = prepare(*_request(connection))
+        result: dict[str, object] = {"pid": make(_enter(_descriptors(connection)))}
+    except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)
     except Error as error:
         result = {"kind": type(error).__name__, "message": str(error), "code": docker_code(error)}
@@ -100,19 +97,31 @@ def _wait(connection: socket) -> None:
         os._exit(0)
 
 
-def _receive(connection: socket) -> tuple[int, bytes, list[int]]:
-    """The request, and the descriptors that came with its first byte."""
-    decoder, descriptors = frames.Decoder(), []
-    while True:
-        data, ancillary, _flags, _address = connection.recvmsg(65536, CMSG_SPACE(16), _CLOEXEC)
-        if not data:
+def _request(connection: socket) -> tuple[int, bytes]:
+    """The announced request; EOFError when there is none to come."""
+    head = _exactly(connection, 8)
+    return head[0], _exactly(connection, int.from_bytes(head[4:], "big"))
+
+
+def _exactly(connection: socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(count - len(data))
+        if not piece:
             raise EOFError
-        for level, kind, rights in ancillary:
-            if level == SOL_SOCKET and kind == SCM_RIGHTS:
-                descriptors += [int.from_bytes(rights[at : at + 4], "little") for at in range(0, len(rights), 4)]
-        ready = decoder.feed(data)
-        if ready:
-            return (*ready[0], descriptors)
+        data += piece
+    return data
+
+
+def _descriptors(connection: socket) -> list[int]:
+    """The go-ahead, with the standard streams; EOFError when there is none to come."""
+    data, ancillary, _flags, _address = connection.recvmsg(1, CMSG_SPACE(16), _CLOEXEC)
+    if not data:
+        raise EOFError
+    for level, kind, rights in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            return [int.from_bytes(rights[at : at + 4], "little") for at in range(0, len(rights), 4)]
+    raise EOFError
 
 
 def _enter(descriptors: list[int]) -> int:

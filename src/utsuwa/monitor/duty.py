@@ -26,6 +26,7 @@ def serve(connection: int, creator: Creator, control: socket, busy: int) -> int:
 
     try:
         kind, payload = _request(connection)
+        creator.announce(kind, payload)
         if kind == frames.START:
             from utsuwa.monitor.keeper import keep
             from utsuwa.monitor.records import Start

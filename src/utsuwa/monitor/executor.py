@@ -57,7 +57,7 @@ class _Executor:
         """The pid of the process. Raises Failed."""
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
-        self._pid = creator.create(request, frames.EXECUTE, stdio)
+        self._pid = creator.create(stdio)
         stdio.connect(self.relay, once=True)
         if request.rows:
             self.relay.resize(request.rows, request.columns)

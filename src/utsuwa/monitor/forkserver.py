@@ -122,7 +122,10 @@ def _take_one(spare: list[int], control: socket) -> int:
     creator = Creator((listener, tell))
     server = socket(fileno=listener)
     connection = server._accept()[0]  # type: ignore[attr-defined]
-    accepted(control)
+    try:
+        accepted(control)
+    except EOFError:
+        return DONE
     os.write(connection, frames.pack(frames.ACCEPTED))
     os.write(tell, b"!")
     server.close()

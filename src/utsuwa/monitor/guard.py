@@ -90,9 +90,16 @@ def guard(first: First, following: Next, foreign: list[int]) -> None:
 
 
 def accepted(control: socket) -> None:
-    """In the worker: it has a request, and the guard is to live whatever becomes of the forkserver."""
-    control.send(b"A")
-    control.recv(1)
+    """In the worker: it has a request, and the guard is to live whatever becomes of the forkserver. EOFError: it is
+    gone.
+    """
+    try:
+        control.send(b"A")
+        answer = control.recv(1)
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    if not answer:
+        raise EOFError  # the guard has gone with the forkserver, and we are about to
     reaper.die_with_parent(False)
 
 

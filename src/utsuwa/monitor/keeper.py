@@ -106,7 +106,7 @@ class Keeper:
         """Have the container created and started; its pid. Raises Failed."""
         self._announce()
         stdio = Stdio(self._start.tty, self._start.openStdin)
-        self._pid = creator.create(self._start, frames.START, stdio)
+        self._pid = creator.create(stdio)
         stdio.connect(self.relay, self._start.stdinOnce)
         if self._start.rows:
             self.relay.resize(self._start.rows, self._start.columns)
