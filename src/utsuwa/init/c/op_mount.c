@@ -1,5 +1,6 @@
 /* File systems and binds inside the root. */
 #include "init.h"
+#include <linux/magic.h>
 #include <linux/stat.h>
 
 struct mount_fields {
@@ -22,6 +23,16 @@ static int ordinary_directory(struct run *run, const char *path)
 	if (target == -ELOOP || target == -ENOTDIR)
 		fail(run, 0, DETAIL_NOT_A_DIRECTORY);
 	return target;
+}
+
+/* A link of the image that leads into procfs: what is mounted there would feign files that others trust (CVE-2019-16884). */
+static int refuse_hidden_proc(struct run *run, int target, const char *path)
+{
+	int is_named = same(path, "/proc") || starts(path, "/proc/");
+	if (target < 0 || is_named || !magic_is(target, PROC_SUPER_MAGIC))
+		return target;
+	close_fd(target);
+	return fail(run, -ELOOP, DETAIL_NOT_A_DIRECTORY);
 }
 
 /* The directory to mount on; `existing` gets its mode, or -1 when it had to be made. */
@@ -130,7 +141,7 @@ int op_MOUNT(struct run *run, struct cursor *fields)
 	mount.attributes = take(fields);
 	mount.propagation = take(fields);
 	mount.flags = take(fields);
-	int target = open_target(run, &mount, &existing);
+	int target = refuse_hidden_proc(run, open_target(run, &mount, &existing), mount.target);
 	if (target < 0)
 		return run->detail ? target : fail(run, target, DETAIL_OPEN_TARGET);
 	int tree = make_mount(run, &mount, existing);
@@ -193,8 +204,10 @@ int op_BIND(struct run *run, struct cursor *fields)
 	int tree = clone_tree(AT_FDCWD_, bind.source, bind.recursive != 0);
 	if (tree < 0)
 		return fail(run, tree, DETAIL_OPEN_SOURCE);
-	int target = bind_target(run, &bind, tree);
-	int error = target < 0 ? fail(run, target, DETAIL_OPEN_TARGET) : finish_bind(run, &bind, tree, target);
+	int target = refuse_hidden_proc(run, bind_target(run, &bind, tree), bind.target);
+	if (target < 0 && !run->detail)
+		fail(run, target, DETAIL_OPEN_TARGET);
+	int error = target < 0 ? target : finish_bind(run, &bind, tree, target);
 	close_fd(target);
 	close_fd(tree);
 	return error;
