@@ -1,11 +1,10 @@
 """The forkserver: a lean process that forks one monitor a request, and holds no state.
 
 Kill it and the next request starts another; the monitors do not notice. It has one thread and imports nothing but the
-runtime, so that a fork is cheap and a monitor's memory is what it writes itself: see ``reference`` figures in docs.
-It is started by :mod:`utsuwa.monitor.client` with the listening socket as descriptor 3.
+runtime, so that a fork is cheap and a monitor's memory is what it writes itself. It is started by
+:mod:`utsuwa.monitor.client` with the listening socket as descriptor 3.
 
-A request is a frame (kind START or EXECUTE, JSON) on a stream connection; the forked process owns the connection from
-there.
+A request is a frame (kind START or EXECUTE, JSON) on a stream connection, which the monitor owns from there.
 """
 
 from __future__ import annotations
