@@ -240,8 +240,12 @@ class Conversation:
 
         document = self._container.document
         state = hooks.state_json(document, CREATING, document.pid)
-        for kind in ("prestart", "createRuntime"):
-            hooks.run(kind, hooks.of(spec, kind), state, document.bundle)
+        process = os.pidfd_open(document.pid)
+        try:
+            for kind in ("prestart", "createRuntime"):
+                hooks.run(kind, hooks.of(spec, kind), state, document.bundle, process)
+        finally:
+            os.close(process)
 
 
 def listen(container: Container) -> int:

@@ -6,9 +6,9 @@ createContainer and startContainer hooks run inside, so they are operations of t
 from __future__ import annotations
 
 import os
+from select import POLLIN, poll
 
 from utsuwa.errors import Error, FailedPrecondition
-from utsuwa.runtime.process import readable
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -43,20 +43,23 @@ def of(spec: Spec, kind: str) -> tuple[Hook, ...]:
     return (getattr(spec.hooks, kind) or ()) if spec.hooks is not None else ()
 
 
-def run(kind: str, hooks: tuple[Hook, ...], state: str, bundle: str) -> None:
-    """Run the hooks in order; raise for the first that fails, without running those behind it."""
+def run(kind: str, hooks: tuple[Hook, ...], state: str, bundle: str, container: int = -1) -> None:
+    """Run the hooks in order; raise for the first that fails, without running those behind it.
+
+    ``container``: a pidfd; when that process ends, there is nothing left to prepare, and a hook that hangs is killed.
+    """
     for index, hook in enumerate(hooks):
-        run_one(kind, index, hook, state, bundle)
+        run_one(kind, index, hook, state, bundle, container)
 
 
-def run_one(kind: str, index: int, hook: Hook, state: str, bundle: str) -> None:
+def run_one(kind: str, index: int, hook: Hook, state: str, bundle: str, container: int = -1) -> None:
     """Run one hook with ``state`` on its standard input and the bundle as working directory.
 
     Raises FailedPrecondition ``error running createRuntime hook #0: exit status 1, output: …`` when it fails.
     """
     output = os.memfd_create("hook-output", os.MFD_CLOEXEC)
     try:
-        problem = _outcome(hook, state, bundle, output)
+        problem = _outcome(hook, state, bundle, output, container)
         if problem:
             os.lseek(output, 0, os.SEEK_SET)
             said = os.read(output, _OUTPUT_SHOWN).decode(errors="replace").strip()
@@ -67,22 +70,18 @@ def run_one(kind: str, index: int, hook: Hook, state: str, bundle: str) -> None:
         os.close(output)
 
 
-def _outcome(hook: Hook, state: str, bundle: str, output: int) -> str:
+def _outcome(hook: Hook, state: str, bundle: str, output: int, container: int) -> str:
     """Run the hook until it ends or its time is over; what went wrong, "" when nothing did."""
     try:
         pid = _spawn(hook, state, bundle, output)
     except OSError as error:
         return (error.strerror or str(error)).lower()
     try:
-        if hook.timeout is not None:
-            descriptor = os.pidfd_open(pid)
-            try:
-                if not readable(descriptor, min(hook.timeout * 1000, 2**31 - 1)):
-                    os.kill(pid, 9)
-                    os.waitpid(pid, 0)
-                    return f"timed out after {hook.timeout} s"
-            finally:
-                os.close(descriptor)
+        reason = _await(pid, hook.timeout, container)
+        if reason:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            return reason
         status = os.waitpid(pid, 0)[1]
     except BaseException:  # a signal asks us to end: the hook must not outlive us
         os.kill(pid, 9)
@@ -91,6 +90,22 @@ def _outcome(hook: Hook, state: str, bundle: str, output: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by signal {os.WTERMSIG(status)}"
     return f"exit status {os.WEXITSTATUS(status)}" if status else ""
+
+
+def _await(pid: int, seconds: int | None, container: int) -> str:
+    """Wait until the hook has ended; "" then, else why nobody waits for it any longer."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        waiting = poll()
+        waiting.register(descriptor, POLLIN)
+        if container >= 0:
+            waiting.register(container, POLLIN)
+        ready = dict(waiting.poll(None if seconds is None else min(seconds * 1000, 2**31 - 1)))
+    finally:
+        os.close(descriptor)
+    if descriptor in ready:
+        return ""
+    return "the container's process was killed meanwhile" if ready else f"timed out after {seconds} s"
 
 
 def _spawn(hook: Hook, state: str, bundle: str, output: int) -> int:
