@@ -132,8 +132,11 @@ def test_a_second_delete_waits_and_finds_nothing(oci: Runtime, bundle: Bundle) -
 
 
 def test_delete_ends_a_creation_that_hangs_in_a_hook(oci: Runtime, bundle: Bundle) -> None:
-    flag = oci.directory / "in-hook"
-    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"touch {flag}; sleep 2"]}]}
+    flag, gate = oci.directory / "in-hook", oci.directory / "gate"
+    os.mkfifo(gate)
+    bundle.config["hooks"] = {
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"touch {flag}; exec cat {gate}"]}]
+    }
     words = [*oci.argv, "create", "--bundle", str(bundle.sleep().write()), oci.id]
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as creator:
         eventually(flag.exists)
