@@ -122,7 +122,7 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
         words = [str(made), "--make-image", f"{directory}/image", str(script), python, sysconfig.get_path("stdlib")]
         # Pipes: what Python finds out about its standard streams must be true of any kind of file.
         done = subprocess.run(
-            [*words, str(secrets.randbelow(2**32 - 1) + 1), f"{directory}/inventory"],
+            [*words, str(secrets.randbelow(2**32 - 1) + 1), str(script.parent), f"{directory}/inventory"],
             stdin=subprocess.PIPE, capture_output=True, env={}, check=False,
         )  # fmt: skip
         if done.returncode:

@@ -12,6 +12,11 @@ import sys
 import _utsuwa
 import _utsuwa_json
 
+sys.path.insert(0, sys.argv[-2])
+from image_rehearsal import rehearse
+
+del sys.path[0]
+
 with open(sys.argv[-1], "rb") as file:
     CODES, stamps, HOME, EXTENSIONS = marshal.load(file)
 environ = posix.environ
@@ -93,10 +98,11 @@ sys.meta_path.append(Elsewhere)
 for name in CODES:
     __import__(name)
 main = sys.modules["utsuwa.cli.oci"].main
+gc.disable()
+rehearse(_utsuwa.watch)
 CODES = {name: (code[0], code[1], None) for name, code in CODES.items()}
 sys.meta_path.remove(Given)
 environ.clear()
 del sys.argv[:]
 gc.collect()
-gc.disable()
 gc.freeze()

@@ -5,7 +5,7 @@
 #define Py_BUILD_CORE 1
 #include "embedded.h"
 #include "internal/pycore_runtime.h"
-#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,11 +15,30 @@
 
 struct frozen frozen;
 
-/* --- memory: one heap that only grows until the image is made, and the C library's after ------------------------- */
+/* --- memory: a heap of our own until the image is made, and the C library's after -------------------------------- */
 
-/* Blocks of the heap have their size in front of them. */
+/* Blocks of the heap have their size in front of them; free ones of about a size are linked. */
+static void *vacant[64 * 4];
+
+/* Which list: four for each power of two. Rounds the size up to what all blocks of the list have. */
+static void **list_of(size_t *size)
+{
+	unsigned power = 4;
+	while ((16ul << (power - 4)) * 2 <= *size)
+		power++;
+	size_t quarter = (1ul << power) / 4, step = quarter < 16 ? 16 : quarter;
+	*size = *size ? (*size + step - 1) / step * step : step;
+	return &vacant[power * 4 + (*size - (1ul << power)) / quarter];
+}
+
 static void *take(size_t size, size_t align)
 {
+	void **list = list_of(&size);
+	if (*list && align == 16) {
+		void *block = *list;
+		memcpy(list, block, sizeof *list);
+		return block;
+	}
 	char *block = (char *)(((size_t)frozen.next + sizeof(size_t) + align - 1) & ~(align - 1));
 	if (block + size > HEAP + HEAP_SIZE)
 		return NULL;
@@ -49,13 +68,20 @@ void *__wrap_calloc(size_t count, size_t size)
 {
 	if (!frozen.next || frozen.thawed)
 		return __real_calloc(count, size);
-	return size && count > HEAP_SIZE / size ? NULL : take(count * size, 16); /* nothing is given back: still zero */
+	void *block = size && count > HEAP_SIZE / size ? NULL : take(count * size, 16);
+	return block ? memset(block, 0, count * size) : NULL;
 }
 
 void __wrap_free(void *block)
 {
-	if (!in_heap(block))
+	if (!in_heap(block)) {
 		__real_free(block);
+	} else if (!frozen.thawed) {
+		size_t size = ((size_t *)block)[-1];
+		void **list = list_of(&size);
+		memcpy(block, list, sizeof *list);
+		*list = block;
+	}
 }
 
 void *__wrap_realloc(void *block, size_t size)
@@ -68,8 +94,10 @@ void *__wrap_realloc(void *block, size_t size)
 	if (size <= before)
 		return block;
 	void *moved = __wrap_malloc(size);
-	if (moved)
+	if (moved) {
 		memcpy(moved, block, before);
+		__wrap_free(block);
+	}
 	return moved;
 }
 
@@ -105,7 +133,51 @@ static PyObject *set_subreaper(PyObject *module, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
+/* Which pages a rehearsal writes to: all are made read-only, and each writes itself down when it is written to. A start
+ * copies these at once, which costs a third of the faults, and a tenth of those on pages that were read before. */
+static struct watched {
+	char *begin, *end;
+	char *touched; /* one for each page; not in the image, as the C library's memory is not */
+} watched[3];
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	char *page = (char *)((size_t)info->si_addr & ~(PAGE - 1));
+	(void)number, (void)context;
+	for (struct watched *area = watched; area < watched + 3; area++)
+		if (page >= area->begin && page < area->end) {
+			area->touched[(size_t)(page - area->begin) / PAGE] = 1;
+			mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+			return;
+		}
+	signal(SIGSEGV, SIG_DFL);
+}
+
+/* watch(True) begins, or goes on after watch(False): system calls can't write to pages that are watched. */
+static PyObject *watch(PyObject *module, PyObject *on)
+{
+	char *runtime = (char *)&_PyRuntime;
+	(void)module;
+	if (!watched[0].touched) {
+		watched[0] = (struct watched){data_begin, data_end, NULL};
+		watched[1] = (struct watched){runtime + PAGE - (size_t)runtime % PAGE,
+					      runtime + sizeof _PyRuntime - (size_t)(runtime + sizeof _PyRuntime) % PAGE, NULL};
+		watched[2] = (struct watched){HEAP, HEAP + HEAP_SIZE, NULL};
+		for (struct watched *area = watched; area < watched + 3; area++)
+			area->touched = __real_calloc((size_t)(area->end - area->begin) / PAGE, 1);
+		struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+		static char stack[1 << 16];
+		if (sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) || sigaction(SIGSEGV, &action, NULL))
+			return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	int protection = PyObject_IsTrue(on) ? PROT_READ : PROT_READ | PROT_WRITE;
+	for (struct watched *area = watched; area < watched + 3; area++)
+		mprotect(area->begin, (size_t)(area->end - area->begin), protection);
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+	{"watch", watch, METH_O, "While the image is made: note which pages are written to, or stop that."},
 	{"plain", plain, METH_NOARGS, "Start over as the plain interpreter, which can load everything. Does not return."},
 	{"set_subreaper", set_subreaper, METH_NOARGS, "PR_SET_CHILD_SUBREAPER of prctl(2). Raises OSError."},
 	{NULL, NULL, 0, NULL},
@@ -223,6 +295,25 @@ static void put_runtime(void)
 	put(last, (size_t)(end - last));
 }
 
+/* The watched pages that were written to, and some between them. */
+static void put_hot(struct image *image)
+{
+	for (struct watched *area = watched; area < watched + 3; area++) {
+		struct stretch *last = NULL;
+		for (char *page = area->begin; page < area->end && area->touched; page += PAGE) {
+			if (!area->touched[(size_t)(page - area->begin) / PAGE])
+				continue;
+			if (!last || page > last->at + last->size + PAGE) {
+				last = (struct stretch *)(image + 1) + image->stretches + image->hot++;
+				if ((char *)(last + 1) > table + TABLE_LIMIT)
+					Py_FatalError("too many stretches of written memory");
+				last->at = page;
+			}
+			last->size = (size_t)(page + PAGE - last->at);
+		}
+	}
+}
+
 static int write_image(const char *path, const char *data)
 {
 	struct image *image = (struct image *)table;
@@ -237,7 +328,8 @@ static int write_image(const char *path, const char *data)
 	put_changed(data_begin, data_end, data);
 	put_changed(bss_begin, bss_end, NULL);
 	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
-	size_t begin = sizeof *image + image->stretches * sizeof(struct stretch);
+	put_hot(image);
+	size_t begin = sizeof *image + (image->stretches + image->hot) * sizeof(struct stretch);
 	if (begin + (size_t)stamps_size > TABLE_LIMIT)
 		Py_FatalError("too many stamps of source files");
 	memcpy(table + begin, stamps, (size_t)stamps_size);

@@ -347,13 +347,10 @@ static PyObject *scan(PyObject *self, PyObject *arguments)
 static PyMethodDef scan_method = {"scan", scan, METH_VARARGS, NULL};
 
 /* make_scanner(context): a strict one that makes dicts, ints and floats, whatever else the context says. */
-static PyObject *make_scanner(PyObject *module, PyObject *context)
+static PyObject *make_scanner(PyObject *Py_UNUSED(module), PyObject *context)
 {
-	(void)module;
 	PyObject *constant = PyObject_GetAttrString(context, "parse_constant");
-	PyObject *scanner = constant ? PyCFunction_New(&scan_method, constant) : NULL;
-	Py_XDECREF(constant);
-	return scanner;
+	return constant ? PyCFunction_New(&scan_method, constant) : NULL;
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -465,12 +462,11 @@ static PyObject *encode(PyObject *self, PyObject *arguments)
 static PyMethodDef encode_method = {"encode", encode, METH_VARARGS, NULL};
 
 /* make_encoder(None, refuse, encode_basestring, None, ":", ",", False, False, False): only this one. */
-static PyObject *make_encoder(PyObject *module, PyObject *arguments)
+static PyObject *make_encoder(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
 	PyObject *markers, *refuse, *strings, *indent;
 	const char *colon, *comma;
 	int sort, skip, infinite;
-	(void)module;
 	if (!PyArg_ParseTuple(arguments, "OOOOssppp:make_encoder", &markers, &refuse, &strings, &indent, &colon, &comma,
 			      &sort, &skip, &infinite))
 		return NULL;
@@ -479,9 +475,8 @@ static PyObject *make_encoder(PyObject *module, PyObject *arguments)
 	return PyCFunction_New(&encode_method, refuse);
 }
 
-static PyObject *encode_basestring(PyObject *module, PyObject *text)
+static PyObject *encode_basestring(PyObject *Py_UNUSED(module), PyObject *text)
 {
-	(void)module;
 	if (!PyUnicode_Check(text))
 		return PyErr_Format(PyExc_TypeError, "first argument must be a string, not %.80s", Py_TYPE(text)->tp_name);
 	return written(text, NULL);

@@ -1,0 +1,205 @@
+"""Run containers for show, before the image of the new interpreter is taken: nothing is made but files in a directory.
+
+It is `urun`'s own code that runs, with the kernel's part played here: cgroups are plain directories, and what the
+container's process reports is known beforehand. So everything that is made on first use is in the image (decoders of
+records, specialised byte code), and it is known which pages of memory such a run writes to.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+
+WARM_UP = 24
+"""CPython 3.11 specialises functions after 8 calls, and what they hold after more."""
+
+NOBODY = 1 << 23
+"""A process that can't exist: pids end at 1 << 22 (proc_sys_kernel(5))."""
+
+
+def rehearse(watch):
+    """Play; ``watch(True)`` and ``watch(False)`` enclose what is to be watched."""
+    directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
+    modules = sys.modules
+    create, foreground, undo, oci = (
+        modules[f"utsuwa.{name}"] for name in ("runtime.create", "runtime.foreground", "runtime.undo", "cli.oci")
+    )
+    stage = Stage(directory, create.probe())
+    kept = [(os, name, getattr(os, name)) for name in ("open", "read", "rmdir", "waitpid", "write")]
+    kept += [(create, "probe", create.probe), (create, "spawn", create.spawn), (oci, "_print", oci._print)]
+    kept += [
+        (undo, "raise_on_signals", undo.raise_on_signals),
+        (foreground, "pthread_sigmask", foreground.pthread_sigmask),
+    ]
+    kept += [(create, "hold_signals", create.hold_signals)] if hasattr(create, "hold_signals") else []
+    try:
+        prepare_bundle(f"{directory}/bundle", oci)
+        stage.take(kept)
+        for mode in ("v2", "v1"):
+            stage.mode = mode
+            for _ in range(WARM_UP):
+                act(oci, directory)
+        stage.watch = watch
+        act(oci, directory)
+    finally:
+        stage.watch = lambda on: None
+        watch(False)
+        for owner, name, value in kept:
+            setattr(owner, name, value)
+        shutil.rmtree(directory)
+
+
+def prepare_bundle(bundle, oci):
+    """A bundle with the default configuration, but without a terminal."""
+    os.makedirs(f"{bundle}/rootfs")
+    if oci.invoke(["spec", "-b", bundle]):
+        raise SystemExit("rehearsal: urun spec failed")
+    with open(f"{bundle}/config.json") as file:
+        text = file.read()
+    with open(f"{bundle}/config.json", "w") as file:
+        file.write(text.replace('"terminal": true', '"terminal": false'))
+
+
+def act(oci, directory):
+    """One run, and one question about a container that is not there."""
+    root = ["--root", f"{directory}/root"]
+    oci.watch(True)
+    code = oci.invoke([*root, "run", "--bundle", f"{directory}/bundle", "rehearsal"])
+    oci.watch(False)
+    if code:
+        raise SystemExit(f"rehearsal: urun run ended with {code}")
+
+
+class Stage:
+    """The kernel's part: each method stands for the function of its name."""
+
+    def __init__(self, directory, host):
+        self.directory = directory
+        self.host = host
+        self.mode = "v1"
+        self.watch = lambda on: None
+        self.children = []
+        self.names = {}
+        self.devices = [b"a *:* rwm"]
+        self.real = {}
+
+    def take(self, kept):
+        """Stand in for all of these."""
+        for owner, name, value in kept:
+            self.real[name] = value
+            setattr(owner, name, getattr(self, name))
+        sys.modules["utsuwa.cli.oci"].watch = self._watch
+
+    def _watch(self, on):
+        self.watch(on)
+
+    def open(self, path, flags, mode=0o777, *, dir_fd=None):
+        """Every file of a cgroup directory exists."""
+        if dir_fd is not None:
+            flags |= os.O_CREAT
+        fd = self.real["open"](path, flags, mode, dir_fd=dir_fd)
+        self.names[fd] = path if dir_fd is not None else ""
+        return fd
+
+    def write(self, fd, data):
+        """A v1 cgroup remembers which devices were denied and allowed."""
+        if self.names.get(fd) == "devices.deny":
+            self.devices = []
+        elif self.names.get(fd) == "devices.allow":
+            self.devices.append(data)
+        return self.real["write"](fd, data)
+
+    def read(self, fd, size):
+        """The kernel can't write to pages that are watched."""
+        if self.names.get(fd) == "devices.list":
+            return b"\n".join(self.devices)
+        self.watch(False)
+        try:
+            return self.real["read"](fd, size)
+        finally:
+            self.watch(True)
+
+    def rmdir(self, path, *, dir_fd=None):
+        """The files of a cgroup directory go with it."""
+        self.devices = [b"a *:* rwm"]
+        if dir_fd is None and os.path.isdir(path):
+            for name in os.listdir(path):
+                if os.path.isfile(f"{path}/{name}"):
+                    os.unlink(f"{path}/{name}")
+        return self.real["rmdir"](path, dir_fd=dir_fd)
+
+    def waitpid(self, pid, options):
+        """The container's process has ended well."""
+        if not self.children:
+            raise ChildProcessError
+        return self.children.pop(), 0
+
+    def probe(self):
+        """This host, with other cgroups."""
+        self.watch(False)
+        host = self.real["probe"]()
+        self.watch(True)
+        return host.replace(**self.cgroups())
+
+    def cgroups(self):
+        """The facts about cgroups."""
+        names = ("memory", "cpu", "cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "name=systemd")
+        names = ("",) if self.mode == "v2" else names
+        mounts = {name: f"{self.directory}/cgroup/{name}" for name in names}
+        for mount in mounts.values():
+            os.makedirs(mount, exist_ok=True)
+        return {
+            "cgroup_mode": self.mode,
+            "cgroup_mounts": mounts,
+            "cgroup_roots": dict.fromkeys(names, "/"),
+            "cgroup_paths": dict.fromkeys(names, "/"),
+        }
+
+    def spawn(self, plan, slots=None, keep=()):
+        """The plan is encoded and goes nowhere; its process reports what such a process reports."""
+        from utsuwa.init.channel import Channel
+        from utsuwa.init.encode import encode
+        from utsuwa.init.spawn import Child
+
+        encode(plan.ops, slots or {}, 3, (*plan.keep, *keep))
+        self.children.append(NOBODY)
+        return Child(0, Channel(Reports(plan), lambda: plan))
+
+    def pthread_sigmask(self, how, mask):
+        """Nothing is blocked."""
+        return set()
+
+    def hold_signals(self):
+        """Nothing is held."""
+
+    def raise_on_signals(self):
+        """Nothing is caught."""
+
+    def _print(self, text):
+        """Nothing is printed."""
+
+
+class Reports:
+    """A socket that gives the reports of a process which carries out the plan."""
+
+    def __init__(self, plan):
+        from _struct import pack
+
+        requests = [(2, number, number) for number in plan.requests()]
+        rows = [(1, 0, NOBODY), *requests, (4, 0, 0)]
+        self._data = [pack("<IIiIqQ", kind, op, 0, 0, value, 0) for kind, op, value in rows]
+
+    def recv(self, size):
+        """The next report."""
+        return self._data.pop(0) if self._data else b""
+
+    def send(self, data):
+        """Replies are not read."""
+        return len(data)
+
+    def fileno(self):
+        """It has no descriptor."""
+        return -1
+
+    def close(self):
+        """It has nothing to close."""
