@@ -131,6 +131,14 @@ def test_a_second_delete_waits_and_finds_nothing(oci: Runtime, bundle: Bundle) -
     assert not oci.exists()
 
 
+def _ended(pid: int) -> bool:
+    """Gone, or killed and not reaped yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def test_delete_ends_a_creation_that_hangs_in_a_hook(oci: Runtime, bundle: Bundle) -> None:
     flag, gate = oci.directory / "in-hook", oci.directory / "gate"
     os.mkfifo(gate)

@@ -15,7 +15,8 @@ from tests.vm import disks, initramfs
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DEFAULT = ["-q", "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py"]
+OCI = [f"tests/contract/test_oci_{part}.py" for part in ("cli", "config", "exec")]
+DEFAULT = ["-q", "-k", "not crun and not runc", "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI]
 REQUIRED = "root,cgroup2"
 BOOT_SECONDS = 60
 BOOT_ATTEMPTS = 2
