@@ -7,7 +7,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"linux"}),
     frozenset({"plan", "seccomp", "cgroup", "content", "snapshot"}),
     frozenset({"init", "registry"}),
-    frozenset({"runtime", "monitor", "image"}),
+    frozenset({"runtime", "image"}),
+    frozenset({"monitor"}),
     frozenset({"engine"}),
     frozenset({"cli"}),
 )
@@ -17,9 +18,6 @@ NEIGHBOURS = frozenset(
         ("identifiers", "errors"),
         ("spec", "errors"),
         ("spec", "identifiers"),
-        # The keeper of a container calls the runtime in its own process: a runtime started by exec would be one more
-        # interpreter per container.
-        ("monitor", "runtime"),
     }
 )
 """Imports within a floor that are allowed: (importer, imported)."""
