@@ -39,7 +39,9 @@ _FACILITIES: dict[str, Callable[[], bool]] = {
 def missing(*names: str) -> list[str]:
     """Those of ``names`` that this machine lacks."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return [name for name in names if not (_FACILITIES[name]() if name in _FACILITIES else shutil.which(name, path=path))]
+    return [
+        name for name in names if not (_FACILITIES[name]() if name in _FACILITIES else shutil.which(name, path=path))
+    ]
 
 
 def enforce(*names: str) -> None:

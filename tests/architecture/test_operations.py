@@ -80,7 +80,7 @@ def test_flags_agree() -> None:
 def test_the_page_about_the_protocol_names_every_operation_with_its_fields() -> None:
     page = (SRC.parent / "docs/child-protocol.md").read_text()
     rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \| ([^|]*) \|", page, re.MULTILINE)
-    told = {name: (code, "" if fields == "–" else fields) for code, name, fields in rows}
+    told = {name: (code, "" if fields == "\N{EN DASH}" else fields) for code, name, fields in rows}
     theirs = {
         name: (code, " ".join(f"{field}:{type}" for field, type in zip(fields.split(), types, strict=True)))
         for name, (code, types, fields) in _entries("OP").items()

@@ -150,6 +150,7 @@ def test_broken_json_is_our_error_where_the_json_package_was_never_imported() ->
         "        print(error)\n"
     )
     source = str(Path(codec.__file__).parents[2])
-    run = subprocess.run([sys.executable, "-I", "-S", "-c", program, source], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-I", "-S", "-c", program, source]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(run.stdout.splitlines()) == 6
     assert run.stdout.startswith("json: line 1, column 9: expecting ',' delimiter")
