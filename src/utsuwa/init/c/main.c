@@ -128,7 +128,8 @@ static int map_plan(const char *number, const u8 **plan, u64 *size)
 	struct stat status;
 	for (; *number >= '0' && *number <= '9' && descriptor < 100000000; number++)
 		descriptor = descriptor * 10 + *number - '0';
-	int error = status_of(descriptor, &status);
+	/* a container that executes /proc/1/exe, or has it as the interpreter of a script, gives no plan */
+	int error = *number || descriptor < 3 ? -EINVAL : status_of(descriptor, &status);
 	if (error)
 		return error;
 	long at = sys(mmap, NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0L);

@@ -3,6 +3,7 @@
  * could load code from there. A number is always an id, never a name (CVE-2016-3697).
  */
 #include "init.h"
+#include <linux/stat.h>
 
 #define FILE_LIMIT (16u << 20)
 #define ID_LIMIT 0xfffffffeULL
@@ -14,18 +15,36 @@ struct line {
 	int count;
 };
 
-/* An absent file is an empty one. */
+/*
+ * A regular file that is not empty, or an error. Files that the kernel makes up (procfs) say that they are empty; they stay
+ * unread, because root's reading may have an effect: /proc/kmsg hands every message out once.
+ */
+static int has_content(int file)
+{
+	struct stat status;
+	int error = status_of(file, &status);
+	if (!error && (status.st_mode & S_IFMT) != S_IFREG)
+		error = -EINVAL;
+	return error ? error : status.st_size > 0;
+}
+
+/* An absent file is an empty one. Its kind is known before it is opened: that alone can wake up a device. */
 static int load(struct run *run, const char *path, struct bytes *text)
 {
 	*text = (struct bytes){"", 0};
-	int file = in_root(run, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	int file = in_root(run, path, O_PATH, 0);
 	if (file == -ENOENT || file == -ENOTDIR)
 		return 0;
-	if (file < 0)
-		return file;
-	int error = read_whole(file, FILE_LIMIT, text);
+	int result = file < 0 ? file : has_content(file);
 	close_fd(file);
-	return error;
+	if (result <= 0)
+		return result;
+	file = in_root(run, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	result = file < 0 ? file : has_content(file); /* the container may have put another one there meanwhile */
+	if (result > 0)
+		result = read_whole(file, FILE_LIMIT, text);
+	close_fd(file);
+	return result;
 }
 
 /* Splits the line at `*at` into its colon-separated fields and moves on; 0 at the end of the text. */
@@ -48,16 +67,21 @@ static int next_line(const char **at, struct line *line)
 	return 1;
 }
 
+static int is_numeric(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (text[i] < '0' || text[i] > '9')
+			return 0;
+	return size > 0;
+}
+
 static int number_of(const char *text, size_t size, u32 *number)
 {
 	u64 value = 0;
-	if (!size || size > 10)
+	if (size > 10 || !is_numeric(text, size))
 		return 0;
-	for (size_t i = 0; i < size; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return 0;
+	for (size_t i = 0; i < size; i++)
 		value = value * 10 + (u64)(text[i] - '0');
-	}
 	if (value > ID_LIMIT)
 		return 0;
 	*number = (u32)value;
@@ -66,12 +90,15 @@ static int number_of(const char *text, size_t size, u32 *number)
 
 static int is_name(const struct line *line, const char *name, size_t size)
 {
-	return line->size[0] == size && size && !memcmp(line->field[0], name, size);
+	return line->size[0] == size && size && !is_numeric(name, size) && !memcmp(line->field[0], name, size);
 }
 
-static const char *copy_of(const char *text, size_t size)
+/* NULL when there is none, or when it is longer than a path, which execve(2) might refuse. */
+static const char *home_of(const struct line *line)
 {
-	char *copy = arena(size + 1);
+	const char *text = line->field[5];
+	size_t size = line->count > 5 ? line->size[5] : 0;
+	char *copy = size && size < PATH_LIMIT ? arena(size + 1) : NULL;
 	if (!copy)
 		return NULL;
 	memcpy(copy, text, size);
@@ -159,8 +186,7 @@ static int find_account(struct run *run, const char *name, size_t size, struct l
 		number_of(line->field[2], line->size[2], &user->uid);
 		if (!number_of(line->field[3], line->size[3], &user->gid))
 			return fail(run, -EINVAL, DETAIL_UNKNOWN_GROUP);
-		if (line->count > 5 && line->size[5])
-			user->home = copy_of(line->field[5], line->size[5]);
+		user->home = home_of(line);
 		return 0;
 	}
 	line->count = 0;
@@ -208,7 +234,7 @@ int op_SET_HOME(struct run *run, struct cursor *fields)
 	while (next_line(&text.data, &line)) {
 		if (line.count < 6 || !number_of(line.field[2], line.size[2], &found) || found != uid)
 			continue;
-		const char *home = line.size[5] ? copy_of(line.field[5], line.size[5]) : NULL;
+		const char *home = home_of(&line);
 		run->home = home ? home : "/";
 		break;
 	}
