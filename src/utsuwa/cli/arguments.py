@@ -105,7 +105,7 @@ def _switch(name: str, value: str) -> bool:
 
 def _number(name: str, value: str) -> int:
     digits = value[1:] if value[:1] in ("-", "+") else value
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         raise InvalidArgument(f"invalid value {quoted(value)} for flag -{name}: not an integer")
     return int(value)
 

@@ -65,8 +65,8 @@ def run(words: list[str]) -> int:
 def _tail(text: str) -> int | None:
     if text == "all" or text.startswith("-"):
         return None
-    if not text.isdigit():
-        raise BadUsage(f"invalid tail value: {text}")
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise BadUsage(f"invalid tail value: {text[:40]}")
     return int(text)
 
 

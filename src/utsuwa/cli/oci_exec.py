@@ -111,8 +111,9 @@ def _user(user: User, options: dict[str, Any]) -> User:
 
 
 def _id(text: str, kind: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _LARGEST_ID):
-        raise InvalidArgument(f'bad {kind} "{text}": use a number from 0 to {_LARGEST_ID}')
+    # int() refuses more than 4300 digits with an exception of its own
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST_ID):
+        raise InvalidArgument(f'bad {kind} "{text[:40]}": use a number from 0 to {_LARGEST_ID}')
     return int(text)
 
 

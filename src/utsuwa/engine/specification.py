@@ -107,7 +107,7 @@ def capabilities(request: RunRequest) -> tuple[str, ...]:
 def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...]) -> Process:
     numbers = []
     for group in request.groups:
-        if not group.isdigit():
+        if not (group.isascii() and group.isdigit() and len(group) <= 10):
             raise Unsupported(f"unsupported: group-add {group} (give the group's number)")
         numbers.append(int(group))
     return Process(

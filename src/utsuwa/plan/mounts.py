@@ -183,7 +183,7 @@ def _fresh(case: CreateCase, placed: Placed) -> Step:
 def _unmapped_gid(case: CreateCase, word: str) -> bool:
     """``gid=5`` where the user namespace has no group 5: the kernel refuses it, and terminals work without."""
     key, _, value = word.partition("=")
-    return key == "gid" and value.isdigit() and not case.maps_gid(int(value))
+    return key == "gid" and value.isascii() and value.isdigit() and len(value) < 11 and not case.maps_gid(int(value))
 
 
 def _is_sealed_late(placed: Placed) -> bool:

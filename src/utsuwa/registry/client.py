@@ -191,7 +191,7 @@ class RegistryClient:
         if response.status != 206:
             return offset
         start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0].strip()
-        if not start.isdigit() or int(start) > offset:
+        if not start.isdigit() or len(start) > 19 or int(start) > offset:
             raise Unavailable(f"asked for bytes from {offset} on, answered with bytes from {start[:20]!r}")
         return offset - int(start)
 

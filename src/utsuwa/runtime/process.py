@@ -24,7 +24,7 @@ def signal_number(text: str) -> int:
 
     Raises InvalidArgument.
     """
-    name = text.upper().removeprefix("SIG")
+    name = text.upper().removeprefix("SIG") if len(text) < 16 else ""
     if name.isascii() and name.isdigit():
         number = int(name)
     elif name in SIGNALS:

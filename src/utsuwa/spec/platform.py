@@ -130,7 +130,8 @@ def runnable(wanted: Platform) -> list[Platform]:
     wanted = normalize(wanted)
     found = [wanted]
     make = wanted.replace
-    number = int(wanted.variant[1:]) if wanted.variant[1:].isdigit() else 0
+    digits = wanted.variant[1:]
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 3 else 0
     if wanted.architecture == "amd64":
         found += [make(variant=f"v{level}" if level > 1 else "") for level in range(number - 1, 0, -1)]
         found.append(make(architecture="386", variant=""))

@@ -1,0 +1,47 @@
+"""Numbers that int() or range() take badly: more than 4300 digits, digits of other scripts, ranges that fill memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from utsuwa.cli.arguments import _number
+from utsuwa.cli.flags import BadUsage
+from utsuwa.cli.logs import _tail
+from utsuwa.engine.specification import _process
+from utsuwa.errors import Error
+from utsuwa.image.to_spec import ProcessDefaults
+from utsuwa.runtime.process import signal_number
+from utsuwa.spec import platform
+from utsuwa.spec.request import RunRequest
+
+STRANGE = ["9" * 5000, "\u0661", "\u00b2", "-", "", "1" * 30]
+
+
+@pytest.mark.parametrize("text", STRANGE)
+@pytest.mark.parametrize(
+    "parse",
+    [
+        signal_number,
+        lambda text: signal_number(f"RTMIN+{text}"),
+        lambda text: _number("n", text),
+        lambda text: _process(RunRequest(image="x", groups=(text,)), ProcessDefaults(
+            args=("x",), env=(), cwd="/", user="", stop_signal=""), ()),
+    ],
+    ids=["signal", "real-time signal", "flag", "group"],
+)  # fmt: skip
+def test_strange_numbers_are_refused_in_our_own_words(parse, text: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(Error):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", [text for text in STRANGE if not text.startswith("-")])
+def test_strange_tails_are_bad_usage(text: str) -> None:
+    with pytest.raises(BadUsage):
+        _tail(text)
+
+
+@pytest.mark.parametrize("variant", ["v9999999999", "v" + "9" * 5000, "v\u00b2", "v\u0661"])
+@pytest.mark.parametrize("architecture", ["amd64", "arm", "arm64"])
+def test_platforms_do_not_fill_memory(architecture: str, variant: str) -> None:
+    found = platform.runnable(platform.Platform(os="linux", architecture=architecture, variant=variant))
+    assert len(found) < 20
