@@ -27,16 +27,8 @@ VERSION = (3, 11)
 """The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
 
 LEAN = ("cgroup", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
-COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments", "cli.flags")
-LEFT_OUT = (
-    "linux.tty",
-    "spec.image",
-    "spec.digest",
-    "spec.reference",
-    "spec.platform",
-    "spec.request",
-    "seccomp.compile",
-)
+COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
+LEFT_OUT = ("linux.tty", *(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"]))
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
 
 CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]
@@ -103,7 +95,7 @@ def inventory(package: Path, home: str, stamped: bool) -> bytes:
             status = path.stat()
             stamps += status.st_mtime_ns.to_bytes(8, "little") + status.st_size.to_bytes(8, "little")
             stamps += os.fsencode(home + relative) + b"\0"
-    dynamic = Path(sysconfig.get_path("platstdlib")) / "lib-dynload"
+    dynamic = Path(sysconfig.get_config_var("DESTSHARED"))
     extensions = {path.name.split(".")[0] for path in dynamic.glob("*.so")} | {"pwd", "grp", "spwd"}
     return marshal.dumps((codes, stamps, home, sorted(extensions)))
 

@@ -200,6 +200,16 @@ static void check(PyStatus status)
 		Py_ExitStatusException(status);
 }
 
+/* Builtin modules that ask the C library's name services: a static program can't load these. */
+static void leave_out(const char *one, const char *two, const char *three)
+{
+	struct _inittab *kept = PyImport_Inittab;
+	for (struct _inittab *each = kept; each->name; each++)
+		if (strcmp(each->name, one) && strcmp(each->name, two) && strcmp(each->name, three))
+			*kept++ = *each;
+	*kept = (struct _inittab){NULL, NULL};
+}
+
 /* As `python3 -I -S -X utf8`, with nothing looked up; no handlers: a start sets the two that Python programs expect. */
 static void initialise(const char *python, const char *library, unsigned long seed)
 {
@@ -223,6 +233,7 @@ static void initialise(const char *python, const char *library, unsigned long se
 	check(PyConfig_SetString(&config, &config.platlibdir, L"lib"));
 	config.module_search_paths_set = 1;
 	check(PyWideStringList_Append(&config.module_search_paths, config.stdlib_dir));
+	leave_out("pwd", "grp", "spwd");
 	PyImport_AppendInittab("_utsuwa", initialise_module);
 	PyImport_AppendInittab("_utsuwa_json", PyInit__utsuwa_json);
 	check(Py_InitializeFromConfig(&config));
