@@ -28,6 +28,10 @@ _CRUN = {
     "test_a_failing_poststart_hook_stops_the_container": "start succeeds and the container runs on (before 1.3 it may)",
     "test_the_payload_names_the_slave": "the payload is one space",
     "test_run_in_the_foreground_lends_our_terminal": "the size arrives some time after the program has begun",
+    "test_a_hook_that_a_filter_kills_is_told_from_one_that_fails": "gives the exit code of the hook's shell",
+    "test_a_path_is_masked_once_however_often_it_is_listed": "masks it as often as it is listed",
+    "test_a_foreground_terminal_leaves_carriage_returns_to_ours": "leaves them to the container's terminal",
+    "test_what_a_hook_says_before_it_fails_is_seen": "drops the output of the hook",
     "test_not_in_a_stopped_container": "exits with 1",
     "test_not_in_a_paused_container": "exits with 1",
 }
@@ -35,6 +39,7 @@ _RUNC = {
     "test_order_and_state": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststart_hook_stops_the_container": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststop_hook_is_only_a_warning": "1.1.5 does not run the hooks behind the one that fails",
+    "test_a_path_is_masked_once_however_often_it_is_listed": "1.1.5 masks it as often as it is listed",
     "test_a_console_socket_may_have_a_long_path": "1.1.5 can't connect to more than 107 bytes",
     "test_list_of_a_root_that_is_not_there_fails": "1.1.5 prints an empty list",
 }

@@ -6,6 +6,7 @@ import errno
 import os
 
 from utsuwa.errors import Error, FailedPrecondition, Internal, InvalidArgument, NotFound, Unavailable, from_oserror
+from utsuwa.linux.signals import killed_by
 from utsuwa.plan import ops
 
 TYPE_CHECKING = False
@@ -132,7 +133,7 @@ def _hook(op: Any, report: Report, reason: str) -> str:
         why = f"timed out after {report.value} ms and was killed"
     elif report.detail == HOOK_STATUS:
         status = os.waitstatus_to_exitcode(report.value)
-        why = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+        why = f"exit status {status}" if status >= 0 else killed_by(-status)
     else:
         why = f"{op.path}: {reason}"
     return f"error running {ops.HOOK_KINDS[op.kind]} hook #{op.index}: {why}"

@@ -378,7 +378,7 @@ class Sysctl(Op):
 
 
 class Console(Op):
-    """Open a pty of the container's devpts, send its master over ``socket``, make it controlling terminal and stdio."""
+    """Make a pty of the container's devpts our terminal, its master goes over ``socket``; ``plain``: without ONLCR."""
 
     code = 34
     socket: Slot
@@ -386,6 +386,7 @@ class Console(Op):
     columns: Number = 0
     uid: Number = 0
     device: Number = 0
+    plain: Number = 0
 
 
 class Workdir(Op):

@@ -36,7 +36,8 @@ class CreateOptions(Record):
     """How one container is created.
 
     ``bundle``, ``root``: absolute host directories. ``root_mounts``: what the plan mounts at ``root`` first (target "")
-    and beneath it. ``device_filter``: eBPF instructions for the v2 cgroup. ``keyring``: name of the session keyring,
+    and beneath it. ``device_filter``: eBPF instructions for the v2 cgroup. ``foreground``: the console's
+    master ends at a terminal, ours. ``keyring``: name of the session keyring,
     None for none. ``preserve_fds``: how many descriptors after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be
     looked up in the container instead of ``process.user``. ``init``: a reaper stays as the first process.
     ``seccomp``: the compiled ``linux.seccomp``. ``state_json``: status -> the state document in front of and behind
@@ -49,6 +50,7 @@ class CreateOptions(Record):
     cgroup: CgroupJoin | None = None
     device_filter: bytes | None = None
     console: bool = False
+    foreground: bool = False
     await_start: bool = True
     no_pivot: bool = False
     keyring: str | None = None
@@ -68,6 +70,7 @@ class ExecOptions(Record):
     root: str = "/"
     cgroup: CgroupJoin | None = None
     console: bool = False
+    foreground: bool = False
     keyring: str | None = None
     preserve_fds: int = 0
     user: str | None = None

@@ -32,7 +32,8 @@ def console(case: Case, *, device: bool) -> Iterator[Step]:
     size = case.process.consoleSize
     rows, columns = (size.height & 0xFFFF, size.width & 0xFFFF) if size else (0, 0)
     device = device and case.has("mount")
-    yield Step(ops.Console(ops.CONSOLE_SOCKET, rows, columns, case.process.user.uid, int(device)), _PROCESS)
+    plain = int(case.options.foreground)
+    yield Step(ops.Console(ops.CONSOLE_SOCKET, rows, columns, case.process.user.uid, int(device), plain), _PROCESS)
 
 
 def create_runtime_hooks(case: CreateCase) -> Iterator[Step]:
@@ -54,7 +55,10 @@ def start_container_hooks(case: CreateCase) -> Iterator[Step]:
     """Hooks of the container's own file system, as the container's user; they inherit its environment."""
     hooks = case.spec.hooks
     if hooks and hooks.startContainer:
-        yield from _hooks(case, ops.START_CONTAINER, hooks.startContainer, "created", case.environment())
+        env = case.environment()
+        if not any(entry.startswith("HOME=") for entry in env):
+            env = (*env, "HOME=")  # empty: filled in with what SET_HOME found
+        yield from _hooks(case, ops.START_CONTAINER, hooks.startContainer, "created", env)
 
 
 def _hooks(case: CreateCase, kind: int, hooks: tuple[Hook, ...], status: str, env: tuple[str, ...]) -> Iterator[Step]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from utsuwa.errors import InvalidArgument
 from utsuwa.plan import ops
 from utsuwa.plan.plan import Step
@@ -24,7 +26,7 @@ def hide(case: CreateCase) -> Iterator[Step]:
         paths = getattr(case.linux, name) or ()
         if paths and not case.has("mount"):
             raise InvalidArgument(f"linux.{name}: needs a mount namespace of the container's own in linux.namespaces")
-        for path in paths:
+        for path in dict.fromkeys(map(os.path.normpath, paths)):
             yield Step(op(path), section)
 
 

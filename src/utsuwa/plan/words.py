@@ -162,7 +162,8 @@ def _sysctl(op: ops.Sysctl) -> str:
 
 def _console(op: ops.Console) -> str:
     size = f"{op.columns}x{op.rows}" if op.rows or op.columns else ""
-    return _with("open a terminal and send it to the console socket", size, "as /dev/console" if op.device else "")
+    device, plain = "as /dev/console" if op.device else "", "new lines as they are" if op.plain else ""
+    return _with("open a terminal and send it to the console socket", size, device, plain)
 
 
 def _workdir(op: ops.Workdir) -> str:

@@ -106,6 +106,16 @@ class Terminal:
         if self.master < 0:
             raise Internal("the container's process sent no terminal")
 
+    def show_rest(self) -> None:
+        """Print what was written to a terminal whose process is gone, such as what a hook said before it failed."""
+        try:
+            self.receive()
+        except Internal:
+            return  # it ended before it had one
+        os.set_blocking(self.master, False)  # somebody may live on with the other side
+        while self._show():
+            pass
+
     def __enter__(self) -> Terminal:
         if os.isatty(0):
             self._saved = ioctl(0, _TCGETS, bytes(_TERMIOS_SIZE))

@@ -41,7 +41,8 @@ class CreateRequest(Record):
     """What `create` and `run` are asked: the bundle, and how to deal with it.
 
     ``bundle`` and the paths are absolute or relative to the working directory. ``console`` is a connected stream
-    socket that takes the terminal's master, -1 without. ``preserve_fds``: how many descriptors from 3 on the process
+    socket that takes the terminal's master, -1 without; ``foreground``: that is us, for a terminal of our own.
+    ``preserve_fds``: how many descriptors from 3 on the process
     keeps, ``listen_fds`` how many listening sockets come before them.
     ``user``: a name to look up inside, instead of process.user.
     """
@@ -49,6 +50,7 @@ class CreateRequest(Record):
     id: str
     bundle: str = ""
     console: int = -1
+    foreground: bool = False
     pid_file: str = ""
     no_pivot: bool = False
     no_new_keyring: bool = False
@@ -155,6 +157,7 @@ def options(
         cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, mounts=manager.directories()),
         device_filter=manager.device_program(bundle.linux.resources),
         console=request.console >= 0,
+        foreground=request.foreground,
         await_start=await_start,
         no_pivot=request.no_pivot,
         keyring=None if request.no_new_keyring else f"_ses.{request.id}",

@@ -34,6 +34,7 @@ class ExecRequest(Record):
     process: Process
     detach: bool = False
     console: int = -1
+    foreground: bool = False
     pid_file: str = ""
     pidfd_socket: str = ""
     preserve_fds: int = 0
@@ -58,10 +59,14 @@ def execute(store: Store, request: ExecRequest) -> int:
         from utsuwa.runtime.console import Terminal
 
         screen = Terminal()
-        request = request.replace(console=screen.theirs.fileno(), process=screen.sized(request.process))
+        request = request.replace(
+            console=screen.theirs.fileno(), foreground=True, process=screen.sized(request.process)
+        )
     container = store.open(request.id)
     check_state(container, request.ignore_paused)
     with Undo() as undo:
+        if screen is not None:
+            undo.push(screen.show_rest)
         child = launch(container, request, undo, store.filters)
         if request.pidfd_socket:
             from utsuwa.runtime.console import send_pidfd
@@ -92,6 +97,7 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
             root=document.rootfs,
             cgroup=joining(container, request.cgroups),
             console=request.console >= 0,
+            foreground=request.foreground,
             keyring=keyring,
             preserve_fds=request.preserve_fds,
             user=request.user,
@@ -145,7 +151,9 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
         v1 = _with_subdirectory(container, v1, controllers.split(","), relative)
     for directory in (*v1, *([unified] if unified else [])):
         if not os.path.isdir(directory):
-            raise FailedPrecondition(f"adding process to cgroup {directory}: no such file or directory")
+            raise FailedPrecondition(
+                f"exec: adding pid of the process to cgroup {directory}: no such file or directory"
+            )
     return CgroupJoin(unified=unified, v1=tuple(v1))
 
 

@@ -9,6 +9,7 @@ import os
 from select import POLLIN, poll
 
 from utsuwa.errors import Error, FailedPrecondition
+from utsuwa.linux.signals import killed_by
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -88,7 +89,7 @@ def _outcome(hook: Hook, state: str, bundle: str, output: int, container: int) -
         os.waitpid(pid, 0)
         raise
     if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}"
+        return killed_by(os.WTERMSIG(status))
     return f"exit status {os.WEXITSTATUS(status)}" if status else ""
 
 

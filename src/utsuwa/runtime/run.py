@@ -29,7 +29,8 @@ def run(
     screen = Terminal()
     if bundle.spec.process is not None:
         bundle.spec = bundle.spec.replace(process=screen.sized(bundle.spec.process))
-    return _run(store, request.replace(console=screen.theirs.fileno()), bundle, screen, False, keep, subreaper)
+    request = request.replace(console=screen.theirs.fileno(), foreground=True)
+    return _run(store, request, bundle, screen, False, keep, subreaper)
 
 
 def _run(
@@ -42,6 +43,8 @@ def _run(
     subreaper: bool,
 ) -> tuple[int, list[str]]:
     with Undo() as undo:
+        if screen is not None:
+            undo.push(screen.show_rest)
         container, child = build(store, request, bundle, undo, await_start=False, meanwhile=_load_what_follows)
         if not detach and subreaper and not container.document.ownPidNamespace:
             from utsuwa.runtime.process import become_subreaper

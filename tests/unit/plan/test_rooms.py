@@ -212,7 +212,7 @@ def test_start_container_hooks_inherit_the_environment_of_the_process() -> None:
     )
     made = plan(spec(hooks=hooks, process={"env": ("A=1",)}))
     first, second, third = [op for op in made.ops if isinstance(op, ops.Hook)]
-    assert (first.env, second.env, third.env) == ((), ("A=1",), ())
+    assert (first.env, second.env, third.env) == ((), ("A=1", "HOME="), ()), "an empty HOME is filled in"
     assert (first.args, second.timeout) == (("/a",), 2000)
     assert '"status":"creating","pid":' in first.before and '"status":"created","pid":' in second.before
 

@@ -104,6 +104,11 @@ int op_AWAIT_START(struct run *run, struct cursor *fields)
 {
 	int listener = (int)take(fields);
 	long connection;
+	for (int i = 0; i < 3; i++) { /* the wait may be long, and nothing needs them any more */
+		int *spent[] = {&run->null, &run->empty, &run->proc};
+		close_fd(*spent[i]);
+		*spent[i] = -1;
+	}
 	report(run, REPORT_WAITING, 0);
 	close_fd(run->channel);
 	run->channel = -1;

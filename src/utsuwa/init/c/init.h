@@ -85,6 +85,8 @@ struct run {
 	int null_used; /* `null` is attached somewhere: clone it from now on */
 	int empty;    /* the same for an empty read-only directory */
 	int empty_used;
+	int arrived; /* a CHDIR that might have failed has succeeded */
+	int swept;   /* all descriptors above stdio close on exec */
 	int proc; /* a procfs that the container can't have prepared */
 	const char *home;
 	const char *executable;
@@ -138,6 +140,10 @@ int clone_tree(int directory, const char *path, int recursive);
 int set_propagation(int mount, u64 flags);
 int fetch_null(struct run *run);
 int copy_up(int from, int to);
+
+/* op_process.c */
+int sweep_descriptors(struct run *run);
+void add_home(char **env, u64 count, const char *home);
 
 /* op_hook.c */
 int find_home(struct run *run, u32 uid, const char **home);

@@ -71,13 +71,22 @@ static int use_slave(int slave)
 	return error;
 }
 
+/* The terminal behind the master makes "\r\n" of new lines already. */
+static int leave_new_lines(int slave)
+{
+	struct termios settings;
+	int error = (int)sys(ioctl, slave, TCGETS, &settings);
+	settings.c_oflag &= ~(u32)ONLCR;
+	return error ? error : (int)sys(ioctl, slave, TCSETS, &settings);
+}
+
 int op_CONSOLE(struct run *run, struct cursor *fields)
 {
 	int socket = (int)take(fields);
 	struct winsize size = {.ws_row = (unsigned short)take(fields)};
 	size.ws_col = (unsigned short)take(fields);
 	u32 uid = (u32)take(fields);
-	u64 device = take(fields);
+	u64 device = take(fields), plain = take(fields);
 	if (run->user.known)
 		uid = run->user.uid;
 	int master = open_master(run);
@@ -89,6 +98,8 @@ int op_CONSOLE(struct run *run, struct cursor *fields)
 		error = (int)sys(fchown, slave, uid, -1);
 	if (!error && (size.ws_row || size.ws_col))
 		error = (int)sys(ioctl, master, TIOCSWINSZ, &size);
+	if (!error && plain)
+		error = leave_new_lines(slave);
 	if (!error && device && (error = bind_console(run, slave)))
 		fail(run, 0, DETAIL_OPEN_TARGET);
 	if (!error)

@@ -84,8 +84,8 @@ static int start(struct run *run, const struct hook *hook, int state)
 	int trouble[2], pidfd = -1, error = (int)sys(pipe2, trouble, O_CLOEXEC), found = 0;
 	if (error)
 		return error;
-	struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (u64)&pidfd, .exit_signal = SIGCHLD};
-	long pid = sys(clone3, &args, sizeof args);
+	/* not clone3: filters answer that with ENOSYS, because they can't look at its flags */
+	long pid = sys(clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
 	if (!pid)
 		become_hook(hook, state, trouble[1]);
 	close_fd(trouble[1]);
@@ -110,6 +110,10 @@ int op_HOOK(struct run *run, struct cursor *fields)
 	struct list args = take_list(fields), env = take_list(fields);
 	hook.args = vector_of(args, !args.count);
 	hook.env = vector_of(env, 0);
+	if (hook.env && run->home)
+		for (u64 i = 0; i < env.count; i++)
+			if (starts(hook.env[i], "HOME=") && !hook.env[i][5])
+				add_home(hook.env, env.count, run->home);
 	hook.timeout = take(fields);
 	hook.before = take_text(fields);
 	hook.after = take_text(fields);

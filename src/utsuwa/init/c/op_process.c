@@ -21,11 +21,16 @@ int op_WORKDIR(struct run *run, struct cursor *fields)
 int op_CHDIR(struct run *run, struct cursor *fields)
 {
 	static char where[PATH_LIMIT];
-	int error = (int)sys(chdir, take_text(fields));
-	if ((error == -EACCES || error == -EPERM) && take(fields))
+	const char *path = take_text(fields);
+	u64 may_fail = take(fields);
+	if (!may_fail && run->arrived) /* as root, and the user may be refused on the way there */
+		return 0;
+	int error = (int)sys(chdir, path);
+	if ((error == -EACCES || error == -EPERM) && may_fail)
 		return 0;
 	if (error)
 		return error;
+	run->arrived = may_fail != 0;
 	/* "(unreachable)/…": a directory outside the root, had through a descriptor that leaked (CVE-2024-21626) */
 	error = (int)sys(getcwd, where, sizeof where);
 	if (error < 0)
@@ -44,7 +49,9 @@ static int executable(const char *path)
 		return -EISDIR;
 	if ((status.st_mode & S_IFMT) != S_IFREG)
 		return -EACCES;
-	return (int)sys(faccessat, AT_FDCWD_, path, 1 /* X_OK */);
+	/* by the effective ids and capabilities, as execve(2) asks; a filter may not know this call */
+	error = (int)sys(faccessat2, AT_FDCWD_, path, 1 /* X_OK */, AT_EACCESS);
+	return error == -ENOSYS || error == -EPERM ? (int)sys(faccessat, AT_FDCWD_, path, 1) : error;
 }
 
 static int has_slash(const char *text)
@@ -155,7 +162,7 @@ int op_SUPERVISE(struct run *run, struct cursor *fields)
 }
 
 /* The environment with HOME, unless it says one already; an empty one doesn't count. */
-static void add_home(char **env, u64 count, const char *home)
+void add_home(char **env, u64 count, const char *home)
 {
 	u64 at = count;
 	for (u64 i = 0; i < count; i++)
@@ -173,10 +180,18 @@ static void add_home(char **env, u64 count, const char *home)
 	env[at] = text;
 }
 
-/* Everything above stdio closes on exec, but for what the caller asked to keep. */
+/* Everything above stdio closes on exec. Done before a filter that may forbid it; what is opened later closes as well. */
+int sweep_descriptors(struct run *run)
+{
+	int error = run->swept ? 0 : (int)sys(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+	run->swept = !error;
+	return error;
+}
+
+/* What the caller asked to keep stays. */
 static int prepare_descriptors(struct run *run)
 {
-	int error = (int)sys(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+	int error = sweep_descriptors(run);
 	for (u64 i = 0; i < run->keep.count && !error; i++) {
 		long result = sys(fcntl, ((const u64 *)run->keep.at)[i], F_SETFD, 0);
 		error = result < 0 ? (int)result : 0;

@@ -17,6 +17,9 @@ int op_SECCOMP(struct run *run, struct cursor *fields)
 		.len = (unsigned short)(program.size / sizeof(struct sock_filter)),
 		.filter = (struct sock_filter *)program.data,
 	};
+	int error = sweep_descriptors(run);
+	if (error)
+		return error;
 	long result = sys(seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 	/* TSYNC answers with the id of a thread that is in the way; there is one thread only */
 	return result < 0 ? (int)result : 0;
