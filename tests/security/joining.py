@@ -1,4 +1,4 @@
-"""Exec into a container with a plan that a test has changed: to hold it in its most delicate moment, or to disarm it."""
+"""Exec into a container with a plan that a test has changed: to hold it in its worst moment, or to disarm it."""
 
 from __future__ import annotations
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 
+from utsuwa.snapshot.extents import copy_data
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
 """As many symbolic links as the kernel follows in one path."""
 _OPAQUE = "trusted.overlay.opaque"
-_CHUNK = 1 << 20
 
 
 def copy_up(trees: list[str], target: str, destination: str) -> None:
@@ -158,8 +159,7 @@ def _copy_file(source: int, name: str, out: int) -> None:
     try:
         write = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=out)
         try:
-            while os.sendfile(write, read, None, _CHUNK):
-                pass
+            copy_data(read, write)
             _attributes(read, write)
         finally:
             os.close(write)

@@ -196,15 +196,21 @@ class _Applier:
         if not stat.S_ISDIR(state.st_mode):
             os.unlink(path[-1], dir_fd=parent)
             return is_whiteout(state)
-        self.tree.forget(path)
-        for inner in [inner for inner in self._directories if inner[: len(path)] == path]:
-            del self._directories[inner]
-        prefix = b"/".join(path)
-        self.outcome.implicit = {
-            name for name in self.outcome.implicit if name != prefix and not name.startswith(prefix + b"/")
-        }
+        self._forget(parent, path)
         remove(path[-1], parent)
         return False
+
+    def _forget(self, parent: int, path: Path) -> None:
+        """Drop what is noted of the directory at ``path`` and those in it, by what is on the disk.
+
+        An archive that makes and replaces directories all the time then pays for each of them once.
+        """
+        self.tree.forget(path)
+        above = b"/".join((*path[:-1], b""))
+        for where, _, _, _ in os.fwalk(path[-1], dir_fd=parent):
+            name = above + where
+            self._directories.pop(tuple(name.split(b"/")), None)
+            self.outcome.implicit.discard(name)
 
     def _make_missing(self, parent: int, name: bytes, path: bytes) -> None:
         """A directory the archive takes for granted; over a whiteout it is a new one that hides what is below."""

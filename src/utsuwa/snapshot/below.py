@@ -13,14 +13,12 @@ import stat
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.apply import OPAQUE
+from utsuwa.snapshot.apply import OPAQUE, Limits
+from utsuwa.snapshot.extents import copy_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.snapshot.apply import Outcome
-
-_COPIED = 1 << 20
-
 
 class Below:
     """The layer open at ``top``, above the layers at ``lower`` (directories, top first)."""
@@ -62,6 +60,12 @@ class Below:
                 return found
         return None
 
+    def _need_room(self, source: int) -> None:
+        """A link costs an archive 512 bytes, and us a copy: look at the disk before each."""
+        disk = os.fstatvfs(self._top)
+        if disk.f_bavail * disk.f_frsize < Limits().reserve + os.fstat(source).st_blocks * 512:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _link(self, path: bytes, target: bytes, outcome: Outcome) -> None:
         source = self._find(target)
         if source is None:
@@ -73,6 +77,7 @@ class Below:
                 )
             parent, name = _make_parents(self._top, target, outcome)
             try:
+                self._need_room(source)
                 outcome.size += copy_file(source, parent, name)
             except FileExistsError:
                 pass  # an earlier link brought it up, or the archive has it after all
@@ -155,13 +160,7 @@ def copy_file(source: int, parent: int, name: bytes) -> int:
     state = os.fstat(source)
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
     try:
-        offset = 0
-        while offset < state.st_size:
-            copied = os.copy_file_range(source, fd, min(_COPIED, state.st_size - offset), offset, offset)
-            if not copied:
-                break
-            offset += copied
-        os.ftruncate(fd, state.st_size)
+        copy_data(source, fd)
         copy_attributes(source, fd)
     finally:
         os.close(fd)

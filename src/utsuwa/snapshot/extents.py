@@ -1,0 +1,50 @@
+"""Copying the data of a file, and leaving its holes where they are.
+
+A hostile image may have a file of terabytes that is one hole: it costs nothing until somebody copies its zeros.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 20
+_NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the first ``size`` bytes of a file have data, as (begin, end); all of it on file systems that can't tell."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole from here
+                return
+            raise
+        end = min(os.lseek(fd, begin, os.SEEK_HOLE), size)
+        yield begin, end
+
+
+def copy_data(source: int, target: int) -> None:
+    """Fill the empty file ``target`` with the data of ``source``, by reflink where there is one, and give it its size."""
+    size = os.fstat(source).st_size
+    for begin, end in extents(source, size):
+        offset = begin
+        while offset < end and (copied := _copy(source, target, offset, min(_CHUNK, end - offset))):
+            offset += copied
+    os.ftruncate(target, size)
+
+
+def _copy(source: int, target: int, offset: int, count: int) -> int:
+    try:
+        return os.copy_file_range(source, target, count, offset, offset)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+    os.lseek(target, offset, os.SEEK_SET)
+    return os.sendfile(target, source, offset, count)
