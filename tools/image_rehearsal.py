@@ -129,9 +129,11 @@ class Stage:
         return self.real["rmdir"](path, dir_fd=dir_fd)
 
     def waitpid(self, pid, options):
-        """The container's process has ended well."""
+        """The executor that we started has ended, and then the container's process, both well."""
         if not self.children:
             raise ChildProcessError
+        if self.children[-1] != NOBODY:
+            self.real["waitpid"](self.children[-1], 0)
         return self.children.pop(), 0
 
     def probe(self):
@@ -156,14 +158,17 @@ class Stage:
         }
 
     def spawn(self, plan, slots=None, keep=()):
-        """The plan is encoded and goes nowhere; its process reports what such a process reports."""
-        from utsuwa.init.channel import Channel
-        from utsuwa.init.encode import encode
-        from utsuwa.init.spawn import Child
+        """The plan is given to a program that ignores it; we report what the right one reports."""
+        from utsuwa.init import spawn
 
-        encode(plan.ops, slots or {}, 3, (*plan.keep, *keep))
-        self.children.append(NOBODY)
-        return Child(0, Channel(Reports(plan), lambda: plan))
+        spawn._sealed = self.real["open"]("/bin/true", os.O_RDONLY | os.O_CLOEXEC)
+        child = self.real["spawn"](plan, slots, keep)
+        os.close(spawn._sealed)
+        spawn._sealed = -1
+        self.children += [NOBODY, child._stage1]
+        child._channel._connection.close()
+        child._channel._connection = Reports(plan)
+        return child
 
     def pthread_sigmask(self, how, mask):
         """Nothing is blocked."""
