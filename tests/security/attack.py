@@ -32,6 +32,10 @@ class Decoy:
             (path / name).write_text("decoy")
         (path / "inner").mkdir()
         os.chown(path / "null", 4711, 4711)
+        self.remember()
+
+    def remember(self) -> None:
+        """From here on, changes count."""
         self._before = self._state()
 
     def _state(self) -> list[tuple[object, ...]]:

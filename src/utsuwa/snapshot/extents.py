@@ -17,7 +17,7 @@ _NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where the first ``size`` bytes of a file have data, as (begin, end); all of it on file systems that can't tell."""
+    """Where the first ``size`` bytes of a file have data, as (begin, end); all of it where none can tell."""
     end = 0
     while end < size:
         try:
@@ -31,7 +31,7 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def copy_data(source: int, target: int) -> None:
-    """Fill the empty file ``target`` with the data of ``source``, by reflink where there is one, and give it its size."""
+    """Fill the empty file ``target`` with the data of ``source``, by reflink where that can be done."""
     size = os.fstat(source).st_size
     for begin, end in extents(source, size):
         offset = begin
