@@ -192,8 +192,6 @@ class Container:
 
     def load(self) -> None:
         """Read the document. Raises NotFound, FailedPrecondition when it is damaged."""
-        from utsuwa.spec.codec import parse
-
         try:
             data = _read(f"{self.path}/{STATE}")
         except FileNotFoundError:
@@ -203,6 +201,8 @@ class Container:
                 raise self._missing(error) from error
         except OSError as error:
             raise self._missing(error) from error
+        from utsuwa.spec.codec import parse
+
         try:
             self.document = decode(Document, parse(data))
         except InvalidArgument as error:
