@@ -159,6 +159,7 @@ int in_root_directory(struct run *run, const char *path, u32 mode)
 	if (directory != -ENOENT)
 		return directory;
 	size_t size = length(path), begin = 0;
+	int rounds = 0;
 	if (size >= sizeof walk.path)
 		return -ENAMETOOLONG;
 	walk.root = root_of(run);
@@ -169,7 +170,7 @@ int in_root_directory(struct run *run, const char *path, u32 mode)
 		directory = open_existing(&walk, &begin);
 		if (directory >= 0)
 			directory = descend(&walk, directory, begin);
-	} while (directory == -EAGAIN);
+	} while (directory == -EAGAIN && ++rounds < RACE_LIMIT);
 	return directory;
 }
 
