@@ -72,7 +72,7 @@ class BuildLaunchers(build_scripts):
                 make("launcher", f"OUT={directory / name}", f"DEFINES={defines}")
 
     def embed(self, target: Path, values: dict[str, str], editable: bool) -> bool:
-        """`urun` with its interpreter inside, where this machine can build that (decision 0003)."""
+        """`urun` with its interpreter inside, where this machine can build that (decision 0004)."""
         package = Path(self.get_finalized_command("build_py").build_lib).resolve() / "utsuwa"
         home = f"/usr/lib/python{values['VERSION']}/site-packages"  # replaced at the start by where it really is
         if editable:

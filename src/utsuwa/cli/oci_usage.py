@@ -72,7 +72,7 @@ def version() -> int:
 
 
 def _interpreter() -> str:
-    """Which one it is, and whether it is inside of the program (docs/decisions/0003-the-launcher.md)."""
+    """Which one it is, and whether it is inside of the program (docs/decisions/0004-the-launcher.md)."""
     version = ".".join(map(str, sys.version_info[:3]))
     return f"{version} embedded" if "_utsuwa" in sys.modules else version
 
