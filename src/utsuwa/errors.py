@@ -57,6 +57,13 @@ class Internal(Error):
     """A fault of utsuwa itself."""
 
 
+def printable(text: str) -> str:
+    """``text`` for a terminal: what an image or a registry put into a message moves no cursor and hides no words."""
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text])
+
+
 KINDS = (NotFound, Conflict, InvalidArgument, FailedPrecondition, PermissionDenied, Unavailable, Unsupported, Internal)
 
 

@@ -8,7 +8,7 @@ from utsuwa.cli.arguments import _number
 from utsuwa.cli.flags import BadUsage
 from utsuwa.cli.logs import _tail
 from utsuwa.engine.specification import _process
-from utsuwa.errors import Error
+from utsuwa.errors import Error, printable
 from utsuwa.image.to_spec import ProcessDefaults
 from utsuwa.runtime.process import signal_number
 from utsuwa.spec import platform
@@ -45,3 +45,10 @@ def test_strange_tails_are_bad_usage(text: str) -> None:
 def test_platforms_do_not_fill_memory(architecture: str, variant: str) -> None:
     found = platform.runnable(platform.Platform(os="linux", architecture=architecture, variant=variant))
     assert len(found) < 20
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "\u202e", "a\0b", "\r", "\x7f", "\ud800"])
+def test_messages_leave_the_terminal_alone(text: str) -> None:
+    """What an image or a registry calls itself comes into messages. Proven: ordinary text stays as it is."""
+    assert printable(text).isprintable()
+    assert printable("é: a\n\tb") == "é: a\n\tb"

@@ -6,7 +6,7 @@ import os
 import sys
 
 from utsuwa.cli.flags import BadUsage
-from utsuwa.errors import Error
+from utsuwa.errors import Error, printable
 
 VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
@@ -82,7 +82,7 @@ def overview() -> str:
 def _complain(message: str, code: int) -> int:
     try:
         sys.stdout.flush()
-        sys.stderr.write(f"utsuwa: {message}\n")
+        sys.stderr.write(f"utsuwa: {printable(message)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass

@@ -6,6 +6,7 @@ import os
 import time
 
 from utsuwa.cli.arguments import Values, quoted
+from utsuwa.errors import printable
 
 
 def fail(settings: Values, message: str) -> None:
@@ -15,11 +16,11 @@ def fail(settings: Values, message: str) -> None:
     """
     if settings.get("log"):
         _log(settings, "error", message)
-        _write(2, f"{message}\n")
+        _write(2, f"{printable(message)}\n")
     elif settings.get("log-format") == "json":
         _write(2, _line(settings, "error", message))
     else:
-        _write(2, f"urun: {message}\n")
+        _write(2, f"urun: {printable(message)}\n")
 
 
 def warn(settings: Values, messages: list[str]) -> None:
@@ -30,7 +31,7 @@ def warn(settings: Values, messages: list[str]) -> None:
         elif settings.get("log-format") == "json":
             _write(2, _line(settings, "warning", message))
         else:
-            _write(2, f"urun: warning: {message}\n")
+            _write(2, f"urun: warning: {printable(message)}\n")
 
 
 def _log(settings: Values, level: str, message: str) -> None:

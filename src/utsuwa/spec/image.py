@@ -11,7 +11,7 @@ from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.spec import codec
 from utsuwa.spec import digest as digests
 from utsuwa.spec.platform import Platform
-from utsuwa.spec.record import Record
+from utsuwa.spec.record import Record, shown
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -162,16 +162,18 @@ def kind(media_type: str, data: bytes) -> str:
     if document.get("schemaVersion") == 1 or "fsLayers" in document or media_type in SCHEMA_1:
         raise Unsupported("image manifest schema 1 is not supported, have the image pushed again as an OCI image")
     inner = document.get("mediaType") or ""
+    if not isinstance(inner, str):
+        raise InvalidArgument("mediaType: expected a string")
     if inner and media_type in INDEXES + MANIFESTS and inner != media_type:
-        raise InvalidArgument(f'manifest served as "{media_type}" calls itself "{inner}"')
+        raise InvalidArgument(f"manifest served as {shown(media_type)} calls itself {shown(inner)}")
     is_index, is_manifest = "manifests" in document, "layers" in document or "config" in document
     if is_index and is_manifest:
         raise InvalidArgument("manifest with both layers and manifests, it could be read in two ways")
     declared = inner or media_type
     if declared in INDEXES + MANIFESTS and (declared in INDEXES) != is_index:
-        raise InvalidArgument(f'manifest declared as "{declared}" has the content of another kind')
+        raise InvalidArgument(f"manifest declared as {shown(declared)} has the content of another kind")
     if inner and inner not in INDEXES + MANIFESTS:
-        raise Unsupported(f'manifest of type "{inner[:100]}" is not supported, expected an image')
+        raise Unsupported(f"manifest of type {shown(inner)} is not supported, expected an image")
     if not (is_index or is_manifest):
         raise InvalidArgument("manifest with neither layers nor manifests")
     return "index" if is_index else "manifest"
@@ -190,8 +192,8 @@ def manifest(data: bytes) -> Manifest:
     found: Manifest = codec.decode(Manifest, data)
     check(found.config, "config")
     if found.config.mediaType not in CONFIGS:
-        name = (found.artifactType or found.config.mediaType)[:100]
-        raise Unsupported(f'artifact of type "{name}" is not supported, expected an image')
+        name = shown(found.artifactType or found.config.mediaType)
+        raise Unsupported(f"artifact of type {name} is not supported, expected an image")
     if found.config.size > CONFIG_LIMIT:
         raise InvalidArgument(f"config.size: {found.config.size} is over the limit of {CONFIG_LIMIT} bytes")
     if len(found.layers) > LAYER_COUNT_LIMIT:
@@ -199,7 +201,7 @@ def manifest(data: bytes) -> Manifest:
     for place, layer in enumerate(found.layers):
         check(layer, f"layers[{place}]")
         if not is_layer(layer.mediaType):
-            raise Unsupported(f'layers[{place}].mediaType: "{layer.mediaType[:100]}" is not supported')
+            raise Unsupported(f"layers[{place}].mediaType: {shown(layer.mediaType)} is not supported")
     return found
 
 
@@ -207,7 +209,7 @@ def config(data: bytes, layer_count: int | None = None) -> ImageConfig:
     """The image configuration in ``data``; ``layer_count`` is what its manifest says."""
     found: ImageConfig = codec.decode(ImageConfig, data)
     if found.rootfs.type != "layers":
-        raise Unsupported(f'rootfs.type: "{found.rootfs.type[:40]}" is not supported')
+        raise Unsupported(f"rootfs.type: {shown(found.rootfs.type)} is not supported")
     for place, diff_id in enumerate(found.rootfs.diff_ids):
         try:
             digests.parse(diff_id)
