@@ -26,6 +26,7 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEA
 # All but SIGKILL and SIGSTOP, which have no disposition to reset, and the two that the C library keeps for itself.
 _RESET = tuple([number for number in range(1, 65) if number not in (9, 19, 32, 33)])
 
+_TEXT_BUSY = 26  # ETXTBSY
 _sealed = -1
 
 
@@ -88,7 +89,7 @@ def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, .
     ``slots`` are the descriptors that the plan names; ``keep`` are descriptors that stay open in the container, besides
     those of ``plan.keep``. All stay the caller's to close. Raises Unsupported when the executor is not installed.
     """
-    executor = sealed()
+    sealed()  # before anything else is opened: it fills what is closed of 0, 1 and 2
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     description = -1
     try:
@@ -99,14 +100,8 @@ def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, .
         _write(description, encode(plan.ops, slots, channel, keep))
         # A descriptor duplicated onto itself loses close-on-exec in the new process, and in no other (POSIX.1-2024).
         inherited = {description, channel, *keep, *slots.values()}
-        pid = os.posix_spawn(
-            f"/proc/self/fd/{executor}",
-            ("utsuwa-init", str(description)),
-            {},
-            file_actions=[(os.POSIX_SPAWN_DUP2, number, number) for number in inherited],
-            setsigmask=(),
-            setsigdef=_RESET,
-        )
+        actions = [(os.POSIX_SPAWN_DUP2, number, number) for number in inherited]
+        pid = _start(str(description), actions)
     except BaseException:
         ours.close()
         raise
@@ -115,6 +110,24 @@ def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, .
         if description >= 0:
             os.close(description)
     return Child(pid, Channel(ours, lambda: plan))
+
+
+def _start(plan: str, actions: list[tuple[int, int, int]]) -> int:
+    """Start stage 1.
+
+    A container that may trace everything can get hold of the executor's file, and open it for writing once nobody runs
+    it. The seals forbid to write, but a file that is open for writing is not executed (ETXTBSY): take a new one then.
+    """
+    global _sealed
+    while True:
+        path, words = f"/proc/self/fd/{sealed()}", ("utsuwa-init", plan)
+        try:
+            return os.posix_spawn(path, words, {}, file_actions=actions, setsigmask=(), setsigdef=_RESET)
+        except OSError as error:
+            if error.errno != _TEXT_BUSY:
+                raise
+        os.close(_sealed)
+        _sealed = -1
 
 
 def sealed() -> int:
