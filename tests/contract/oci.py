@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / ".venv/bin/urun"
@@ -161,10 +161,18 @@ class Runtime:
 
     def __call__(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call the runtime; output and errors are captured."""
-        options.setdefault("stdin", subprocess.DEVNULL)
-        if "input" in options:
-            del options["stdin"]
-        return subprocess.run([*self.argv, *words], capture_output=True, text=True, timeout=60, check=False, **options)
+        with self._nothing() as nothing:
+            if "input" not in options:
+                options.setdefault("stdin", nothing)
+            return subprocess.run(
+                [*self.argv, *words], capture_output=True, text=True, timeout=60, check=False, **options
+            )
+
+    def _nothing(self) -> IO[bytes]:
+        """An empty standard input that is not /dev/null: crun 1.8.1 gives that of the host to the container's user."""
+        path = self.directory / "nothing"
+        path.touch()
+        return open(path, "rb")
 
     def ok(self, *words: str, **options: Any) -> str:
         """Call the runtime, which must succeed; its output."""
@@ -182,10 +190,10 @@ class Runtime:
         """Create a container, whose output goes to a file: a pipe would stay open as long as it lives."""
         identifier = identifier or self.id
         self._made.append(identifier)
-        with open(log or self.directory / f"{identifier}.log", "w") as output:
+        with open(log or self.directory / f"{identifier}.log", "w") as output, self._nothing() as nothing:
             done = subprocess.run(
                 [*self.argv, "create", "--bundle", str(bundle.write()), *options, identifier],
-                stdin=subprocess.DEVNULL,
+                stdin=nothing,
                 stdout=output,
                 stderr=output,
                 timeout=60,

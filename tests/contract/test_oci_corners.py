@@ -123,3 +123,80 @@ def test_nothing_of_the_preparation_stays_open_in_a_created_container(oci: Runti
     held = Path(f"/proc/{oci.state()['pid']}/fd")
     links = {os.readlink(held / number) for number in os.listdir(held)}
     assert not {link for link in links if link.startswith("/proc/")}, links
+
+
+# --- bind mounts ----------------------------------------------------------------------------------------------------
+
+
+def _in_the_container(oci: Runtime, bundle: Bundle, attributes: str, options: list[str]) -> set[str]:
+    """The attributes that a bind of a mount with ``attributes`` has in the container; in a mount namespace of ours."""
+    source = bundle.path / "source"
+    source.mkdir(exist_ok=True)
+    bundle.config["mounts"].append({"destination": "/data", "source": str(source), "options": options})
+    bundle.shell("grep ' /data ' /proc/mounts | cut -d ' ' -f 4").write()
+    prepare = f'mount -t tmpfs none {source} && mount -o remount,bind,{attributes} {source} && exec "$@"'
+    words = ["unshare", "-m", "sh", "-c", prepare, "-", *oci.argv, "run", "--bundle", str(bundle.path), oci.id]
+    done = subprocess.run(words, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.strip().split(",")) & {"rw", "ro", "nosuid", "nodev", "noexec", "noatime", "relatime"}
+
+
+def _in_a_user_namespace(bundle: Bundle) -> None:
+    mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    bundle.linux["namespaces"].append({"type": "user"})
+    bundle.linux["uidMappings"] = bundle.linux["gidMappings"] = mapping
+    subprocess.run(["chown", "-R", "-h", "100000:100000", str(bundle.rootfs)], check=True)
+    for parent in (bundle.path, *bundle.path.parents):
+        if str(parent).startswith("/tmp/pytest-of"):
+            parent.chmod(0o755)
+
+
+SOURCE = "nosuid,nodev,noexec,noatime"
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ([], {"rw", "nosuid", "nodev", "noexec", "noatime"}),
+        (["rprivate"], {"rw", "nosuid", "nodev", "noexec", "noatime"}),
+        (["ro"], {"ro", "noatime"}),
+        (["rw", "nodev"], {"rw", "nodev", "noatime"}),
+        (["exec", "atime"], {"rw", "noatime"}),
+        (["relatime"], {"rw", "relatime"}),
+    ],
+)
+def test_an_attribute_that_is_named_makes_a_bind_forget_its_source(
+    oci: Runtime, bundle: Bundle, options: list[str], found: set[str]
+) -> None:
+    assert _in_the_container(oci, bundle, SOURCE, ["bind", *options]) == found
+
+
+def test_a_user_namespace_keeps_what_is_locked(oci: Runtime, bundle: Bundle) -> None:
+    _in_a_user_namespace(bundle)
+    found = _in_the_container(oci, bundle, SOURCE, ["bind", "ro"])
+    assert found == {"ro", "nosuid", "nodev", "noexec", "noatime"}
+
+
+def test_a_user_namespace_may_not_ask_for_what_is_locked(oci: Runtime, bundle: Bundle) -> None:
+    _in_a_user_namespace(bundle)
+    with pytest.raises(AssertionError, match="not permitted"):
+        _in_the_container(oci, bundle, "ro", ["bind", "rw"])
+
+
+@pytest.mark.parametrize("owner", [0, 1234])
+def test_binds_reach_what_the_user_namespace_may_not(oci: Runtime, bundle: Bundle, owner: int) -> None:
+    closed = bundle.path / "closed"
+    for name in ("one", "two"):
+        (closed / name).mkdir(parents=True)
+        (closed / name / "file").write_text(f"{name}\n")
+        target = {"destination": f"/data/{name}", "source": str(closed / name), "options": ["rbind", "rprivate"]}
+        bundle.config["mounts"].append(target)
+    closed.chmod(0o700)
+    os.chown(closed, owner, owner)
+    _in_a_user_namespace(bundle)
+    assert oci.inside(bundle, "cat /data/one/file /data/two/file") == "one\ntwo\n"
+
+
+def test_a_new_sysfs_of_a_user_namespace_is_told_from_the_hosts(oci: Runtime, bundle: Bundle) -> None:
+    _in_a_user_namespace(bundle)
+    assert oci.inside(bundle, "grep ' /sys ' /proc/mounts | cut -d ' ' -f 1,3") == "sysfs sysfs\n"

@@ -27,6 +27,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *limits.outside(case),
         *limits.devices(case),
         *identity.hide(case),
+        *mounts.open_sources(case),
         *namespaces.enter(case),  # from its clone on, the container's own process carries out the rest
         *identity.become_root(case),
         *namespaces.settle(case),

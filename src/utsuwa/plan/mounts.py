@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import InvalidArgument, Unsupported
-from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, parse
+from utsuwa.linux.mounts import MOUNT_ATTR__ATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, parse
 from utsuwa.plan import cgroupmounts, ops
 from utsuwa.plan.plan import Step
 from utsuwa.spec.runtime import Mount
@@ -145,12 +145,35 @@ def _bind(case: CreateCase, placed: Placed) -> Step:
         target=placed.target,
         recursive=int("rbind" in options.actions),
         set=options.set,
-        clear=options.clear,
+        clear=_cleared(options, mount),
         rec_set=options.rec_set,
         rec_clear=options.rec_clear,
         propagation=options.propagation[0] if options.propagation else 0,
+        # Any attribute that is named makes the others what they are by default: so mount(8) came to be understood.
+        flags=ops.WHOLE if options.set or options.clear else 0,
     )
     return Step(bind, _MOUNTS)
+
+
+def _cleared(options: Options, mount: Mount) -> int:
+    """What a bind clears of its source's attributes. Access times are kept unless a way to keep them is named, and then
+    are that way alone; ``atime``, ``diratime`` and ``norelatime`` name none (mount(2), MS_REMOUNT).
+    """
+    access_times = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME
+    if options.set & access_times or "relatime" in (mount.options or ()):
+        return (options.clear | access_times) & ~(options.set & MOUNT_ATTR_NODIRATIME)
+    return options.clear & ~access_times
+
+
+def open_sources(case: CreateCase) -> Iterator[Step]:
+    """Sources of binds, opened while the process has its caller's rights: the way may be closed to others."""
+    if not case.has("mount") or not case.has("user"):
+        return
+    binds = [placed for placed in listed(case) if placed.options.bind and placed.mount.source]
+    if binds:
+        paths = tuple([os.path.join(case.options.bundle, str(placed.mount.source)) for placed in binds])
+        recursive = tuple([int("rbind" in placed.options.actions) for placed in binds])
+        yield Step(ops.OpenSources(paths, recursive), "user_namespaces(7)")
 
 
 def _fresh(case: CreateCase, placed: Placed) -> Step:

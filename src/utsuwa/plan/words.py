@@ -108,6 +108,10 @@ def _bind(op: ops.Bind) -> str:
     return _with(f"bind {op.source} at {op.target}", *remarks)
 
 
+def _open_sources(op: ops.OpenSources) -> str:
+    return f"open {', '.join(op.paths)} with the caller's rights"
+
+
 def _remount(op: ops.Remount) -> str:
     words = " and ".join(changes(op.set, op.clear)) or "as it is"
     return f"make {op.target} {words}" + (" all the way down" if op.flags & ops.RECURSIVE else "")
@@ -288,4 +292,5 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.FindExecutable: _find_executable,
     ops.Exec: _exec,
     ops.StdioOwner: _stdio_owner,
+    ops.OpenSources: _open_sources,
 }

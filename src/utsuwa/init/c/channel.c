@@ -109,6 +109,7 @@ int op_AWAIT_START(struct run *run, struct cursor *fields)
 		close_fd(*spent[i]);
 		*spent[i] = -1;
 	}
+	close_sources(run);
 	report(run, REPORT_WAITING, 0);
 	close_fd(run->channel);
 	run->channel = -1;

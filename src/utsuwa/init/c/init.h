@@ -85,6 +85,8 @@ struct run {
 	int null_used; /* `null` is attached somewhere: clone it from now on */
 	int empty;    /* the same for an empty read-only directory */
 	int empty_used;
+	struct list source_paths, source_kinds; /* of OPEN_SOURCES */
+	int *sources;
 	int arrived; /* a CHDIR that might have failed has succeeded */
 	int swept;   /* all descriptors above stdio close on exec */
 	int proc; /* a procfs that the container can't have prepared */
@@ -139,6 +141,7 @@ int set_attributes(int mount, u64 set, u64 clear, u64 propagation, int recursive
 int clone_tree(int directory, const char *path, int recursive);
 int set_propagation(int mount, u64 flags);
 int fetch_null(struct run *run);
+void close_sources(struct run *run);
 int copy_up(int from, int to);
 
 /* op_process.c */

@@ -3,6 +3,12 @@
 #include <linux/magic.h>
 #include <linux/stat.h>
 
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x200000
+#endif
+#define WHOLE_ATTRIBUTES \
+	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW)
+
 struct mount_fields {
 	const char *fstype, *source, *target;
 	struct list options;
@@ -69,8 +75,10 @@ static int configure(struct run *run, int fs, const struct mount_fields *mount, 
 {
 	struct list options = mount->options;
 	int error = 0;
-	if (*mount->source)
-		error = (int)sys(fsconfig, fs, FSCONFIG_SET_STRING, "source", mount->source, 0);
+	/* the source that stands by is the host's directory: a name for nothing where the mount is a new one */
+	const char *source = mount->flags & FLAG_MOUNT_FALLBACK_BIND ? mount->fstype : mount->source;
+	if (*source)
+		error = (int)sys(fsconfig, fs, FSCONFIG_SET_STRING, "source", source, 0);
 	if (!error && existing >= 0 && mount->flags & FLAG_MOUNT_INHERIT_MODE)
 		error = inherit_mode(fs, existing);
 	if (error)
@@ -158,6 +166,58 @@ struct bind_fields {
 	u64 recursive, set, clear, rec_set, rec_clear, propagation, flags;
 };
 
+/*
+ * Copies of trees whose way there may be closed to the root of the container's user namespace. They are made with the
+ * caller's rights, and used only where BIND's own are not enough: a copy made in the container's mount namespace keeps the
+ * locks that the kernel puts on mounts of a more privileged one (mount_namespaces(7)).
+ */
+int op_OPEN_SOURCES(struct run *run, struct cursor *fields)
+{
+	run->source_paths = take_list(fields);
+	run->source_kinds = take_numbers(fields);
+	if (run->source_paths.count != run->source_kinds.count)
+		return fail(run, -EINVAL, DETAIL_BAD_PLAN);
+	run->sources = arena(run->source_paths.count * sizeof *run->sources);
+	if (!run->sources)
+		return -ENOMEM;
+	struct list paths = run->source_paths;
+	for (u64 i = 0; i < paths.count; i++) {
+		int tree = clone_tree(AT_FDCWD_, next_text(&paths.at), ((const u64 *)run->source_kinds.at)[i] != 0);
+		/* or what is mounted in the container would show up on the host; what can't be opened is BIND's to complain about */
+		if (tree >= 0 && set_propagation(tree, MS_SLAVE | MS_REC)) {
+			close_fd(tree);
+			tree = -EACCES;
+		}
+		run->sources[i] = tree;
+	}
+	return 0;
+}
+
+void close_sources(struct run *run)
+{
+	for (u64 i = 0; i < run->source_paths.count; i++)
+		close_fd(run->sources[i]);
+	run->source_paths.count = 0;
+}
+
+/* The first copy of that tree; it can be attached only once. */
+static int take_source(struct run *run, const char *path, int recursive)
+{
+	struct list paths = run->source_paths;
+	for (u64 i = 0; i < paths.count; i++) {
+		const char *other = next_text(&paths.at);
+		size_t size = length(path);
+		int tree = run->sources[i];
+		if (tree < 0 || (((const u64 *)run->source_kinds.at)[i] != 0) != recursive)
+			continue;
+		if (length(other) != size || memcmp(other, path, size))
+			continue;
+		run->sources[i] = -1;
+		return tree;
+	}
+	return -EACCES;
+}
+
 static int bind_target(struct run *run, const struct bind_fields *bind, int tree)
 {
 	struct stat status;
@@ -172,10 +232,26 @@ static int bind_target(struct run *run, const struct bind_fields *bind, int tree
 	return is_directory(&status) ? in_root_directory(run, bind->target, 0755) : in_root_file(run, bind->target);
 }
 
+/*
+ * A copy has the attributes of its source. With FLAG_BIND_WHOLE those that the options don't name are cleared, as mount(2)
+ * with MS_REMOUNT does it, but for what is locked; what they do name must be had.
+ */
+static int bind_attributes(const struct bind_fields *bind, int tree)
+{
+	u64 unnamed = bind->flags & FLAG_BIND_WHOLE ? WHOLE_ATTRIBUTES & ~(bind->set | bind->clear) : 0;
+	int error = set_attributes(tree, bind->set, bind->clear | unnamed, 0, 0);
+	if (error != -EPERM || !unnamed)
+		return error;
+	error = set_attributes(tree, bind->set, bind->clear, 0, 0);
+	for (u64 bit = 1; bit <= unnamed && !error; bit <<= 1)
+		if (unnamed & bit)
+			set_attributes(tree, 0, bit, 0, 0);
+	return error;
+}
+
 static int finish_bind(struct run *run, const struct bind_fields *bind, int tree, int target)
 {
-	/* Only the named bits change, so what is locked on the source stays as it is. */
-	int error = set_attributes(tree, bind->set, bind->clear, 0, 0);
+	int error = bind_attributes(bind, tree);
 	if (!error)
 		error = set_attributes(tree, bind->rec_set, bind->rec_clear, 0, 1);
 	if (error)
@@ -202,6 +278,8 @@ int op_BIND(struct run *run, struct cursor *fields)
 	if (!*bind.source)
 		return fail(run, -ENOENT, DETAIL_OPEN_SOURCE);
 	int tree = clone_tree(AT_FDCWD_, bind.source, bind.recursive != 0);
+	if (tree == -EACCES)
+		tree = take_source(run, bind.source, bind.recursive != 0);
 	if (tree < 0)
 		return fail(run, tree, DETAIL_OPEN_SOURCE);
 	int target = refuse_hidden_proc(run, bind_target(run, &bind, tree), bind.target);
