@@ -10,6 +10,23 @@ import shutil
 import sys
 import tempfile
 
+CONTROLLERS = ("memory", "cpu,cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "net_cls,net_prio")
+PROC = {
+    "self/mountinfo": b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    + b"".join(
+        b"%d 22 0:%d / /sys/fs/cgroup/%b rw,nosuid,nodev,noexec,relatime shared:9 - cgroup cgroup rw,%b\n"
+        % (30 + number, 30 + number, name.encode(), name.encode())
+        for number, name in enumerate(CONTROLLERS)
+    ),
+    "self/status": b"Name:\turun\nUmask:\t0022\nState:\tR (running)\n"
+    + b"".join(b"Cap%b:\t000001ffffffffff\n" % name for name in (b"Inh", b"Prm", b"Eff", b"Bnd", b"Amb")),
+    "self/cgroup": b"".join(b"%d:%b:/\n" % (12 - number, name.encode()) for number, name in enumerate(CONTROLLERS)),
+    "sys/kernel/cap_last_cap": b"40\n",
+    "self/uid_map": b"         0          0 4294967295\n",
+    "self/oom_score_adj": b"0\n",
+}
+"""What procfs says."""
+
 WARM_UP = 24
 """CPython 3.11 specialises functions after 8 calls, and what they hold after more."""
 
@@ -18,15 +35,15 @@ NOBODY = 1 << 23
 
 
 def rehearse(watch):
-    """Play; ``watch(True)`` and ``watch(False)`` enclose what is to be watched."""
+    """Play; ``watch`` is told what is to be watched: 1 an act that makes no process, 2 one that does, 0 nothing."""
     directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
     modules = sys.modules
-    create, foreground, undo, oci = (
-        modules[f"utsuwa.{name}"] for name in ("runtime.create", "runtime.foreground", "runtime.undo", "cli.oci")
-    )
-    stage = Stage(directory, create.probe())
+    names = ("runtime.create", "runtime.foreground", "runtime.undo", "cli.oci", "linux.host")
+    create, foreground, undo, oci, host = (modules[f"utsuwa.{name}"] for name in names)
+    stage = Stage(directory)
     kept = [(os, name, getattr(os, name)) for name in ("open", "read", "rmdir", "waitpid", "write")]
     kept += [(create, "probe", create.probe), (create, "spawn", create.spawn), (oci, "_print", oci._print)]
+    kept += [(host, "_read", host._read)]
     kept += [
         (undo, "raise_on_signals", undo.raise_on_signals),
         (foreground, "pthread_sigmask", foreground.pthread_sigmask),
@@ -42,10 +59,11 @@ def rehearse(watch):
         stage.watch = watch
         act(oci, directory)
     finally:
-        stage.watch = lambda on: None
-        watch(False)
+        stage.watch = lambda level: None
+        watch(0)
         for owner, name, value in kept:
             setattr(owner, name, value)
+        del oci.watch
         shutil.rmtree(directory)
 
 
@@ -61,11 +79,13 @@ def prepare_bundle(bundle, oci):
 
 
 def act(oci, directory):
-    """One run, and one question about a container that is not there."""
+    """One question about a container that is not there, and one run."""
     root = ["--root", f"{directory}/root"]
-    oci.watch(True)
+    oci.watch(1)
+    oci.invoke([*root, "--log", "/dev/null", "state", "nobody"])
+    oci.watch(2)
     code = oci.invoke([*root, "run", "--bundle", f"{directory}/bundle", "rehearsal"])
-    oci.watch(False)
+    oci.watch(0)
     if code:
         raise SystemExit(f"rehearsal: urun run ended with {code}")
 
@@ -73,11 +93,11 @@ def act(oci, directory):
 class Stage:
     """The kernel's part: each method stands for the function of its name."""
 
-    def __init__(self, directory, host):
+    def __init__(self, directory):
         self.directory = directory
-        self.host = host
         self.mode = "v1"
-        self.watch = lambda on: None
+        self.watch = lambda level: None
+        self.level = 0
         self.children = []
         self.names = {}
         self.devices = [b"a *:* rwm"]
@@ -90,8 +110,9 @@ class Stage:
             setattr(owner, name, getattr(self, name))
         sys.modules["utsuwa.cli.oci"].watch = self._watch
 
-    def _watch(self, on):
-        self.watch(on)
+    def _watch(self, level):
+        self.level = level
+        self.watch(level)
 
     def open(self, path, flags, mode=0o777, *, dir_fd=None):
         """Every file of a cgroup directory exists."""
@@ -113,11 +134,11 @@ class Stage:
         """The kernel can't write to pages that are watched."""
         if self.names.get(fd) == "devices.list":
             return b"\n".join(self.devices)
-        self.watch(False)
+        self.watch(0)
         try:
             return self.real["read"](fd, size)
         finally:
-            self.watch(True)
+            self.watch(self.level)
 
     def rmdir(self, path, *, dir_fd=None):
         """The files of a cgroup directory go with it."""
@@ -137,11 +158,12 @@ class Stage:
         return self.children.pop(), 0
 
     def probe(self):
-        """This host, with other cgroups."""
-        self.watch(False)
-        host = self.real["probe"]()
-        self.watch(True)
-        return host.replace(**self.cgroups())
+        """A host whose cgroups are ours."""
+        return self.real["probe"]().replace(**self.cgroups())
+
+    def _read(self, path):
+        """A host that is like others: nothing of the real one shall be in the image."""
+        return PROC[path.removeprefix("/proc/")]
 
     def cgroups(self):
         """The facts about cgroups."""

@@ -79,15 +79,23 @@ static int map_image(int file, const char *table, off_t offset)
 	return 0;
 }
 
-/* Copies, at once, the pages that the acts which make processes write to; the other acts are too short to gain by it. */
+static void copy(const struct stretch *stretch, size_t count)
+{
+	for (const struct stretch *end = stretch + count; stretch < end; stretch++)
+		madvise(stretch->at, stretch->size, MADV_POPULATE_WRITE); /* Linux 5.14; if it fails, faults do it */
+}
+
+/* Copies, at once, the pages that are going to be written to. */
 static void prefault(const char *table, int argc, char **argv)
 {
 	const struct image *image = (const struct image *)table;
-	const struct stretch *hot = (const struct stretch *)(image + 1) + image->stretches, *end = hot + image->hot;
+	const struct stretch *warm = (const struct stretch *)(image + 1) + image->stretches;
+	int makes_process = 0;
 	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "run") || !strcmp(argv[i], "create") || !strcmp(argv[i], "exec"))
-			for (; hot < end; hot++)
-				madvise(hot->at, hot->size, MADV_POPULATE_WRITE); /* Linux 5.14; if it fails, faults do it */
+		makes_process |= !strcmp(argv[i], "run") || !strcmp(argv[i], "create") || !strcmp(argv[i], "exec");
+	copy(warm, image->warm);
+	if (makes_process)
+		copy(warm + image->warm, image->hot);
 }
 
 /* What belongs to the process: its thread, its thread-specific slot, and how Python programs treat two signals. */

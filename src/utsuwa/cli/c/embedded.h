@@ -24,11 +24,11 @@ struct stretch {
 	off_t offset; /* from the begin of the image */
 };
 
-/* The first bytes of the image. The stretches follow, then those that running a container writes to (without an
- * offset), and then the stamps: mtime in ns and size as 8 bytes each, the path and a NUL. */
+/* The first bytes of the image. The stretches follow, then those (without an offset) that any act writes to, and those
+ * that running a container writes to besides, and then the stamps: mtime in ns and size as 8 bytes each, the path and a NUL. */
 struct image {
 	char magic[8];
-	size_t table_size, stretches, hot, stamps_size;
+	size_t table_size, stretches, warm, hot, stamps_size;
 	char *heap_end;
 };
 

@@ -79,6 +79,7 @@ void __wrap_free(void *block)
 	} else if (!frozen.thawed) {
 		size_t size = ((size_t *)block)[-1];
 		void **list = list_of(&size);
+		memset(block, 0, size); /* the image holds nothing but what it needs */
 		memcpy(block, list, sizeof *list);
 		*list = block;
 	}
@@ -137,8 +138,9 @@ static PyObject *set_subreaper(PyObject *module, PyObject *unused)
  * copies these at once, which costs a third of the faults, and a tenth of those on pages that were read before. */
 static struct watched {
 	char *begin, *end;
-	char *touched; /* one for each page; not in the image, as the C library's memory is not */
+	char *touched; /* the level for each page; not in the image, as the C library's memory is not */
 } watched[3];
+static char level; /* 1: acts that make no process, 2: acts that do */
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
@@ -146,15 +148,15 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	(void)number, (void)context;
 	for (struct watched *area = watched; area < watched + 3; area++)
 		if (page >= area->begin && page < area->end) {
-			area->touched[(size_t)(page - area->begin) / PAGE] = 1;
+			area->touched[(size_t)(page - area->begin) / PAGE] = level;
 			mprotect(page, PAGE, PROT_READ | PROT_WRITE);
 			return;
 		}
 	signal(SIGSEGV, SIG_DFL);
 }
 
-/* watch(True) begins, or goes on after watch(False): system calls can't write to pages that are watched. */
-static PyObject *watch(PyObject *module, PyObject *on)
+/* watch(level) begins, or goes on after watch(0): system calls can't write to pages that are watched. */
+static PyObject *watch(PyObject *module, PyObject *wanted)
 {
 	char *runtime = (char *)&_PyRuntime;
 	(void)module;
@@ -170,14 +172,15 @@ static PyObject *watch(PyObject *module, PyObject *on)
 		if (sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) || sigaction(SIGSEGV, &action, NULL))
 			return PyErr_SetFromErrno(PyExc_OSError);
 	}
-	int protection = PyObject_IsTrue(on) ? PROT_READ : PROT_READ | PROT_WRITE;
+	level = (char)PyLong_AsLong(wanted);
+	int protection = level ? PROT_READ : PROT_READ | PROT_WRITE;
 	for (struct watched *area = watched; area < watched + 3; area++)
 		mprotect(area->begin, (size_t)(area->end - area->begin), protection);
 	Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-	{"watch", watch, METH_O, "While the image is made: note which pages are written to, or stop that."},
+	{"watch", watch, METH_O, "While the image is made: note which pages are written to at a level."},
 	{"plain", plain, METH_NOARGS, "Start over as the plain interpreter, which can load everything. Does not return."},
 	{"set_subreaper", set_subreaper, METH_NOARGS, "PR_SET_CHILD_SUBREAPER of prctl(2). Raises OSError."},
 	{NULL, NULL, 0, NULL},
@@ -306,16 +309,17 @@ static void put_runtime(void)
 	put(last, (size_t)(end - last));
 }
 
-/* The watched pages that were written to, and some between them. */
-static void put_hot(struct image *image)
+/* The watched pages that were first written to at a level, and some between them. */
+static void put_hot(struct image *image, char wanted)
 {
 	for (struct watched *area = watched; area < watched + 3; area++) {
 		struct stretch *last = NULL;
 		for (char *page = area->begin; page < area->end && area->touched; page += PAGE) {
-			if (!area->touched[(size_t)(page - area->begin) / PAGE])
+			if (area->touched[(size_t)(page - area->begin) / PAGE] != wanted)
 				continue;
 			if (!last || page > last->at + last->size + PAGE) {
-				last = (struct stretch *)(image + 1) + image->stretches + image->hot++;
+				last = (struct stretch *)(image + 1) + image->stretches + image->warm + image->hot;
+				++*(wanted == 1 ? &image->warm : &image->hot);
 				if ((char *)(last + 1) > table + TABLE_LIMIT)
 					Py_FatalError("too many stretches of written memory");
 				last->at = page;
@@ -339,8 +343,9 @@ static int write_image(const char *path, const char *data)
 	put_changed(data_begin, data_end, data);
 	put_changed(bss_begin, bss_end, NULL);
 	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
-	put_hot(image);
-	size_t begin = sizeof *image + (image->stretches + image->hot) * sizeof(struct stretch);
+	put_hot(image, 1);
+	put_hot(image, 2);
+	size_t begin = sizeof *image + (image->stretches + image->warm + image->hot) * sizeof(struct stretch);
 	if (begin + (size_t)stamps_size > TABLE_LIMIT)
 		Py_FatalError("too many stamps of source files");
 	memcpy(table + begin, stamps, (size_t)stamps_size);
