@@ -7,12 +7,9 @@ import pytest
 from utsuwa.cli.arguments import _number
 from utsuwa.cli.flags import BadUsage
 from utsuwa.cli.logs import _tail
-from utsuwa.engine.specification import _process
 from utsuwa.errors import Error, printable
-from utsuwa.image.to_spec import ProcessDefaults
 from utsuwa.runtime.process import signal_number
 from utsuwa.spec import platform
-from utsuwa.spec.request import RunRequest
 
 STRANGE = ["9" * 5000, "\u0661", "\u00b2", "-", "", "1" * 30]
 
@@ -24,10 +21,8 @@ STRANGE = ["9" * 5000, "\u0661", "\u00b2", "-", "", "1" * 30]
         signal_number,
         lambda text: signal_number(f"RTMIN+{text}"),
         lambda text: _number("n", text),
-        lambda text: _process(RunRequest(image="x", groups=(text,)), ProcessDefaults(
-            args=("x",), env=(), cwd="/", user="", stop_signal=""), ()),
     ],
-    ids=["signal", "real-time signal", "flag", "group"],
+    ids=["signal", "real-time signal", "flag"],
 )  # fmt: skip
 def test_strange_numbers_are_refused_in_our_own_words(parse, text: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(Error):
