@@ -117,6 +117,10 @@ class Manager(Protocol):
         """Remove the directories, deepest first; those that are gone are fine. FailedPrecondition when still in use."""
         raise NotImplementedError
 
+    def oom_kills(self) -> int:
+        """How many processes the kernel has killed because the cgroup's memory was used up; 0 where not counted."""
+        raise NotImplementedError
+
     def stats(self) -> dict[str, Any]:
         """The ``data`` object of ``events --stats``: cpu, memory, pids, blkio, hugetlb …; absent where not known."""
         raise NotImplementedError

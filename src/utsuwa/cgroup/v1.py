@@ -205,6 +205,19 @@ class V1Manager:
         if failed is not None:
             raise failed
 
+    def oom_kills(self) -> int:
+        """See Manager.oom_kills (since Linux 4.13)."""
+        from utsuwa.cgroup.stats import flat
+
+        path = self.directories().get("memory")
+        if path is None:
+            return 0
+        try:
+            with Directory(path) as memory:
+                return flat(memory.peek("memory.oom_control")).get("oom_kill", 0)
+        except errors.NotFound:
+            return 0
+
     def stats(self) -> dict[str, Any]:
         """See Manager.stats."""
         from utsuwa.cgroup import stats_v1

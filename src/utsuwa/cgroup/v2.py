@@ -168,6 +168,18 @@ class V2Manager:
         if not self._absent:
             tree.remove(self._path)
 
+    def oom_kills(self) -> int:
+        """See Manager.oom_kills."""
+        from utsuwa.cgroup.stats import flat
+
+        if self._absent:
+            return 0
+        try:
+            with Directory(self._path) as cgroup:
+                return flat(cgroup.peek("memory.events")).get("oom_kill", 0)
+        except errors.NotFound:
+            return 0
+
     def stats(self) -> dict[str, Any]:
         """See Manager.stats."""
         from utsuwa.cgroup import stats_v2

@@ -115,7 +115,4 @@ def was_out_of_memory(start: Start) -> bool:
         manager = Store(runtime_root(start.run)).open(start.id).manager()
     except Error:
         return False
-    if manager is None:
-        return False
-    counter = getattr(manager, "oom_kills", None)
-    return bool(counter and counter())
+    return manager is not None and manager.oom_kills() > 0
