@@ -13,7 +13,7 @@ from utsuwa.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 
 class House:
@@ -51,26 +51,17 @@ class Verb:
         if count < self._least:
             plural = "" if self._least == 1 else "s"
             exactly = "" if self._most == self._least else " at least"
-            raise MissingWords(f'"utsuwa {verb}" requires{exactly} {self._least} argument{plural}')
+            raise MissingWords(f"'utsuwa {verb}' requires{exactly} {self._least} argument{plural}")
         if self._most is not None and count > self._most:
             plural = "" if self._most == 1 else "s"
             bound = "no arguments" if not self._most else f"at most {self._most} argument{plural}"
-            raise MissingWords(f'"utsuwa {verb}" accepts {bound}')
+            raise MissingWords(f"'utsuwa {verb}' accepts {bound}")
 
 
 class MissingWords(BadUsage):
     """Too few words, or too many; unlike with other usage errors Docker ends with 1."""
 
     exit_code = 1
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns three spaces apart, as Docker prints its lists."""
-    lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
-    return "\n".join(
-        "".join(f"{cell:{width + 3}}" for cell, width in zip(line, widths, strict=False)) + line[-1] for line in lines
-    )
 
 
 def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:

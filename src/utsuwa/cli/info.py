@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 
 from utsuwa import __version__
-from utsuwa.cli.flags import WORD, BadUsage, Option
+from utsuwa.cli.flags import WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.images import size
+from utsuwa.cli.listing import formatted
 
 VERB = Verb(
     "info [OPTIONS]",
     "Display system-wide information",
-    (Option("format", "f", WORD, "Format output: 'json'"),),
+    (Option("format", "f", WORD, "Format output: 'json' or a Go template"),),
     most=0,
 )
 
@@ -23,16 +24,32 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     facts = _facts(House())
-    if arguments.text("format") in ("json", "{{json .}}"):
-        from utsuwa.spec.codec import dumps
-
-        print(dumps(facts))
-    elif arguments.text("format"):
-        raise BadUsage(f"unsupported: info --format {arguments.text('format')} (only json)")
+    if arguments.text("format"):
+        print(formatted(arguments.text("format"), {}, [_document(facts)]))
     else:
         for name, value in facts.items():
             print(f"{name}: {size(value) if name == 'Total Memory' and isinstance(value, int) else value}")
     return 0
+
+
+_NAMES = {
+    "Running": "ContainersRunning",
+    "Paused": "ContainersPaused",
+    "Stopped": "ContainersStopped",
+    "Storage Driver": "Driver",
+    "CPUs": "NCPU",
+    "Total Memory": "MemTotal",
+    "Utsuwa Root Dir": "DockerRootDir",
+}
+"""What Docker's document calls some facts; the others lose their spaces only."""
+
+
+def _document(facts: dict[str, object]) -> dict[str, object]:
+    named = {_NAMES.get(name, name.replace(" ", "")): value for name, value in facts.items()}
+    return named | {
+        "CgroupVersion": "2" if facts["Cgroup Version"] == "v2" else "1",
+        "SecurityOptions": ["name=seccomp"],
+    }
 
 
 def _facts(house: House) -> dict[str, object]:

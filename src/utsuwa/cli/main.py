@@ -40,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return _dispatch(verb, words[1:])
     except BadUsage as error:
-        return _complain(f"{error}\nSee 'utsuwa {verb} --help'.", error.exit_code)
+        return _complain(f"{error}\n\n{_usage(verb)}", error.exit_code)
     except Error as error:
         return _complain(str(error), getattr(error, "exit_code", FAILURE))
     except KeyboardInterrupt:
@@ -64,12 +64,22 @@ def _dispatch(verb: str, words: list[str]) -> int:
         print(overview())
         return 0
     if verb not in VERBS:
-        raise BadUsage(f"unknown command: utsuwa {verb}")
+        error = BadUsage(f"unknown command: utsuwa {verb}")
+        error.exit_code = FAILURE
+        raise error
     module = __import__(f"utsuwa.cli.{verb}", fromlist=("run",))
     code: int = module.run(words)
     if sys.stdout is not None:
         sys.stdout.flush()
     return code
+
+
+def _usage(verb: str) -> str:
+    """What is said after a complaint about the command line."""
+    module = sys.modules.get(f"utsuwa.cli.{verb}") if verb in VERBS else None
+    if module is None:
+        return "Run 'utsuwa --help' for more information"
+    return f"Usage:  utsuwa {module.VERB.usage}\n\nRun 'utsuwa {verb} --help' for more information"
 
 
 def overview() -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 from utsuwa.cli import times
-from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, BadUsage, Option
-from utsuwa.cli.house import House, Verb, table
+from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Option
+from utsuwa.cli.house import House, Verb
+from utsuwa.cli.listing import formatted, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.status import Status
 
@@ -20,8 +19,8 @@ VERB = Verb(
     "List containers",
     (
         Option("all", "a", SWITCH, "Show all containers (default shows just running)"),
-        Option("filter", "f", LIST, "Filter output based on conditions provided (status, name, id, label, ancestor)"),
-        Option("format", "", WORD, "Format output: 'json' prints one object a line"),
+        Option("filter", "f", LIST, "Filter output based on conditions provided"),
+        Option("format", "", WORD, "Format output: 'json', 'table TEMPLATE' or a Go template"),
         Option("last", "n", NUMBER, "Show n last created containers (includes all states)"),
         Option("latest", "l", SWITCH, "Show the latest created container (includes all states)"),
         Option("no-trunc", "", SWITCH, "Don't truncate output"),
@@ -29,8 +28,26 @@ VERB = Verb(
     ),
     most=0,
 )
-_HEADER = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
-_FILTERS = ("status", "name", "id", "label", "ancestor", "exited")
+_HEADER = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Command": "COMMAND",
+    "RunningFor": "CREATED",
+    "Status": "STATUS",
+    "Ports": "PORTS",
+    "Names": "NAMES",
+}
+_FURTHER = {
+    "CreatedAt": "CREATED AT",
+    "Labels": "LABELS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Mounts": "MOUNTS",
+    "Networks": "NETWORKS",
+    "Size": "SIZE",
+    "State": "STATE",
+    "Label": None,
+}
+_COMMAND_WIDTH = 20
 
 
 def run(words: list[str]) -> int:
@@ -38,34 +55,37 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    wanted = _filters(arguments.list("filter"))
     last = 1 if arguments.on("latest") else arguments.number("last")
-    everything = arguments.on("all") or last is not None or "status" in wanted or "exited" in wanted
-    found = [pair for pair in House().containers.list(everything) if _matches(wanted, *pair)]
+    found = _find(arguments.list("filter"), arguments.on("all") or (last is not None and last >= 0))
     found = found[:last] if last is not None and last >= 0 else found
     whole = arguments.on("no-trunc")
     if arguments.on("quiet"):
-        for record, _status in found:
-            print(record.id if whole else record.id[:12])
-    elif arguments.text("format") == "json":
-        from utsuwa.spec.codec import dumps
-
-        for record, status in found:
-            print(dumps(dict(zip(_JSON, _row(record, status, whole), strict=True)) | {"State": status.name}))
-    elif arguments.text("format"):
-        raise BadUsage(f"unsupported: ps --format {arguments.text('format')} (only json)")
+        text = "\n".join(record.id if whole else record.id[:12] for record, _status in found)
+    elif arguments.text("format") not in ("", "table"):
+        rows = [_document(record, status, whole) for record, status in found]
+        text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)  # type: ignore[dict-item]
     else:
-        print(table(_HEADER, [_row(record, status, whole) for record, status in found]))
+        text = table(tuple(_HEADER.values()), [_row(record, status, whole) for record, status in found])
+    if text or found:
+        print(text)
     return 0
 
 
-_JSON = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+def _find(filters: list[str], everything: bool) -> list[tuple[ContainerRecord, Status]]:
+    house = House()
+    if not filters:
+        return house.containers.list(everything)
+    from utsuwa.cli.filters import Filters
+
+    wanted = Filters(filters)
+    found = house.containers.list(everything=True)
+    return [pair for pair in found if (everything or wanted.any_state or pair[1].alive) and wanted.match(*pair, found)]
 
 
 def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...]:
-    command = " ".join(record.command)
-    if not whole and len(command) > 20:
-        command = command[:19] + "…"
+    command = command_text(record.command)
+    if not whole and len(command) > _COMMAND_WIDTH:
+        command = command[: _COMMAND_WIDTH - 1] + "…"
     return (
         record.id if whole else record.id[:12],
         record.image,
@@ -77,42 +97,38 @@ def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...
     )
 
 
+def command_text(words: tuple[str, ...]) -> str:
+    """A command as one line, with words that hold spaces in quotes."""
+    return " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])])
+
+
+def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str, object]:
+    volumes = [bind["source"].split("/")[-2] for bind in record.binds if _is_volume(bind)]  # type: ignore[index]
+    mounts = [bind["source"].split("/")[-2] if _is_volume(bind) else bind["source"] for bind in record.binds]  # type: ignore[index]
+    shown = [text if whole or len(text) <= 15 else text[:14] + "…" for text in mounts]
+    return {
+        **dict(zip(_HEADER, _row(record, status, whole), strict=True)),
+        "CreatedAt": times.local(record.createdAt),
+        "Labels": ",".join(f"{key}={record.labels[key]}" for key in sorted(record.labels)),
+        "LocalVolumes": str(len(volumes)),
+        "Mounts": ",".join(shown),
+        "Networks": record.networkMode,
+        "Size": "0B",
+        "State": status.name,
+        "Label": lambda key: record.labels.get(key, ""),
+    }
+
+
+def _is_volume(bind: object) -> bool:
+    return bind["source"].endswith("/_data")  # type: ignore[index, no-any-return]
+
+
 def state_text(status: Status) -> str:
     """Docker's STATUS column."""
     if status.alive:
         up = times.duration(time.time() - times.parse(status.started_at))
         return f"Up {up}" + (" (Paused)" if status.name == "paused" else "")
-    if status.exit is None:
-        return "Created"
-    if status.exit.error and not status.exit.startedAt and status.exit.exitCode in (125, 126, 127, 128):
+    if status.name == "created" or status.exit is None:
         return "Created"
     when = times.ago(status.exit.finishedAt) if status.exit.finishedAt else "at an unknown time"
     return f"Exited ({status.exit.exitCode}) {when}"
-
-
-def _filters(texts: list[str]) -> dict[str, list[str]]:
-    wanted: dict[str, list[str]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadUsage(f"bad format of filter (expected name=value): {text}")
-        if key not in _FILTERS:
-            raise BadUsage(f"invalid filter '{key}'")
-        wanted.setdefault(key, []).append(value)
-    return wanted
-
-
-def _matches(wanted: dict[str, list[str]], record: ContainerRecord, status: Status) -> bool:
-    """Values of one key are alternatives (but for labels), keys go together."""
-    checks: dict[str, Callable[[str], bool]] = {
-        "status": lambda value: value == status.name,
-        "name": lambda value: value in record.name,
-        "id": lambda value: record.id.startswith(value),
-        "ancestor": lambda value: value in (record.image, record.imageId, record.imageId[7:19]),
-        "exited": lambda value: status.exit is not None and str(status.code) == value,
-    }
-    for value in wanted.get("label", ()):
-        key, equals, content = value.partition("=")
-        if key not in record.labels or (equals and record.labels[key] != content):
-            return False
-    return all(any(checks[key](value) for value in values) for key, values in wanted.items() if key != "label")

@@ -47,3 +47,8 @@ def duration(seconds: float) -> str:
 def ago(text: str) -> str:
     """How long ago an RFC 3339 time was."""
     return f"{duration(time.time() - parse(text))} ago"
+
+
+def local(text: str) -> str:
+    """An RFC 3339 time as Go prints times: ``2026-01-02 15:04:05 +0000 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(parse(text)))

@@ -6,7 +6,6 @@ import pytest
 
 from utsuwa.cli import times
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, BadUsage, Option, describe, parse
-from utsuwa.cli.inspect import render
 from utsuwa.cli.main import VERBS, main
 
 TABLE = (
@@ -62,7 +61,7 @@ def test_help_of_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bogus"]) == 125
+    assert main(["bogus"]) == 1
     assert capsys.readouterr().err.startswith("utsuwa: unknown command: utsuwa bogus\n")
     assert main(["rm"]) == 1
     assert "requires at least 1 argument" in capsys.readouterr().err
@@ -99,14 +98,3 @@ def test_times_are_read(text: str, seconds: float) -> None:
 )
 def test_durations_in_dockers_words(seconds: float, text: str) -> None:
     assert times.duration(seconds) == text
-
-
-def test_templates() -> None:
-    document = {"State": {"Running": True, "Pid": 7}, "Env": ["A=1"], "None": None}
-    assert render(document, "{{.State.Running}} {{.State.Pid}}") == "true 7"
-    assert render(document, "{{json .Env}}") == '["A=1"]'
-    assert render(document, "{{.None}}") == "<no value>"
-    with pytest.raises(BadUsage):
-        render(document, "{{range .Env}}x{{end}}")
-    with pytest.raises(BadUsage):
-        render(document, "{{.Nope}}")

@@ -1,0 +1,94 @@
+"""``--filter`` of `ps`: conditions on containers."""
+
+from __future__ import annotations
+
+from utsuwa.cli.flags import BadUsage
+from utsuwa.errors import InvalidArgument, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.status import Status
+
+_STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_KEYS = ("status", "name", "id", "label", "ancestor", "exited", "volume", "network", "before", "since")
+
+
+class Filters:
+    """The conditions of one command line: values of one key are alternatives (but for labels), keys go together."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._wanted: dict[str, list[str]] = {}
+        for text in texts:
+            key, equals, value = text.partition("=")
+            key = key.strip().lower()
+            if not equals:
+                raise BadUsage(
+                    f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter (expected name=value)'
+                )
+            if key not in _KEYS:
+                raise InvalidArgument(f"invalid filter '{key}'")
+            if key == "status" and value not in _STATES:
+                raise InvalidArgument(f"invalid filter 'status={value}': expected one of {', '.join(_STATES)}")
+            self._wanted.setdefault(key, []).append(value.strip())
+
+    @property
+    def any_state(self) -> bool:
+        """Containers that don't run are looked at, too."""
+        return any(key in self._wanted for key in ("status", "exited", "before", "since"))
+
+    def match(
+        self, record: ContainerRecord, status: Status, everybody: Sequence[tuple[ContainerRecord, Status]]
+    ) -> bool:
+        """One container fulfils them; ``everybody`` is needed to find those that it is compared with."""
+        for value in self._wanted.get("label", ()):
+            key, equals, content = value.partition("=")
+            if key not in record.labels or (equals and record.labels[key] != content):
+                return False
+        checks: dict[str, Callable[[str], bool]] = {
+            "status": lambda value: value == status.name,
+            "name": lambda value: _name_matches(value, record.name),
+            "id": lambda value: record.id.startswith(value),
+            "ancestor": lambda value: _stands_on(record, value),
+            "exited": lambda value: status.name == "exited" and str(status.code) == value,
+            "volume": lambda value: any(value in _places(bind) for bind in record.binds),
+            "network": lambda value: value == record.networkMode,
+            "before": lambda value: record.createdAt < _born(value, everybody),
+            "since": lambda value: record.createdAt > _born(value, everybody),
+        }
+        wanted = self._wanted.items()
+        return all(any(checks[key](value) for value in values) for key, values in wanted if key != "label")
+
+
+def _name_matches(pattern: str, name: str) -> bool:
+    """A regular expression found in the name, with or without the slash before it."""
+    if pattern.replace("_", "").replace("-", "").isalnum():
+        return pattern in name
+    import re
+
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise InvalidArgument(f"invalid filter 'name={pattern}': {error}") from None
+    return bool(found.search(name) or found.search(f"/{name}"))
+
+
+def _stands_on(record: ContainerRecord, image: str) -> bool:
+    by_name = record.image.removesuffix(":latest") == image.removesuffix(":latest")
+    digest = image.removeprefix("sha256:")
+    return by_name or (len(digest) >= 12 and record.imageId.removeprefix("sha256:").startswith(digest))
+
+
+def _places(bind: object) -> tuple[str, ...]:
+    """What a mount may be called by: its host path, its path inside, its volume's name."""
+    source, target = bind["source"], bind["destination"]  # type: ignore[index]
+    return source, target, source.split("/")[-2] if source.endswith("/_data") else source
+
+
+def _born(name: str, everybody: Sequence[tuple[ContainerRecord, Status]]) -> str:
+    for record, _status in everybody:
+        if name.removeprefix("/") == record.name or (name and record.id.startswith(name)):
+            return record.createdAt
+    raise NotFound(f"No such container: {name}")

@@ -1,0 +1,51 @@
+"""Lists as Docker prints them: a table of columns, or what ``--format`` makes of every row."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+_LEAST = 10
+"""A column's least width, its gap included."""
+_GAP = 3
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns at least three spaces apart."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(_LEAST, _GAP + max(len(line[column]) for line in lines)) for column in range(len(header) - 1)]
+    return "\n".join(
+        "".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=False)) + line[-1] for line in lines
+    )
+
+
+def formatted(wanted: str, header: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows, each a document, by ``--format``: ``json``, a template, or ``table`` and a template with tabs between
+    its columns, whose names are in ``header``. Raises BadTemplate and Failed.
+    """
+    from utsuwa.cli.template import Template
+
+    if wanted == "json":
+        wanted = "{{json .}}"
+    wanted = wanted.replace("\\t", "\t").replace("\\n", "\n")
+    if wanted.split(" ", 1)[0] != "table":
+        template = Template(wanted)
+        return "\n".join(template.render(row) for row in rows)
+    from utsuwa.cli.template_functions import HEADING
+
+    template = Template(wanted[len("table") :].strip())
+    names = template.render(_Heading(header), HEADING).split("\t")
+    cells = [template.render(row).split("\t") for row in rows]
+    width = max(len(names), *map(len, cells)) if cells else len(names)
+    filled = [line + [""] * (width - len(line)) for line in (names, *cells)]
+    return table(filled[0], filled[1:])
+
+
+class _Heading(dict):  # type: ignore[type-arg]
+    """Column names; one that is a method of the rows (``{{.Label "key"}}``) is one here, too."""
+
+    def __getitem__(self, key: str) -> object:
+        name = super().__getitem__(key)
+        return (lambda argument: argument) if name is None else name
