@@ -70,7 +70,7 @@ def test_exit_codes_are_dockers(house: Household, command: list[str], code: int,
         (["run", "-m", "1k", IMAGE], 125, "memory must be at least 6m"),
         (["stop", "nobody"], 1, "No such container: nobody"),
         (["exec", "nobody", "true"], 1, "No such container: nobody"),
-        (["frobnicate"], 125, "unknown command"),
+        (["frobnicate"], 1, "unknown command: utsuwa frobnicate"),
     ],
 )
 def test_mistakes_are_told_in_one_line(house: Household, words: list[str], code: int, text: str) -> None:
@@ -241,3 +241,96 @@ def test_images_and_rmi(house: Household) -> None:
     house.ok("create", "--name", "user", IMAGE)
     assert "is used by a container" in house("rmi", IMAGE).stderr.decode()
     assert json.loads(house.ok("inspect", "user"))[0]["State"]["Status"] == "created"
+
+
+def test_memory_that_ran_out_is_told(house: Household) -> None:
+    eat = "x=a; while :; do x=$x$x; done"
+    done = house("run", "--name", "eater", "-m", "20m", "--memory-swap", "20m", IMAGE, "sh", "-c", eat)
+    assert done.returncode == 137
+    assert house.ok("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "eater") == "true 137\n"
+
+
+def test_a_container_that_could_not_start_is_created(house: Household) -> None:
+    done = house("run", "-d", "--name", "never", IMAGE, "nonexistent")
+    assert (done.returncode, len(done.stdout)) == (127, 65)
+    assert house.ok("ps", "-a", "--format", "{{.Names}} {{.Status}} {{.State}}") == "never Created created\n"
+    assert house.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "never") == "created 127\n"
+
+
+def test_lists_by_template_and_filter(house: Household) -> None:
+    house.ok("create", "--name", "first", "--label", "a=b", "--label", "x", IMAGE, "sh", "-c", "echo 1; echo 2")
+    house.ok("run", "-d", "--name", "second", IMAGE, "sleep", "1000")
+    row = ["ps", "-a", "--format"]
+    assert house.ok(*row, '{{.Labels}}|{{.Label "a"}}|{{.Command}}', "-f", "name=^/first$") == (
+        'a=b,x=|b|"sh -c \'echo 1; echo…"\n'
+    )
+    assert house.ok("ps", "--format", "table {{.Names}}\\t{{.Networks}}") == "NAMES     NETWORKS\nsecond    none\n"
+    assert house.ok("ps", "-aq", "-f", "status=running", "-f", "label=a") == ""
+    for filters, names in (
+        (["since=first"], "second\n"),
+        (["before=second"], "first\n"),
+        (["status=created", "status=running"], "second\nfirst\n"),
+        ([f"ancestor={IMAGE}:latest", "label=x"], "first\n"),
+    ):
+        words = [word for each in filters for word in ("-f", each)]
+        assert house.ok("ps", "-a", "--format", "{{.Names}}", *words) == names
+    assert house.ok("images", "--format", "{{.Repository}}:{{.Tag}}", "-f", "reference=utsuwa/*") == f"{IMAGE}:latest\n"
+    assert house.ok("images", "-q", "-f", "dangling=true") == ""
+    assert house("ps", "-f", "status=odd").returncode == 1
+    assert house("inspect", "-f", "{{.State", "first").returncode == 64
+
+
+def test_inspect_knows_what_the_image_said(house: Household) -> None:
+    house.ok("create", "--name", "plain", "-t", "-e", "MINE=1", IMAGE)
+    assert house.ok("inspect", "-f", "{{json .Config.Env}} {{json .Config.Cmd}} {{.Config.Entrypoint}}", "plain") == (
+        '["PATH=/bin:/usr/bin","FROM_IMAGE=yes","MINE=1"] ["sh","-c","echo default"] <no value>\n'
+    )
+
+
+def test_groups_by_name(house: Household) -> None:
+    show = ["id", "-G"]
+    assert house.ok("run", "--rm", "--group-add", "tty", "--group-add", "99", IMAGE, *show) == "0 5 99\n"
+    done = house("run", "--rm", "--group-add", "nosuch", IMAGE, *show)
+    assert (done.returncode, b"Unable to find group nosuch" in done.stderr) == (125, True)
+
+
+def test_a_seccomp_profile_of_ones_own(house: Household, tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 17}
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    done = house("run", "--rm", "--security-opt", f"seccomp={profile}", IMAGE, "mkdir", "/new")
+    assert (done.returncode, b"File exists" in done.stderr) == (1, True)
+    assert house("run", "--rm", "--security-opt", "seccomp=/nosuch", IMAGE).returncode == 125
+
+
+def test_only_the_attached_streams_are_shown(house: Household) -> None:
+    speak = ["sh", "-c", "echo out; echo err >&2"]
+    done = house("run", "--rm", "-a", "stdout", IMAGE, *speak)
+    assert (done.stdout, done.stderr) == (b"out\n", b"")
+    done = house("run", "--rm", "-a", "stderr", IMAGE, *speak)
+    assert (done.stdout, done.stderr) == (b"", b"err\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["run", "--cpus", "9999", IMAGE], 125, "range of CPUs is from 0.01 to"),
+        (["run", "--cpuset-cpus", "9999", IMAGE], 125, "requested CPUs are not available"),
+        (["run", "--stop-signal", "BOGUS", IMAGE], 125, "Invalid signal: BOGUS"),
+        (
+            ["run", "--platform", "linux/s390x", "--pull", "never", IMAGE],
+            125,
+            "does not provide the specified platform",
+        ),
+        (["exec", "-u", "nosuch", "box", "id"], 126, "unable to find user nosuch"),
+        (["exec", "-d", "box", "nonexistent"], 1, "executable file not found in $PATH"),
+        (["kill", "-s", "0", "box"], 1, "Invalid signal: 0"),
+        (["kill", "nobody"], 1, "Cannot kill container: nobody: No such container: nobody"),
+        (["rm", "-f", "nobody"], 0, "No such container: nobody"),
+        (["rmi", "nosuch"], 1, "No such image: nosuch:latest"),
+    ],
+)
+def test_refusals_are_dockers(house: Household, words: list[str], code: int, text: str) -> None:
+    house.ok("run", "-d", "--name", "box", IMAGE, "sleep", "1000")
+    done = house(*words)
+    assert (done.returncode, text in done.stderr.decode()) == (code, True), done.stderr.decode()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, Option
-from utsuwa.errors import from_oserror
+from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
 from utsuwa.spec.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from utsuwa.spec.request import Security
 
 OPTIONS = (
     Option("cap-add", "", LIST, "Add Linux capabilities"),
@@ -22,7 +24,7 @@ OPTIONS = (
     Option("entrypoint", "", WORD, "Overwrite the default ENTRYPOINT of the image"),
     Option("env", "e", LIST, "Set environment variables"),
     Option("env-file", "", LIST, "Read in a file of environment variables"),
-    Option("group-add", "", LIST, "Add additional groups to join (numbers)"),
+    Option("group-add", "", LIST, "Add additional groups to join"),
     Option("hostname", "h", WORD, "Container host name"),
     Option("init", "", SWITCH, "Run an init inside the container that forwards signals and reaps processes"),
     Option("interactive", "i", SWITCH, "Keep STDIN open even if not attached"),
@@ -76,7 +78,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
         cap_add=tuple(map(flags.parse_capability, arguments.list("cap-add"))),
         cap_drop=tuple(map(flags.parse_capability, arguments.list("cap-drop"))),
-        security=flags.parse_security(arguments.list("security-opt")),
+        security=_security(arguments),
         privileged=arguments.on("privileged"),
         init=arguments.on("init"),
         tty=arguments.on("tty"),
@@ -95,6 +97,21 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
         return None
     text = arguments.text("entrypoint")
     return (text,) if text else ()
+
+
+def _security(arguments: Arguments) -> Security:
+    """What --security-opt says, with the text of a seccomp profile in the place of its path."""
+    security = flags.parse_security(arguments.list("security-opt"))
+    path = security.seccomp
+    if path in (None, "unconfined"):
+        return security
+    try:
+        with open(path, encoding="utf-8") as file:
+            return security.replace(seccomp=file.read())
+    except OSError as error:
+        raise from_oserror(error, f"opening seccomp profile ({path}) failed") from error
+    except UnicodeDecodeError:
+        raise InvalidArgument(f"seccomp profile {path}: is not UTF-8") from None
 
 
 def _limits(arguments: Arguments) -> dict[str, Any]:

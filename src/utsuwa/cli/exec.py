@@ -53,8 +53,8 @@ def run(words: list[str]) -> int:
     try:
         connection = Execs(house.paths, house.containers).start(record, request, attach=not detach, size=size)
     except Error as error:
-        code = getattr(error, "code", 1)
-        error.exit_code = code if code in (126, 127) else 1  # type: ignore[attr-defined]
+        code = getattr(error, "code", 0)  # none when the container could not be asked
+        error.exit_code = (127 if code == 127 else 126) if code and not detach else 1  # type: ignore[attr-defined]
         raise
     if detach:
         connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.cli.flags import WORD, Option
 from utsuwa.cli.house import House, Verb, each
+from utsuwa.errors import FailedPrecondition, NotFound
 
 VERB = Verb(
     "kill [OPTIONS] CONTAINER [CONTAINER...]",
@@ -21,7 +22,10 @@ def run(words: list[str]) -> int:
     house = House()
 
     def kill(name: str) -> str:
-        house.containers.kill(house.containers.find(name), arguments.text("signal"))
+        try:
+            house.containers.kill(house.containers.find(name), arguments.text("signal"))
+        except (NotFound, FailedPrecondition) as error:
+            raise error.within(f"Cannot kill container: {name}") from error
         return name
 
     return each(arguments.words, kill)

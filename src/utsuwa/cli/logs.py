@@ -25,6 +25,7 @@ VERB = Verb(
     "logs [OPTIONS] CONTAINER",
     "Fetch the logs of a container",
     (
+        Option("details", "", SWITCH, "Show extra details provided to logs"),
         Option("follow", "f", SWITCH, "Follow log output"),
         Option(
             "since", "", WORD, "Show logs since timestamp (RFC 3339 or Unix seconds) or relative (42m for 42 minutes)"
@@ -58,7 +59,9 @@ def run(words: list[str]) -> int:
         lines = logs.follow(directory, name, tail, _waiter(house, record))
     else:
         lines = logs.read(directory, name, tail)
-    _print(_within(lines, arguments), arguments.on("timestamps"), flush=arguments.on("follow"))
+    # The details are the labels and variables that --log-opt chose, and there are no such options yet.
+    shown = _Shown(arguments.on("timestamps"), " " if arguments.on("details") else "")
+    _print(_within(lines, arguments), shown, flush=arguments.on("follow"))
     return 0
 
 
@@ -127,7 +130,18 @@ def _waiter(house: House, record: ContainerRecord) -> Callable[[], bool]:
     return lambda: not poll.poll(_PATIENCE) and house.containers.status(record).kept
 
 
-def _print(lines: Iterable[Line], timestamps: bool, flush: bool) -> None:
+class _Shown:
+    """A line with what stands before it."""
+
+    def __init__(self, timestamps: bool, details: str) -> None:
+        self._timestamps, self._details = timestamps, details
+
+    def __call__(self, line: Line) -> str:
+        text = f"{self._details}{line.text}"
+        return f"{fixed(line.time)} {text}" if self._timestamps else text
+
+
+def _print(lines: Iterable[Line], shown: Callable[[Line], str], flush: bool) -> None:
     """In batches as long as the stream does not change: a write a line would take most of the time."""
     batch: list[str] = []
     size, stream = 0, "stdout"
@@ -136,7 +150,7 @@ def _print(lines: Iterable[Line], timestamps: bool, flush: bool) -> None:
             _write(stream, batch)
             batch, size = [], 0
         stream = line.stream
-        batch.append(f"{fixed(line.time)} {line.text}" if timestamps else line.text)
+        batch.append(shown(line))
         size += len(line.text)
         if flush:
             _write(stream, batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from utsuwa.cli.flags import SWITCH, Option
 from utsuwa.cli.house import House, Verb, each
 from utsuwa.errors import NotFound
@@ -18,7 +20,7 @@ VERB = Verb(
 
 
 def run(words: list[str]) -> int:
-    """Print what was removed; with --force a container that is not there is no failure."""
+    """Print what was removed; with --force a container that is not there is told of, and is no failure."""
     arguments = VERB.read(words)
     if arguments is None:
         return 0
@@ -28,10 +30,11 @@ def run(words: list[str]) -> int:
     def remove(name: str) -> str | None:
         try:
             record = house.containers.find(name)
-        except NotFound:
-            if force:
-                return None
-            raise
+        except NotFound as error:
+            if not force:
+                raise
+            print(f"utsuwa: {error}", file=sys.stderr)
+            return None
         house.containers.remove(record, force=force, volumes=volumes)
         return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.cli.flags import SWITCH, Option
 from utsuwa.cli.house import House, Verb, each
+from utsuwa.engine.images import with_tag
 from utsuwa.errors import NotFound
 
 VERB = Verb(
@@ -28,7 +29,7 @@ def run(words: list[str]) -> int:
         except NotFound:
             if arguments.on("force"):
                 return None
-            raise NotFound(f"No such image: {name}") from None
+            raise NotFound(f"No such image: {with_tag(name)}") from None
         lines = [f"Untagged: {each_name}" for each_name in removal.untagged]
         return "\n".join([*lines, *(f"Deleted: {digest}" for digest in removal.deleted)]) or None
 

@@ -53,14 +53,19 @@ def _run(arguments: Arguments) -> int:
     if arguments.text("cidfile"):
         _write_id(arguments.text("cidfile"), record)
     if detach:
-        house.containers.start(record).close()
-        print(record.id)
+        try:
+            house.containers.start(record).close()
+        finally:  # of a container that can't be started, too, as Docker does: it is there, unless --rm was asked for
+            print(record.id, flush=True)
         return 0
     from utsuwa.cli.session import Session, terminal_size
 
+    attached = {stream.lower() for stream in arguments.list("attach")}
     size = terminal_size() if record.tty else (0, 0)
     connection = house.containers.start(record, attach=True, size=size)
-    return Session(connection, stdin=record.openStdin, tty=record.tty, proxy=arguments.on("sig-proxy")).run()
+    stdin = record.openStdin and (not attached or "stdin" in attached)
+    shown = attached or {"stdout", "stderr"}
+    return Session(connection, stdin=stdin, tty=record.tty, proxy=arguments.on("sig-proxy"), shown=shown).run()
 
 
 def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:
@@ -68,8 +73,9 @@ def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_
     policy = arguments.text("pull")
     if policy not in ("always", "missing", "never"):
         raise InvalidArgument(f'invalid pull option: "{policy}": must be one of "always", "missing" or "never"')
-    if policy == "always":
+    if policy == "always" or (policy == "missing" and _is_for_another(house, arguments)):
         _pull(house, arguments)
+    _refuse_another(house, arguments)
     try:
         return house.containers.create(request, started_by_maker=started_by_maker)
     except NotFound as error:
@@ -78,6 +84,28 @@ def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_
     print(f"Unable to find image '{request.image}' locally", file=sys.stderr)
     _pull(house, arguments)
     return house.containers.create(request, started_by_maker=started_by_maker)
+
+
+def _is_for_another(house: House, arguments: Arguments) -> bool:
+    """--platform was given, and the image is in the store for a different one."""
+    if not arguments.text("platform"):
+        return False
+    from utsuwa.spec import platform
+
+    try:
+        config = house.images.resolve(arguments.words[0]).config
+    except NotFound:
+        return False
+    wanted = platform.runnable(platform.parse(arguments.text("platform")))
+    return (config.os, config.architecture) not in [(each.os, each.architecture) for each in wanted]
+
+
+def _refuse_another(house: House, arguments: Arguments) -> None:
+    if _is_for_another(house, arguments):
+        raise NotFound(
+            f"image with reference {arguments.words[0]} was found but does not provide the specified platform "
+            f"({arguments.text('platform')})"
+        )
 
 
 def _pull(house: House, arguments: Arguments) -> None:

@@ -25,6 +25,7 @@ from utsuwa.spec.codec import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from utsuwa.monitor.client import Connection
@@ -33,6 +34,7 @@ _FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2)
 _ENOUGH = 3
 """As many SIGINT or SIGTERM make Docker's client go away from a container that ignores them."""
 _CHUNK = 32768
+_STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
 
 def terminal_size() -> tuple[int, int]:
@@ -47,9 +49,21 @@ def terminal_size() -> tuple[int, int]:
 
 
 class Session:
-    """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``proxy``: signals are forwarded."""
+    """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``proxy``: signals are forwarded.
 
-    def __init__(self, connection: Connection, *, stdin: bool, tty: bool, proxy: bool = True) -> None:
+    ``shown``: the names of the streams that are printed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        stdin: bool,
+        tty: bool,
+        proxy: bool = True,
+        shown: Collection[str] = ("stdout", "stderr"),
+    ) -> None:
+        self._shown = {kind for kind, name in _STREAMS.items() if name in shown}
         self._connection, self._stdin, self._tty, self._proxy = connection, stdin, tty, proxy
         self._unsent = b""
         self._saved: list[Any] | None = None
@@ -104,7 +118,7 @@ class Session:
                 self._obey(kind, payload)
 
     def _obey(self, kind: int, payload: bytes) -> None:
-        if kind == frames.STDOUT or kind == frames.STDERR:
+        if kind in self._shown:
             _write(kind, payload)
         elif kind == frames.EXITED:
             self._code = int(parse(payload)["exitCode"])

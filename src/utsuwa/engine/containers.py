@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from utsuwa.engine import recovery, specification
+from utsuwa.engine.groups import resolve_groups
+from utsuwa.engine.limits import check_limits, stop_signal
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.status import RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
@@ -12,7 +14,7 @@ from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_os
 from utsuwa.identifiers import new_engine_id, random_name
 from utsuwa.monitor import client, frames
 from utsuwa.monitor.records import Start, now
-from utsuwa.runtime.process import await_end, signal_number, start_time
+from utsuwa.runtime.process import await_end, start_time
 from utsuwa.spec.codec import dumps, encode
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import decode
@@ -49,6 +51,7 @@ class Containers:
         without the image, Conflict for a taken name, InvalidArgument and Unsupported for what the request says.
         """
         check(request)
+        check_limits(request)
         image = self._images.resolve(request.image)
         config = image.config
         identifier = new_engine_id()
@@ -75,6 +78,8 @@ class Containers:
         snapshotter = self._images.snapshotter
         snapshotter.prepare(identifier, image.top)
         around.volumes = self._volumes.prepare(identifier, request, settings, image, self._images)
+        if request.groups:
+            around.groups = resolve_groups(request.groups, self._images.trees(image))
         spec = specification.compose(request, start, around)
         _write(f"{directory}/config.json", dumps(encode(spec)).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
@@ -86,6 +91,7 @@ class Containers:
             image=request.image,
             imageId=image.id,
             command=start.args,
+            entrypoint=settings.Entrypoint if request.entrypoint is None else (request.entrypoint or None),
             request=encode(request),
             mounts=tuple(encode(mount) for mount in snapshotter.mounts(identifier)),
             user=start.user or "0",
@@ -218,10 +224,10 @@ class Containers:
         from utsuwa.runtime.kill import kill
         from utsuwa.runtime.record import Store
 
-        number = signal_number(signal)
+        number = stop_signal(signal)
         status = derive(self._paths, record)
         if not status.alive:
-            raise FailedPrecondition(f"container {record.id} is not running")
+            raise FailedPrecondition(f"Container {record.id} is not running")
         kill(Store(self._paths.runtime), record.id, number)
         if number == _SIGKILL:
             self._await_exit(record, status)
@@ -235,10 +241,11 @@ class Containers:
         if not status.alive:
             recovery.settle(self._paths, record, status)
             return
+        number = stop_signal(signal or record.stopSignal)
         store = Store(self._paths.runtime)
         seconds = record.stopTimeout if timeout is None else timeout
         try:
-            kill(store, record.id, signal_number(signal or record.stopSignal))
+            kill(store, record.id, number)
             if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
                 kill(store, record.id, _SIGKILL)
         except (NotFound, FailedPrecondition):  # it ended by itself
@@ -262,8 +269,8 @@ class Containers:
         if status.alive or (status.kept and status.name == RUNNING):
             if not force:
                 raise Conflict(
-                    f"cannot remove container {record.name}: container is running: "
-                    "stop the container before removing or force remove"
+                    f"You cannot remove a running container {record.id}. "
+                    "Stop the container before attempting removal or force remove"
                 )
             try:
                 self.kill(record)

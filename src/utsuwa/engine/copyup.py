@@ -34,6 +34,36 @@ def copy_up(trees: list[str], target: str, destination: str) -> None:
         _close(roots)
 
 
+def read_file(trees: list[str], path: str, limit: int) -> bytes:
+    """The beginning of a regular file of the layers, at most ``limit`` bytes; b"" when there is none."""
+    roots = [os.open(tree, _DIRECTORY) for tree in trees]
+    try:
+        for _ in range(_LINKS):
+            folder, _, name = path.rpartition("/")
+            found = _find(roots, folder)
+            try:
+                layers = _lookup(found, name)
+                link = _link(layers, name)
+                if link is None:
+                    return _content(layers, name, limit)
+            finally:
+                _close(found)
+            path = link if link.startswith("/") else f"{folder}/{link}"
+        return b""
+    finally:
+        _close(roots)
+
+
+def _content(layers: list[tuple[int, os.stat_result]], name: str, limit: int) -> bytes:
+    if not layers or not stat.S_ISREG(layers[0][1].st_mode):
+        return b""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=layers[0][0])
+    try:
+        return os.read(fd, limit)
+    finally:
+        os.close(fd)
+
+
 def _find(roots: list[int], target: str) -> list[int]:
     """Descriptors of the directories that make up ``target``, top first; none when it is no directory."""
     waiting = [part for part in target.split("/") if part not in ("", ".")]

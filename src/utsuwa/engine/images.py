@@ -39,4 +39,14 @@ class Images:
         try:
             return self.store.resolve(name)
         except NotFound as error:
-            raise NotFound(f"No such image: {name}") from error
+            raise NotFound(f"No such image: {with_tag(name)}") from error
+
+    def trees(self, image: Image) -> list[str]:
+        """The host directories of an image's layers, top first."""
+        layers = self.snapshotter.layers
+        return [layers.tree(each) for each in (layers.stack(image.top) if image.top else ())]
+
+
+def with_tag(name: str) -> str:
+    """The name with the tag that was looked for."""
+    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"

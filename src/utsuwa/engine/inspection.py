@@ -78,15 +78,21 @@ def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[
         "Tty": record.tty,
         "OpenStdin": record.openStdin,
         "StdinOnce": record.stdinOnce,
-        "Env": process["process"].get("env", []),
-        "Cmd": list(request.command) or None,
-        "Entrypoint": list(request.entrypoint) if request.entrypoint is not None else None,
+        "Env": _environment(process["process"].get("env", []), process.get("hostname", ""), request),
+        "Cmd": list(record.command[len(record.entrypoint or ()) :]) or None,
+        "Entrypoint": list(record.entrypoint) if record.entrypoint is not None else None,
         "Image": record.image,
         "WorkingDir": process["process"]["cwd"],
         "Labels": record.labels,
         "StopSignal": record.stopSignal,
         "StopTimeout": record.stopTimeout,
     }
+
+
+def _environment(found: list[str], hostname: str, request: RunRequest) -> list[str]:
+    """What the image and the user have set, without what the engine adds for every process."""
+    added = {f"HOSTNAME={hostname}", "TERM=xterm"}.difference(request.env)
+    return [variable for variable in found if variable not in added]
 
 
 def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, object]:

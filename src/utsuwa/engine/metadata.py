@@ -29,6 +29,7 @@ RECORD = "container.json"
 class ContainerRecord(Record):
     """One container as it was asked for. It changes only by rename, update and restart.
 
+    ``command`` is what runs, of which ``entrypoint`` is the beginning.
     ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer,
     ``mounts`` make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that made
     it, for containers nobody would start after that process's death.
@@ -40,6 +41,7 @@ class ContainerRecord(Record):
     image: str
     imageId: str
     command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
     request: object = None
     mounts: tuple[object, ...] = ()
     snapshot: str = ""

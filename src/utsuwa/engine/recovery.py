@@ -54,7 +54,7 @@ def is_orphan(record: ContainerRecord, status: Status) -> bool:
     """A container that was to go with its end, has ended (or never began), and has nobody left to remove it."""
     if not record.autoRemove or status.alive or status.kept:
         return False
-    if status.name == CREATED:
+    if status.name == CREATED and status.exit is None:
         return bool(record.maker) and start_time(record.maker) != record.makerStart
     return True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.engine import defaults
-from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
+from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.image.to_spec import process_of
 from utsuwa.linux.capabilities import NAMES
 from utsuwa.spec.default import OCI_VERSION
@@ -41,10 +41,12 @@ _CPU_PERIOD = 100_000
 class Surroundings:
     """What the engine has prepared for a container: files it sees as /etc/hosts and so on, and volumes."""
 
-    __slots__ = ("cgroup2", "files", "hostname", "identifier", "volumes")
+    __slots__ = ("cgroup2", "files", "groups", "hostname", "identifier", "volumes")
 
     def __init__(self, identifier: str, hostname: str, cgroup2: bool) -> None:
         self.identifier, self.hostname, self.cgroup2 = identifier, hostname, cgroup2
+        self.groups: tuple[int, ...] = ()
+        """Further groups of the process."""
         self.files: dict[str, str] = {}
         """Target -> host path of single files."""
         self.volumes: list[Mount] = []
@@ -57,7 +59,7 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
     kept = capabilities(request)
     return Spec(
         ociVersion=OCI_VERSION,
-        process=_process(request, start, kept),
+        process=_process(request, start, kept, around.groups),
         root=Root(path="rootfs", readonly=request.read_only),
         hostname=around.hostname,
         mounts=_mounts(request, around),
@@ -104,15 +106,10 @@ def capabilities(request: RunRequest) -> tuple[str, ...]:
     return tuple(name for name in every if name in kept)
 
 
-def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...]) -> Process:
-    numbers = []
-    for group in request.groups:
-        if not (group.isascii() and group.isdigit() and len(group) <= 10):
-            raise Unsupported(f"unsupported: group-add {group} (give the group's number)")
-        numbers.append(int(group))
+def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...], groups: tuple[int, ...]) -> Process:
     return Process(
         terminal=request.tty,
-        user=User(uid=0, gid=0, additionalGids=tuple(numbers) or None),
+        user=User(uid=0, gid=0, additionalGids=groups or None),
         args=start.args,
         env=start.env,
         cwd=start.cwd,
@@ -188,7 +185,9 @@ def _seccomp(request: RunRequest, kept: tuple[str, ...]) -> Seccomp | None:
 
     if wanted is None:
         return default_profile(kept)
-    raise Unsupported(f"unsupported: security-opt seccomp={wanted} (use unconfined or the built-in profile)")
+    from utsuwa.seccomp.docker_profile import parse_profile
+
+    return parse_profile(wanted, kept)
 
 
 def _host_devices() -> tuple[Device, ...]:

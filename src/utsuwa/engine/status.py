@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
 
 CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
+FAILED_STARTS = (125, 126, 127, 128)
+"""Exit codes that stand for a process that could not be started."""
 
 
 class Status:
@@ -48,13 +50,19 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
     if run is None:
         return _without_run(record, exit_record)
     if exit_record is not None and exit_record.number == run.number:
-        return Status(EXITED, run, exit_record, False)
+        return Status(_ended(record, exit_record), run, exit_record, False)
     status = Status(RUNNING, run, None, is_locked(directory))
     if _find_process(paths, record, status):
         return status
     if status.kept:  # it is being created, or its monitor is about to write how it ended
         return status
     return _after_a_crash(record, run, exit_record)
+
+
+def _ended(record: ContainerRecord, exit_record: Exit) -> str:
+    """A container whose process never began is still created, whatever it was that failed: so Docker has it."""
+    never_began = exit_record.error and not exit_record.startedAt and exit_record.exitCode in FAILED_STARTS
+    return CREATED if never_began and record.runs <= 1 else EXITED
 
 
 def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> Status:
@@ -64,7 +72,7 @@ def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> S
 
 def _without_run(record: ContainerRecord, exit_record: Exit | None) -> Status:
     if exit_record is not None:
-        return Status(EXITED, None, exit_record, False)
+        return Status(_ended(record, exit_record), None, exit_record, False)
     if record.runs:
         lost = Exit(number=record.runs, exitCode=UNKNOWN_CODE, error="the host went down while it was running")
         return Status(EXITED, None, lost, False)

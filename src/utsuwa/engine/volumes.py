@@ -103,9 +103,7 @@ class Volumes:
             if volume.copy and not os.listdir(data):
                 from utsuwa.engine.copyup import copy_up
 
-                layers = images.snapshotter.layers
-                names = layers.stack(image.chain[-1]) if image.chain else ()
-                copy_up([layers.tree(each) for each in names], volume.target, data)
+                copy_up(images.trees(image), volume.target, data)
         except OSError as error:
             raise from_oserror(error, f"make volume {name}") from error
         return data

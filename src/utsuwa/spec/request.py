@@ -44,7 +44,7 @@ class Tmpfs(Record):
 class Security(Record):
     """What ``--security-opt`` says.
 
-    ``seccomp`` is None for the engine's own profile, "unconfined", or the path of a profile; ``system_paths`` False
+    ``seccomp`` is None for the engine's own profile, "unconfined", or a profile's text, in Docker's JSON; ``system_paths`` False
     leaves nothing masked or read-only in /proc and /sys.
     """
 

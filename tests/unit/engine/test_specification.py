@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from utsuwa.engine import defaults, specification
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.spec.image import ImageConfig, RootFS, Settings
 from utsuwa.spec.request import RunRequest, Security, Tmpfs
 from utsuwa.spec.runtime import Mount, Spec
@@ -93,7 +93,12 @@ def test_own_mounts_take_the_place_of_defaults() -> None:
 
 
 def test_what_can_not_be_is_said() -> None:
-    with pytest.raises(Unsupported, match="group-add"):
-        compose(groups=("wheel",))
-    with pytest.raises(Unsupported, match="seccomp="):
+    with pytest.raises(InvalidArgument, match="seccomp profile: json"):
         compose(security=Security(seccomp="/some/file"))
+
+
+def test_a_seccomp_profile_is_taken_as_text() -> None:
+    spec = compose(security=Security(seccomp='{"defaultAction":"SCMP_ACT_ALLOW"}'))
+    assert spec.linux is not None
+    assert spec.linux.seccomp is not None
+    assert spec.linux.seccomp.defaultAction == "SCMP_ACT_ALLOW"
