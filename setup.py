@@ -1,6 +1,6 @@
-"""Build what pip can't guess: the executor beside its Python side, and the launchers `urun` and `utsuwa` as scripts.
+"""Build what pip can't guess: the executor and the guard beside their Python sides, and the launchers as scripts.
 
-All else is in pyproject.toml. The three programs are static C without a C library, so a wheel fits every Linux of its
+All else is in pyproject.toml. The programs are static C without a C library, so a wheel fits every Linux of its
 architecture; the launchers have the interpreter's path baked in, and an editable installation's the source directory.
 """
 
@@ -39,18 +39,20 @@ def make(*arguments: str) -> None:
 
 
 class BuildPackage(build_py):
-    """The package, with utsuwa-init in it; byte code at once for an editable installation, as pip does for others."""
+    """The package, with its programs in it; byte code at once for an editable installation, as pip does for others."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             make()
+            make("guard")
             package = HERE / "src" / "utsuwa"
             compileall.compile_dir(str(package), quiet=1, legacy=False)
             freeze(package, package / "cli" / "modules.frozen", "--stamped")
         else:
             package = Path(self.build_lib).resolve() / "utsuwa"
             make(f"OUT={package / 'init' / 'utsuwa-init'}")
+            make("guard", f"GUARD={package / 'monitor' / 'utsuwa-guard'}")
             freeze(package, package / "cli" / "modules.frozen")
 
 

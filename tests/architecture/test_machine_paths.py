@@ -24,5 +24,5 @@ def test_no_file_names_a_private_place() -> None:
 
 
 def test_no_built_file_is_checked_in() -> None:
-    built = (".pyc", ".o", ".so", ".whl", "utsuwa-init")
+    built = (".pyc", ".o", ".so", ".whl", "utsuwa-init", "utsuwa-guard")
     assert [name for name in _files() if name.endswith(built)] == []

@@ -9,12 +9,14 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, fcntl, flock
 
 from utsuwa import __version__
-from utsuwa.errors import FailedPrecondition, Unavailable, from_oserror
+from utsuwa.errors import FailedPrecondition, Unavailable, Unsupported, from_oserror
 from utsuwa.monitor import frames
-from utsuwa.monitor.forkserver import LISTENER
+from utsuwa.monitor.guard import PROGRAM
 from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, monitor_directory
 from utsuwa.spec.codec import dumps, encode
 
+LISTENER = 3
+"""The forkserver's socket, in the forkserver."""
 _TRIES = 4
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -124,16 +126,19 @@ def _start(run: str, name: str) -> None:
             pass
         listener.bind(f"/proc/self/fd/{directory}/{name}")
         listener.listen(128)
-        _spawn(listener.fileno(), run)
+        _spawn(listener.fileno(), run, name)
     finally:
         os.close(directory)
         listener.close()
 
 
-def _spawn(listener: int, run: str) -> None:
+def _spawn(listener: int, run: str, name: str) -> None:
     """The forkserver in a session of its own, with nothing of ours but the listening socket."""
+    if not os.access(PROGRAM, os.X_OK):
+        raise Unsupported(f"the guard {PROGRAM} is missing: install utsuwa again, or run make guard in init/c")
     python = getattr(sys, "_base_executable", "") or sys.executable
-    code = f"import sys; sys.path.insert(0, {_source()!r}); from utsuwa.monitor.forkserver import main; main()"
+    worker = _command(python, "duty", "main()")
+    arguments = _command(python, "forkserver", f"main({f'{run}/{name}'!r}, {worker!r})")
     spare = fcntl(listener, F_DUPFD_CLOEXEC, 10)  # out of the way of 0 to 3
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
@@ -141,7 +146,6 @@ def _spawn(listener: int, run: str) -> None:
         (os.POSIX_SPAWN_OPEN, 2, f"{run}/forks.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, spare, LISTENER),
     ]
-    arguments = [python, "-I", "-S", "-X", "utf8", "-c", code]
     environment = dict([_PATH.split("=", 1)])
     try:
         os.posix_spawn(python, arguments, environment, file_actions=actions, setsid=True)
@@ -149,6 +153,12 @@ def _spawn(listener: int, run: str) -> None:
         raise from_oserror(error, f"start the forkserver with {python}") from error
     finally:
         os.close(spare)
+
+
+def _command(python: str, module: str, call: str) -> list[str]:
+    """What calls something of a module of this package in a lean interpreter."""
+    code = f"import sys; sys.path.insert(0, {_source()!r}); from utsuwa.monitor.{module} import main; {call}"
+    return [python, "-I", "-S", "-X", "utf8", "-c", code]
 
 
 def _source() -> str:

@@ -2,7 +2,7 @@
 
 A forked interpreter pays for every page of memory that it touches first; a start touches three hundred. The creator has
 gone through a rehearsal and waits on a socket. It makes one process, tells its pid, and ends; its child becomes the
-monitor's, which is the subreaper.
+guard's, which is the subreaper.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, 
 
 from utsuwa.errors import Error
 from utsuwa.monitor import frames, reaper
+from utsuwa.monitor.guard import descriptors
 from utsuwa.spec.codec import dumps, parse
 
 TYPE_CHECKING = False
@@ -42,6 +43,10 @@ class Creator:
             _wait(theirs)
         theirs.close()
         self._socket = ours
+
+    def dismiss(self) -> None:
+        """Let it end: there is nothing to create."""
+        self._socket.close()
 
     def announce(self, kind: int, payload: bytes) -> None:
         """Let the creator read and prepare what it is going to be told to do."""
@@ -81,10 +86,10 @@ def _wait(connection: socket) -> None:
     from utsuwa.monitor.rehearsal import warm
 
     try:
-        reaper.forget_signals()
+        reaper.heed_children()
         warm()
         make = prepare(*_request(connection))
-        result: dict[str, object] = {"pid": make(_enter(_descriptors(connection)))}
+        result: dict[str, object] = {"pid": make(_enter(_streams(connection)))}
     except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)
     except Error as error:
@@ -113,15 +118,15 @@ def _exactly(connection: socket, count: int) -> bytes:
     return data
 
 
-def _descriptors(connection: socket) -> list[int]:
+def _streams(connection: socket) -> list[int]:
     """The go-ahead, with the standard streams; EOFError when there is none to come."""
     data, ancillary, _flags, _address = connection.recvmsg(1, CMSG_SPACE(16), _CLOEXEC)
     if not data:
         raise EOFError
-    for level, kind, rights in ancillary:
-        if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            return [int.from_bytes(rights[at : at + 4], "little") for at in range(0, len(rights), 4)]
-    raise EOFError
+    found = descriptors(ancillary)
+    if not found:
+        raise EOFError
+    return found
 
 
 def _enter(descriptors: list[int]) -> int:

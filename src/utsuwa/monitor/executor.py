@@ -7,7 +7,7 @@ import os
 from utsuwa.errors import Unavailable
 from utsuwa.monitor import frames
 from utsuwa.monitor.creator import Failed
-from utsuwa.monitor.guard import ENDED
+from utsuwa.monitor.guard import ENDED, name_process
 from utsuwa.monitor.keeper import refuse
 from utsuwa.monitor.records import Execute
 from utsuwa.monitor.relay import Relay
@@ -58,6 +58,7 @@ class _Executor:
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
         self._pid = creator.create(stdio)
+        name_process(self._control, self._pid)
         stdio.connect(self.relay, once=True)
         if request.rows:
             self.relay.resize(request.rows, request.columns)

@@ -13,12 +13,12 @@ import gc
 import os
 import struct
 from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, signal
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 from time import sleep
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from _socket import socket
+from utsuwa.monitor import duty, frames, guard, reaper
+from utsuwa.monitor.creator import Creator
 
 LISTENER = 3
 IDLE_SECONDS = 600
@@ -29,8 +29,11 @@ _GRACE = 100
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
 
-def main() -> None:
-    """Serve until nobody has asked for IDLE_SECONDS. Runs as ``python3 -I -S``."""
+def main(address: str, command: list[str]) -> None:
+    """Serve until nobody has asked for IDLE_SECONDS. Runs as ``python3 -I -S``.
+
+    ``address``: the path of the listening socket. ``command`` starts a worker when there is no forkserver any more.
+    """
     from utsuwa.monitor.rehearsal import rehearse
 
     os.closerange(LISTENER + 1, 1 << 16)
@@ -45,20 +48,21 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    serve(LISTENER, IDLE_SECONDS)
+    serve(LISTENER, address, command, IDLE_SECONDS)
 
 
-def serve(listener: int, idle: float) -> None:
+def serve(listener: int, address: str, command: list[str], idle: float) -> None:
     """Keep one monitor waiting for the next request, until nobody has asked for ``idle`` seconds.
 
     The waiting monitor accepts by itself and says so on a pipe: nothing stands between a client and its monitor.
     """
     while True:
         taken, tell = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
         spare = os.fork()
         if spare == 0:
             os.close(taken)
-            _stand_by(listener, tell)
+            _stand_by(parent, listener, tell, address, command)
         os.close(tell)
         waiting = poll()
         waiting.register(taken, POLLIN)
@@ -75,21 +79,31 @@ def serve(listener: int, idle: float) -> None:
         os.close(taken)
 
 
-def _stand_by(listener: int, tell: int) -> None:
-    """The life of a forked process: prepared in every way, it takes one request."""
-    from utsuwa.monitor import reaper
-    from utsuwa.monitor.duty import resume
-    from utsuwa.monitor.guard import guard
-
-    status = 1
+def _stand_by(parent: int, listener: int, tell: int, address: str, command: list[str]) -> None:
+    """The life of a forked process: fork the worker that takes one request, and become its guard."""
     try:
         os.setsid()
         signal(SIGTERM, SIG_IGN)
-        name_process("utsuwa-monitor")
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        worker = os.fork()
+        if worker == 0:
+            ours.close()
+            _work(listener, tell, theirs)
+        guard.become(ours, worker, parent, address, command)
+    except Exception as error:
+        note(error)
+    finally:
+        os._exit(1)
+
+
+def _work(listener: int, tell: int, control: socket) -> None:
+    """The life of a worker. Never returns."""
+    status = 1
+    try:
+        reaper.ignore_children()
         reaper.die_with_parent(True)
-        reaper.become_subreaper()
-        spare = [listener, tell]
-        guard(lambda control: _take_one(spare, control), resume, spare)
+        name_process("utsuwa-monitor")
+        _take_one(listener, tell, control)
         status = 0
     except Exception as error:
         note(error)
@@ -108,35 +122,28 @@ def note(error: Exception) -> None:
     os.write(2, text.encode("utf-8", "replace"))
 
 
-def _take_one(spare: list[int], control: socket) -> int:
-    """The first worker: prepared in every way, it takes one request."""
-    from _socket import socket
-
-    from utsuwa.monitor import duty, frames, reaper
-    from utsuwa.monitor.creator import Creator
-    from utsuwa.monitor.guard import DONE, accepted
-
-    reaper.die_with_parent(True)
-    listener, tell = spare
-    creator = Creator((listener, tell))
+def _take_one(listener: int, tell: int, control: socket) -> None:
+    """The first worker of a guard: prepared in every way, it takes one request."""
+    creator = Creator((listener, tell, control.fileno()))
     server = socket(fileno=listener)
     connection = server._accept()[0]  # type: ignore[attr-defined]
     try:
-        accepted(control)
+        guard.report(control)
+        reaper.die_with_parent(False)
     except EOFError:
-        return DONE
-    os.write(connection, frames.pack(frames.ACCEPTED))
-    os.write(tell, b"!")
+        return
+    for fd, word in ((connection, frames.pack(frames.ACCEPTED)), (tell, b"!")):
+        try:
+            os.write(fd, word)
+        except BrokenPipeError:  # a guard does not wait for the answer, the forkserver may have been killed
+            pass
     server.close()
-    if not _peer_is_us(connection):
-        return DONE
-    return duty.serve(connection, creator, control, tell)
+    if _peer_is_us(connection):
+        duty.serve(connection, creator, control, tell)
 
 
 def _peer_is_us(connection: int) -> bool:
     """The peer is root or the user that we are. The socket's directory is 0700 already; this is the second lock."""
-    from _socket import socket
-
     peer = socket(fileno=os.dup(connection))
     _pid, uid, _gid = struct.unpack("iII", peer.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))
     peer.close()

@@ -17,8 +17,8 @@ STARTED, FAILED, EXITED = 32, 33, 34
 """From the monitor, JSON: ``{"pid"}``; ``{"kind", "message", "code"}``; ``{"exitCode", …}`` after the last byte of
 output.
 """
-START, EXECUTE = 48, 49
-"""To the forkserver, JSON: ``records.Start`` and ``records.Execute``."""
+START, EXECUTE, RESUME = 48, 49, 50
+"""To the forkserver, JSON: ``records.Start`` and ``records.Execute``; from a guard, empty, with its socket."""
 LIMIT = 1 << 20
 """No frame is longer, in bytes: a peer that announces more is not one of ours."""
 

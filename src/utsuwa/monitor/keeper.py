@@ -1,8 +1,7 @@
 """The work of a monitor: have the container created, keep its stdio, note its end, clean up.
 
 The creation happens in a process of its own, which then ends and leaves the container to the guard (a subreaper):
-everything the runtime needs memory for is gone with it. The rest of the memory goes with this worker, whenever it is
-quiet.
+whatever becomes of this worker, somebody sees how the container ends. The worker itself ends whenever it is quiet.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from utsuwa.errors import Conflict, Error
 from utsuwa.monitor import frames
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.ending import empty
-from utsuwa.monitor.guard import DONE, ENDED, IDLE, hand_over
+from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_over
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,
@@ -43,14 +42,14 @@ if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
 
 
-def keep(start: Start, connection: int, creator: Creator, control: socket, busy: int) -> int:
+def keep(start: Start, connection: int, creator: Creator, control: socket, busy: int) -> None:
     """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
     directory = monitor_directory(start.run, start.id)
     os.makedirs(directory, 0o700, exist_ok=True)
     lock = take_lock(directory)
     if lock is None:
         refuse(connection, Conflict(f"container {start.id} is running already"))
-        return DONE
+        return
     try:
         keeper = Keeper(start, directory, control)
     except OSError:  # the container was removed while its start was under way
@@ -62,18 +61,19 @@ def keep(start: Start, connection: int, creator: Creator, control: socket, busy:
         keeper.note_failure(error)
         os.close(lock)
         refuse(connection, error)
-        return DONE
+        return
     keeper.attend(connection, pid, lock)
     os.close(busy)
-    return keeper.live()
+    keeper.live()
 
 
-def go_on(document: bytes, descriptors: list[int], control: socket, ended: int | None) -> int:
-    """The life of a later worker."""
+def go_on(received: list[int], control: socket, ended: int | None) -> None:
+    """The life of a later worker, from what the guard gave to it."""
+    document, descriptors = take_over(received)
     handover = decode(Handover, parse(document))
     keeper = Keeper(handover.start, monitor_directory(handover.start.run, handover.start.id), control)
     keeper.take_over(handover, dict(zip(handover.names, descriptors, strict=True)), ended)
-    return keeper.live()
+    keeper.live()
 
 
 class Handover(Record):
@@ -138,20 +138,20 @@ class Keeper:
         else:
             _tell(connection, frames.pack(frames.STARTED, dumps({"pid": pid}).encode()))
 
-    def live(self) -> int:
-        """Until the container's process has ended and everybody knows (DONE), or until it is quiet (IDLE)."""
+    def live(self) -> None:
+        """Until the container's process has ended and everybody knows, or until it is quiet."""
         while self._status is None:
             happened = self.relay.step(_QUIET)
             if self.relay.changed:
                 self._hand_over()
             if not happened and self.relay.quiet and not self._lost:
-                return IDLE
+                say_idle(self._control)
+                return
         self.relay.drain()
         record = self.note_end()
         os.close(self._lock)
-        hand_over(self._control, self._pid, [], [], b"")  # the guard lets go of the lock, too
+        name_process(self._control, self._pid)  # the guard lets go of the lock, too, and of everything
         self.relay.finish(frames.EXITED, dumps(encode(record)).encode())
-        return DONE
 
     def _hand_over(self) -> None:
         """Let the guard have what the next worker needs: now, because nobody knows how this one ends."""

@@ -1,0 +1,27 @@
+/* What the guard and its workers say to each other, on a SOCK_SEQPACKET socket (../guard.py has the other side). */
+#ifndef UTSUWA_GUARD_H
+#define UTSUWA_GUARD_H
+
+#include "syscall.h"
+
+#define MOST 8 /* descriptors in one message */
+
+enum kind { PRESENT = 'A', HANDOVER = 'H', IDLE = 'I' };
+
+/* From a worker. HANDOVER brings descriptors, which replace those that we held. */
+struct word {
+	u8 kind, watched;
+	u8 padding[2];
+	u32 pid;
+};
+
+/* To a worker: which process has ended (0: none), and its wait status; in answer to PRESENT, with all descriptors. */
+struct end {
+	u32 pid;
+	s32 status;
+};
+
+long send_rights(int socket, const void *data, size_t size, const int *rights, u32 count);
+long receive_rights(int socket, void *data, size_t size, int *rights, u32 *count);
+
+#endif
