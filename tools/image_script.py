@@ -86,6 +86,14 @@ def source_hook(hook):
     )
 
 
+FIRST = [
+    f"utsuwa.{name}"
+    for name in (
+        *("cli.oci", "runtime.state", "runtime.run", "runtime.foreground", "runtime.delete", "cgroup.v1"),
+        *("cgroup.manager", "cgroup.devices_v1", "cgroup.resources_v1", "spec.validate", "spec.validate_linux"),
+    )
+]
+"""What a run needs comes first, so that what it writes to lies close together."""
 ModuleSpec = type(sys.__spec__)
 EXTENSIONS = frozenset(EXTENSIONS)
 PACKAGES = [name for name, code in CODES.items() if code[1]]
@@ -95,7 +103,7 @@ sys.path_importer_cache.clear()
 sys.path.insert(0, HOME)
 sys.meta_path.insert(0, Given)
 sys.meta_path.append(Elsewhere)
-for name in CODES:
+for name in (*FIRST, *CODES):
     __import__(name)
 main = sys.modules["utsuwa.cli.oci"].main
 gc.disable()

@@ -148,7 +148,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	(void)number, (void)context;
 	for (struct watched *area = watched; area < watched + 3; area++)
 		if (page >= area->begin && page < area->end) {
-			area->touched[(size_t)(page - area->begin) / PAGE] = level;
+			char *touched = area->touched + (size_t)(page - area->begin) / PAGE;
+			*touched = *touched ? *touched : level;
 			mprotect(page, PAGE, PROT_READ | PROT_WRITE);
 			return;
 		}
