@@ -36,6 +36,10 @@ _CRUN = {
     "test_an_attribute_that_is_named_makes_a_bind_forget_its_source[crun-options1-found1]": "forgets it in any case",
     "test_a_user_namespace_keeps_what_is_locked": "opens sources outside, where nothing gets locked",
     "test_a_user_namespace_may_not_ask_for_what_is_locked": "opens sources outside, where nothing gets locked",
+    "test_update_changes_what_is_given_and_nothing_else": "can't lift the limit on processes",
+    "test_no_processes_at_all_count_as_one": "takes 0 for no limit",
+    "test_update_of_a_stopped_container_is_refused": "says nothing",
+    "test_update_takes_sizes_as_people_write_them": "knows no options behind the id",
     "test_not_in_a_stopped_container": "exits with 1",
     "test_not_in_a_paused_container": "exits with 1",
 }
@@ -46,6 +50,7 @@ _RUNC = {
     "test_an_attribute_that_is_named_makes_a_bind_forget_its_source[runc-options4-found4]": "1.1.5 keeps them then",
     "test_a_user_namespace_keeps_what_is_locked": "1.1.5 gives up",
     "test_a_user_namespace_may_not_ask_for_what_is_locked": "1.1.5 mounts it read-only without a word",
+    "test_no_processes_at_all_count_as_one": "1.1.5 takes 0 for no limit",
     "test_a_path_is_masked_once_however_often_it_is_listed": "1.1.5 masks it as often as it is listed",
     "test_a_console_socket_may_have_a_long_path": "1.1.5 can't connect to more than 107 bytes",
     "test_list_of_a_root_that_is_not_there_fails": "1.1.5 prints an empty list",

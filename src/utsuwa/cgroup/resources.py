@@ -56,6 +56,11 @@ def limit_text(value: int) -> str:
     return "max" if value < 0 else str(value)
 
 
+def pids_text(limit: int) -> str:
+    """pids.max: 0 counts as 1, as runc and systemd have it, so that no value but a negative one lifts the limit."""
+    return limit_text(limit or 1)
+
+
 def swap_max(memory: Memory) -> str | None:
     """memory.swap.max for the specification's memory *plus* swap limit; None: leave it alone.
 

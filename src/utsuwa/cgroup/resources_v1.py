@@ -6,7 +6,16 @@ import errno
 
 from utsuwa import errors
 from utsuwa.cgroup.directory import Directory
-from utsuwa.cgroup.resources import THROTTLES, check_usage, needs, no_controller, page_size, refuse_unsupported, settle
+from utsuwa.cgroup.resources import (
+    THROTTLES,
+    check_usage,
+    needs,
+    no_controller,
+    page_size,
+    pids_text,
+    refuse_unsupported,
+    settle,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +129,7 @@ def _write_limit(cgroup: Directory, limit: int) -> None:
 def _write_pids(cgroup: Directory, pids: Pids) -> None:
     limit = pids.limit
     assert limit is not None
-    cgroup.write("pids.max", "max" if limit < 0 else limit)
+    cgroup.write("pids.max", pids_text(limit))
 
 
 def _write_blkio(cgroup: Directory, io: BlockIO) -> None:

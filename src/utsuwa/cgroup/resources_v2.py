@@ -15,6 +15,7 @@ from utsuwa.cgroup.resources import (
     needs,
     no_controller,
     page_size,
+    pids_text,
     refuse_unsupported,
     settle,
     swap_max,
@@ -121,7 +122,7 @@ def _write_memory(cgroup: Directory, memory: Memory) -> None:
 
 def _write_pids(cgroup: Directory, pids: Pids) -> None:
     assert pids.limit is not None
-    cgroup.write("pids.max", limit_text(pids.limit))
+    cgroup.write("pids.max", pids_text(pids.limit))
 
 
 def _write_io(cgroup: Directory, io: BlockIO) -> None:

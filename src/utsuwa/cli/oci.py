@@ -33,6 +33,12 @@ _EXEC = (
     *("ignore-paused", _HELP),
 )
 
+_UPDATE = (
+    *("resources|r=", "blkio-weight=", "cpu-period=", "cpu-quota=", "cpu-burst=", "cpu-share=", "cpu-rt-period="),
+    *("cpu-rt-runtime=", "cpuset-cpus=", "cpuset-mems=", "cpu-idle=", "memory=", "memory-reservation="),
+    *("memory-swap=", "pids-limit=", "kernel-memory=", "kernel-memory-tcp=", "l3-cache-schema=", "mem-bw-schema="),
+    _HELP,
+)
 _EXEC_FAILED = 255
 
 
@@ -365,6 +371,27 @@ def _ps(call: Call) -> int:
     return 0
 
 
+def _update(call: Call) -> int:
+    from utsuwa.cli.oci_update import resources
+    from utsuwa.runtime.update import update
+
+    wanted, call.warnings = resources(call.options)
+    update(call.store, call.words[0], wanted)
+    return 0
+
+
+def _events(call: Call) -> int:
+    from utsuwa.cli.oci_durations import seconds
+    from utsuwa.runtime.events import events, stats
+    from utsuwa.spec.codec import dumps
+
+    interval = seconds(call.options.get("interval", "5s"))
+    found = [stats(call.store, call.words[0])] if call.options.get("stats") else None
+    for event in found or events(call.store, call.words[0], interval):
+        _print(dumps(event) + "\n")
+    return 0
+
+
 def _format(call: Call) -> str:
     form = call.options.get("format", "table")
     if form not in ("table", "json"):
@@ -387,8 +414,7 @@ VERBS = {
     "pause": Verb(_pause, 1, 1, _HELP),
     "resume": Verb(_resume, 1, 1, _HELP),
     "ps": Verb(_ps, 1, None, "format|f=", _HELP, interspersed=False),
-    **{
-        name: Verb(_unsupported(name), 0, None, _HELP, interspersed=False)
-        for name in ("update", "events", "checkpoint", "restore")
-    },
+    "events": Verb(_events, 1, 1, "interval=", "stats", _HELP),
+    "update": Verb(_update, 1, 1, *_UPDATE),
+    **{name: Verb(_unsupported(name), 0, None, _HELP, interspersed=False) for name in ("checkpoint", "restore")},
 }

@@ -56,9 +56,9 @@ def _run(
             poststart(container)
     container.unlock()
     if detach:
-        return 0, []
+        return 0, container.warnings
     code = attend(child.pid, screen)
-    return code, [] if keep else _delete(container)
+    return code, container.warnings + ([] if keep else _delete(container))
 
 
 def _load_what_follows() -> None:

@@ -246,7 +246,7 @@ class CPU(Record):
 
 
 class Pids(Record):
-    """The most processes and threads a container may have; 0 sets nothing, negative is unlimited (as in runc)."""
+    """The most processes and threads a container may have; 0 counts as 1, negative is unlimited (as in runc)."""
 
     limit: i64 | None = None
 

@@ -177,7 +177,7 @@ def test_v1_writes_what_is_set(tmp_path: Path) -> None:
         "cpu.idle": "0",
         "cpuset.cpus": "0",
         "cpuset.mems": "0",
-        "pids.max": "0",
+        "pids.max": "1",  # 0 counts as 1
         "blkio.bfq.weight": "20",
         "blkio.bfq.weight_device": "8:0 30",
         "blkio.throttle.write_bps_device": "8:1 600",

@@ -1,0 +1,110 @@
+"""The command line of `urun update`: limits by option, or as JSON in a file."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.cli.arguments import quoted
+from utsuwa.errors import Error, InvalidArgument, Unsupported, from_oserror
+from utsuwa.spec.codec import decode
+from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
+from utsuwa.spec.seldom import BlockIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_UNLIMITED = "-1"
+
+
+def resources(options: dict[str, Any]) -> tuple[Resources, list[str]]:
+    """What is asked for, and warnings about what has no effect. Raises InvalidArgument, Unsupported."""
+    for name in ("l3-cache-schema", "mem-bw-schema"):
+        if options.get(name):
+            raise Unsupported(f"unsupported: update --{name}")
+    warnings = [
+        f"--{name} has no effect: Linux does not limit the memory of the kernel apart"
+        for name in ("kernel-memory", "kernel-memory-tcp")
+        if options.get(name)
+    ]
+    if options.get("resources"):
+        return from_file(options["resources"]), warnings
+    given: dict[str, Any] = {}
+    for option, (section, name, read) in _LIMITS.items():
+        text = options.get(option)
+        if text:
+            given.setdefault(section, {})[name] = read(option, text)
+    made = {section: _RECORDS[section](**values) for section, values in given.items()}
+    return Resources(**made), warnings
+
+
+def from_file(path: str) -> Resources:
+    """The limits in a file of JSON, ``-`` for standard input."""
+    try:
+        data = _read(0 if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise from_oserror(error, f"open {path}") from error
+    try:
+        found: Resources = decode(Resources, data)
+    except Error as error:
+        raise error.within(path) from error
+    return found
+
+
+def _read(descriptor: int) -> bytes:
+    data = b""
+    while chunk := os.read(descriptor, 65536):
+        data += chunk
+    return data
+
+
+def _bytes(option: str, text: str) -> int:
+    """A number of bytes as Docker reads it: ``67108864``, ``64M``, ``64mb``, ``1.5GiB``; -1 is unlimited."""
+    if text == _UNLIMITED:
+        return -1
+    number = text.rstrip("bBiIkKmMgGtTpP ")
+    unit = text[len(number) :].strip().lower()
+    factor = _UNITS.get(unit.removesuffix("b").removesuffix("i"))
+    digits = number.replace(".", "", 1)
+    if factor is None or not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise InvalidArgument(f"invalid value {quoted(text)} for --{option}: use bytes, or a size as 64M")
+    return int(float(number) * factor) if "." in number else int(number) * factor
+
+
+def _whole(option: str, text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise InvalidArgument(f"invalid value {quoted(text)} for --{option}: use a number")
+    return int(text)
+
+
+def _natural(option: str, text: str) -> int:
+    number = _whole(option, text)
+    if number < 0:
+        raise InvalidArgument(f"invalid value {quoted(text)} for --{option}: use a number from 0")
+    return number
+
+
+def _text(_option: str, text: str) -> str:
+    return text
+
+
+_RECORDS: dict[str, Callable[..., Any]] = {"memory": Memory, "cpu": CPU, "pids": Pids, "blockIO": BlockIO}
+_LIMITS: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {
+    "blkio-weight": ("blockIO", "weight", _natural),
+    "cpu-period": ("cpu", "period", _natural),
+    "cpu-quota": ("cpu", "quota", _whole),
+    "cpu-burst": ("cpu", "burst", _natural),
+    "cpu-share": ("cpu", "shares", _natural),
+    "cpu-rt-period": ("cpu", "realtimePeriod", _natural),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", _whole),
+    "cpuset-cpus": ("cpu", "cpus", _text),
+    "cpuset-mems": ("cpu", "mems", _text),
+    "cpu-idle": ("cpu", "idle", _whole),
+    "memory": ("memory", "limit", _bytes),
+    "memory-reservation": ("memory", "reservation", _bytes),
+    "memory-swap": ("memory", "swap", _bytes),
+    "pids-limit": ("pids", "limit", _whole),
+}

@@ -1,0 +1,35 @@
+"""`urun update`: new limits for a container that exists."""
+
+from __future__ import annotations
+
+from utsuwa.errors import FailedPrecondition
+from utsuwa.runtime.record import STOPPED, Store
+from utsuwa.spec.validate_linux import validate_resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.spec.runtime import Resources
+
+
+def update(store: Store, identifier: str, resources: Resources) -> None:
+    """Write those limits that ``resources`` has; all others, and access to devices, stay as they are.
+
+    Raises NotFound, FailedPrecondition when the container is stopped or has no cgroup, InvalidArgument for the values.
+    """
+    memory = resources.memory
+    if memory is not None and memory.limit is None:
+        # What limits memory and swap together is held against the limit of memory that the cgroup has: by the kernel.
+        validate_resources(resources.replace(memory=memory.replace(swap=None)), "")
+    else:
+        validate_resources(resources, "")
+    container = store.open(identifier)
+    container.lock()
+    try:
+        if container.status() == STOPPED:
+            raise FailedPrecondition("container not running")
+        manager = container.manager()
+        if manager is None:
+            raise FailedPrecondition(f"container {identifier} has no cgroup, which is what could be limited")
+        manager.apply(resources, devices=False)
+    finally:
+        container.unlock()

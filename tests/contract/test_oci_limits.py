@@ -1,0 +1,140 @@
+"""The contract of the verbs that change and report what a container may use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.contract.oci import Bundle, Runtime, cgroups_of, eventually
+from tests.needs import needs
+
+MIB = 1 << 20
+
+
+def _file(oci: Runtime, name: str) -> str:
+    """A control file of the container's cgroup, in whatever hierarchy it is."""
+    (path,) = [Path(directory, name) for directory in cgroups_of(oci.id) if Path(directory, name).exists()]
+    return path.read_text().strip()
+
+
+def _needs_events(oci: Runtime) -> None:
+    if oci.name == "crun":
+        pytest.skip("crun has no events")
+
+
+@needs("cgroup1")
+def test_update_changes_what_is_given_and_nothing_else(oci: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 20}, "cpu": {"shares": 512}}
+    oci.running(bundle.sleep())
+    oci.ok("update", "--memory", "33554432", oci.id)
+    assert [_file(oci, name) for name in ("memory.limit_in_bytes", "pids.max", "cpu.shares")] == [
+        str(32 * MIB), "20", "512",
+    ]  # fmt: skip
+    oci.ok("update", "--pids-limit", "30", "--cpu-period", "50000", "--cpu-quota", "20000", oci.id)
+    assert [_file(oci, name) for name in ("pids.max", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares")] == [
+        "30", "50000", "20000", "512",
+    ]  # fmt: skip
+    oci.ok("update", "--pids-limit", "-1", oci.id)
+    assert _file(oci, "pids.max") == "max"
+
+
+@needs("cgroup1")
+def test_update_reads_limits_from_standard_input(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    oci.ok("update", "--resources", "-", oci.id, input=json.dumps({"pids": {"limit": 7}, "cpu": {"shares": 300}}))
+    assert (_file(oci, "pids.max"), _file(oci, "cpu.shares")) == ("7", "300")
+
+
+@needs("cgroup1")
+def test_update_leaves_a_paused_container_paused_and_its_devices_alone(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    before = _file(oci, "devices.list")
+    oci.ok("pause", oci.id)
+    oci.ok("update", "--pids-limit", "9", oci.id)
+    assert (oci.status(), _file(oci, "pids.max"), _file(oci, "devices.list")) == ("paused", "9", before)
+    oci.ok("resume", oci.id)
+
+
+def test_update_refuses_what_makes_no_sense(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    oci.fails("update", "--memory", "much", oci.id)
+    oci.fails("update", "--resources", "/does/not/exist", oci.id)
+    assert oci.status() == "running"
+
+
+def test_update_of_a_stopped_container_is_refused(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    oci.stop()
+    oci.fails("update", "--pids-limit", "9", oci.id)
+
+
+@needs("cgroup1")
+def test_update_takes_sizes_as_people_write_them(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    for text, size in (("50M", 50 * MIB), ("48mb", 48 * MIB), ("0.5GiB", 512 * MIB), ("65536k", 64 * MIB)):
+        oci.ok("update", oci.id, "--memory", text)
+        assert _file(oci, "memory.limit_in_bytes") == str(size), text
+    oci.fails("update", oci.id, "--memory", "5X")
+
+
+@needs("cgroup1")
+def test_no_processes_at_all_count_as_one(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    oci.ok("update", "--resources", "-", oci.id, input=json.dumps({"pids": {"limit": 0}}))
+    assert _file(oci, "pids.max") == "1"
+
+
+def test_stats_are_one_line_of_json(oci: Runtime, bundle: Bundle) -> None:
+    _needs_events(oci)
+    oci.running(bundle.sleep())
+    (line,) = oci.ok("events", "--stats", oci.id).splitlines()
+    event = json.loads(line)
+    assert (event["type"], event["id"]) == ("stats", oci.id)
+    assert event["data"]["cpu"]["usage"]["total"] > 0
+    assert event["data"]["memory"]["usage"]["usage"] > 0
+    assert event["data"]["pids"]["current"] >= 1
+
+
+def test_there_are_no_stats_of_a_stopped_container(oci: Runtime, bundle: Bundle) -> None:
+    _needs_events(oci)
+    oci.running(bundle.sleep())
+    oci.stop()
+    oci.fails("events", "--stats", oci.id)
+
+
+def test_events_come_until_the_container_ends(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    _needs_events(oci)
+    oci.running(bundle.sleep())
+    log = tmp_path / "events"
+    with open(log, "w") as output:
+        words = [*oci.argv, "events", "--interval", "50ms", oci.id]
+        watcher = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output)
+    try:
+        eventually(lambda: log.read_text().count("\n") >= 2, "two events")
+        oci.ok("delete", "--force", oci.id)
+        assert watcher.wait(timeout=20) == 0
+    finally:
+        watcher.kill()
+        watcher.wait()
+    assert {json.loads(line)["type"] for line in log.read_text().splitlines()} == {"stats"}
+
+
+@needs("cgroup1")
+def test_running_out_of_memory_is_an_event(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    _needs_events(oci)
+    bundle.linux["resources"]["memory"] = {"limit": 16 * MIB, "swap": 16 * MIB}
+    oci.running(bundle.sleep())
+    log = tmp_path / "events"
+    with open(log, "w") as output:
+        words = [*oci.argv, "events", "--interval", "50ms", oci.id]
+        watcher = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output)
+    try:
+        eventually(lambda: "stats" in log.read_text(), "the watcher")
+        oci("exec", oci.id, "sh", "-c", "x=$(seq 1 9999999)")
+        eventually(lambda: f'{{"type":"oom","id":"{oci.id}"}}' in log.read_text(), "the event")
+    finally:
+        watcher.kill()
+        watcher.wait()
