@@ -110,12 +110,18 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
         made = program(source, directory, defines)
         (directory / "inventory").write_bytes(inventory(package, home, stamped))
         python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-        script = Path(__file__).resolve().parent / "image_script.py"
-        words = [str(made), "--make-image", f"{directory}/image", str(script), python, sysconfig.get_path("stdlib")]
+        words = [
+            str(made),
+            "--make-image",
+            f"{directory}/image",
+            "image_script.py",
+            python,
+            sysconfig.get_path("stdlib"),
+        ]
         # Pipes: what Python finds out about its standard streams must be true of any kind of file.
         done = subprocess.run(
-            [*words, str(secrets.randbelow(2**32 - 1) + 1), str(script.parent), f"{directory}/inventory"],
-            stdin=subprocess.PIPE, capture_output=True, env={}, check=False,
+            [*words, str(secrets.randbelow(2**32 - 1) + 1), f"{directory}/inventory"],
+            stdin=subprocess.PIPE, capture_output=True, env={}, check=False, cwd=Path(__file__).resolve().parent,
         )  # fmt: skip
         if done.returncode:
             raise Unfit(

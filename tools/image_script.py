@@ -12,10 +12,10 @@ import sys
 import _utsuwa
 import _utsuwa_json
 
-sys.path.insert(0, sys.argv[-2])
-from image_rehearsal import rehearse
-
-del sys.path[0]
+with open(
+    "image_rehearsal.py", "rb"
+) as file:  # in the working directory; not imported: its path is of no concern later
+    exec(compile(file.read(), "image_rehearsal.py", "exec"), rehearsal := {"__name__": "image_rehearsal"})
 
 with open(sys.argv[-1], "rb") as file:
     CODES, stamps, HOME, EXTENSIONS = marshal.load(file)
@@ -70,7 +70,7 @@ def move(home):
     for name in PACKAGES:
         module = sys.modules[name]
         module.__path__[:] = [home + each[LENGTH:] for each in module.__path__]
-    for name in CODES:
+    for name in ASKING:
         module = sys.modules[name]
         module.__file__ = home + module.__file__[LENGTH:]
 
@@ -97,6 +97,7 @@ FIRST = [
 ModuleSpec = type(sys.__spec__)
 EXTENSIONS = frozenset(EXTENSIONS)
 PACKAGES = [name for name, code in CODES.items() if code[1]]
+ASKING = [name for name, code in CODES.items() if b"__file__" in marshal.dumps(code[2])]  # the others needn't know it
 sys.modules["_json"] = _utsuwa_json
 sys.path_hooks[:] = [source_hook(hook) for hook in sys.path_hooks]
 sys.path_importer_cache.clear()
@@ -107,7 +108,7 @@ for name in (*FIRST, *CODES):
     __import__(name)
 main = sys.modules["utsuwa.cli.oci"].main
 gc.disable()
-rehearse(_utsuwa.watch)
+rehearsal["rehearse"](_utsuwa.watch)
 CODES = {name: (code[0], code[1], None) for name, code in CODES.items()}
 sys.meta_path.remove(Given)
 environ.clear()

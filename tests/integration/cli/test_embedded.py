@@ -217,3 +217,12 @@ def test_installed_elsewhere_it_knows_where_it_is(tmp_path: Path) -> None:
     utsuwa = f"{site}/utsuwa"
     assert lines == ["True", str(site), f"['{utsuwa}/runtime']", f"{utsuwa}/init/spawn.py", f"{utsuwa}/spec/image.py"]
     assert str(tmp_path).encode() not in program.read_bytes()
+    assert str(TOP).encode() not in program.read_bytes()
+
+
+def test_installed_without_its_package_it_says_so(tmp_path: Path) -> None:
+    sources(tmp_path)
+    program = build(tmp_path, home="/somewhere/site-packages")
+    done = run(program, "pass")
+    assert done.returncode == 1
+    assert done.stderr == b"urun: the Python package utsuwa is not where this program was installed: install it again\n"

@@ -141,11 +141,11 @@ static int set_arguments(int argc, char **argv)
 	return words ? PySys_SetObject("argv", words) : -1;
 }
 
-static int call(int argc, char **argv)
+static int call(int argc, char **argv, const char *home)
 {
 	PyObject *result = NULL;
 	if (!fill_environ() && !set_arguments(argc, argv))
-		result = PyObject_CallFunction(frozen.entry, "y", find_home(initial_stack));
+		result = PyObject_CallFunction(frozen.entry, "y", home);
 	if (!result)
 		PyErr_Print();
 	return result == NULL;
@@ -159,10 +159,12 @@ int main(int argc, char **argv)
 	off_t offset = file < 0 ? 0 : find_image(file, table);
 	if (!offset && argc > 1 && !strcmp(argv[1], "--make-image"))
 		return make_image(argc, argv);
-	if (!offset || sysconf(_SC_PAGESIZE) != (long)PAGE || !is_current(table) || map_image(file, table, offset) < 0)
+	const char *home = find_home(initial_stack); /* "": the plain launcher asks the installation's interpreter */
+	if (!offset || !*home || sysconf(_SC_PAGESIZE) != (long)PAGE || !is_current(table) ||
+	    map_image(file, table, offset) < 0)
 		launch(initial_stack);
 	close(file);
 	prefault(table, argc, argv);
 	mend();
-	return call(argc, argv);
+	return call(argc, argv, home);
 }
