@@ -9,7 +9,7 @@ from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, parse
 from utsuwa.engine.containers import Containers
 from utsuwa.engine.images import Images
 from utsuwa.engine.paths import ROOT, RUN, Paths
-from utsuwa.errors import Error
+from utsuwa.errors import Error, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:
             shown = act(name)
         except Error as error:
             sys.stdout.flush()
-            print(f"utsuwa: {error}", file=sys.stderr)
+            print(f"utsuwa: {printable(str(error))}", file=sys.stderr)
             code = 1
         else:
             if shown is not None:

@@ -6,7 +6,7 @@ import sys
 
 from utsuwa.cli.flags import WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
-from utsuwa.errors import NotFound
+from utsuwa.errors import NotFound, printable
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def run(words: list[str]) -> int:
             print(template.render(document))
     sys.stdout.flush()
     for text in missing:
-        print(f"utsuwa: {text}", file=sys.stderr)
+        print(f"utsuwa: {printable(text)}", file=sys.stderr)
     return int(bool(missing))
 
 

@@ -6,7 +6,7 @@ import sys
 
 from utsuwa.cli.flags import SWITCH, Option
 from utsuwa.cli.house import House, Verb, each
-from utsuwa.errors import NotFound
+from utsuwa.errors import NotFound, printable
 
 VERB = Verb(
     "rm [OPTIONS] CONTAINER [CONTAINER...]",
@@ -33,7 +33,7 @@ def run(words: list[str]) -> int:
         except NotFound as error:
             if not force:
                 raise
-            print(f"utsuwa: {error}", file=sys.stderr)
+            print(f"utsuwa: {printable(str(error))}", file=sys.stderr)
             return None
         house.containers.remove(record, force=force, volumes=volumes)
         return name
