@@ -114,6 +114,18 @@ def test_standard_streams(probe: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"before\n\xc3\xa9\n\\udcff\n"
 
 
+def test_closed_standard_streams_are_held(probe: Path) -> None:
+    words = [
+        "sh",
+        "-c",
+        'exec "$0" "$@" <&- 2>&-',
+        probe,
+        "os.write(1, repr(sorted(os.listdir('/proc/self/fd'))).encode())",
+    ]
+    done = subprocess.run(words, capture_output=True, check=True)
+    assert done.stdout == b"['0', '1', '2', '3']"
+
+
 def test_exceptions_are_told_with_file_and_line(probe: Path) -> None:
     done = run(probe, "1 / 0")
     assert done.returncode == 1

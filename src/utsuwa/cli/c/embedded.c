@@ -155,6 +155,10 @@ int main(int argc, char **argv)
 {
 	static char table[TABLE_LIMIT] __attribute__((aligned(8)));
 	initial_stack = (unsigned long *)argv - 1;
+	/* a standard stream that the caller has closed would be the first file that somebody opens */
+	for (int stream = 0; stream < 3; stream++)
+		if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			break; /* no /dev: then it is as it is */
 	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	off_t offset = file < 0 ? 0 : find_image(file, table);
 	if (!offset && argc > 1 && !strcmp(argv[1], "--make-image"))
