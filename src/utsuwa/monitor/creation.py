@@ -12,12 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from utsuwa.linux.host import Host
     from utsuwa.runtime.bundle import Bundle
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
 
-def prepare(kind: int, payload: bytes) -> Callable[[int], int]:
+def prepare(kind: int, payload: bytes, host: Host) -> Callable[[int], int]:
     """Read a request and what it is about; the function that carries it out, given the console (or -1)."""
     from utsuwa.runtime import bundle as bundles
     from utsuwa.spec.codec import parse
@@ -32,14 +33,14 @@ def prepare(kind: int, payload: bytes) -> Callable[[int], int]:
     except Error as error:
         problem = error  # told when it is asked for
         return lambda _console: _fail(problem)
-    return lambda console: create(start, bundle, console)
+    return lambda console: create(start, bundle, console, host)
 
 
 def _fail(error: Error) -> int:
     raise error
 
 
-def create(start: Start, bundle: Bundle, console: int) -> int:
+def create(start: Start, bundle: Bundle, console: int, host: Host) -> int:
     """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
     from utsuwa.runtime.create import CreateRequest, build
     from utsuwa.runtime.record import Store
@@ -55,7 +56,8 @@ def create(start: Start, bundle: Bundle, console: int) -> int:
         init=start.init,
     )
     with Undo() as undo:
-        container, child = build(Store(runtime_root(start.run)), request, bundle, undo, await_start=False)
+        store = Store(runtime_root(start.run))
+        container, child = build(store, request, bundle, undo, await_start=False, host=host)
         poststart(container)
     return child.pid
 

@@ -1,8 +1,7 @@
 """The process that creates containers: forked before there is a request, so that a request need not wait for it.
 
-A forked interpreter pays for every page of memory that it touches first; a start touches three hundred. The creator has
-gone through a rehearsal and waits on a socket. It makes one process, tells its pid, and ends; its child becomes the
-guard's, which is the subreaper.
+The creator knows the host, and its memory is its own already (:mod:`utsuwa.monitor.memory`); it waits on a socket. It
+makes one process, tells its pid, and ends; its child becomes the guard's, which is the subreaper.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ import os
 from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
 
 from utsuwa.errors import Error
-from utsuwa.monitor import frames, reaper
+from utsuwa.linux.host import probe
+from utsuwa.monitor import frames, memory, reaper
 from utsuwa.monitor.guard import descriptors
 from utsuwa.spec.codec import dumps, parse
 
@@ -33,14 +33,14 @@ class Failed(Error):
 class Creator:
     """The monitor's end of a waiting creator."""
 
-    def __init__(self, foreign: tuple[int, ...] = ()) -> None:
-        """``foreign``: descriptors that the creator must not keep open."""
+    def __init__(self, foreign: tuple[int, ...], hurry: bool) -> None:
+        """``foreign``: descriptors that the creator must not keep open. ``hurry``: somebody waits for it."""
         ours, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         if os.fork() == 0:
             ours.close()
             for fd in foreign:
                 os.close(fd)
-            _wait(theirs)
+            _wait(theirs, hurry)
         theirs.close()
         self._socket = ours
 
@@ -80,15 +80,16 @@ class Creator:
         return data
 
 
-def _wait(connection: socket) -> None:
+def _wait(connection: socket, hurry: bool) -> None:
     """The creator's life. Never returns."""
     from utsuwa.monitor.creation import docker_code, prepare
-    from utsuwa.monitor.rehearsal import warm
 
     try:
         reaper.heed_children()
-        warm()
-        make = prepare(*_request(connection))
+        if not hurry:
+            memory.take()
+        host = probe()
+        make = prepare(*_request(connection), host)
         result: dict[str, object] = {"pid": make(_enter(_streams(connection)))}
     except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)

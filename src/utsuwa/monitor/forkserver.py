@@ -17,7 +17,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 from time import sleep
 
-from utsuwa.monitor import duty, frames, guard, reaper
+from utsuwa.monitor import duty, frames, guard, memory, reaper
 from utsuwa.monitor.creator import Creator
 
 LISTENER = 3
@@ -124,7 +124,10 @@ def note(error: Exception) -> None:
 
 def _take_one(listener: int, tell: int, control: socket) -> None:
     """The first worker of a guard: prepared in every way, it takes one request."""
-    creator = Creator((listener, tell, control.fileno()))
+    hurry = _is_readable(listener, 0)
+    creator = Creator((listener, tell, control.fileno()), hurry)
+    if not hurry:
+        memory.take()
     server = socket(fileno=listener)
     connection = server._accept()[0]  # type: ignore[attr-defined]
     try:
@@ -148,6 +151,12 @@ def _peer_is_us(connection: int) -> bool:
     _pid, uid, _gid = struct.unpack("iII", peer.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))
     peer.close()
     return uid in (0, os.geteuid())
+
+
+def _is_readable(fd: int, milliseconds: int) -> bool:
+    waiting = poll()
+    waiting.register(fd, POLLIN)
+    return bool(waiting.poll(milliseconds))
 
 
 def _has_children() -> bool:

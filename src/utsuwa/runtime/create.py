@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from utsuwa.cgroup.manager import Manager
     from utsuwa.init.spawn import Child
+    from utsuwa.linux.host import Host
     from utsuwa.plan.options import Program
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.spec.mount import Mount
@@ -83,10 +84,12 @@ def build(
     *,
     await_start: bool,
     meanwhile: Callable[[], object] | None = None,
+    host: Host | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
     ``meanwhile`` is called once while the process mounts, which costs its caller no time on a second processor.
+    ``host`` is what ``probe()`` told this process earlier.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -94,7 +97,7 @@ def build(
     container = store.create(request.id)
     undo.push(container.unlock)
     undo.push(container.remove)
-    host = probe()
+    host = host or probe()
     manager = open_manager(host, bundle.linux.cgroupsPath, request.id)
     container.adopt_manager(manager)
     container.announce(_document(request, bundle, manager))
@@ -202,6 +205,7 @@ class Conversation:
             if report.kind == CLONED:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources(), devices=False)
+                self._save()
                 if meanwhile is not None:
                     meanwhile()
             elif report.kind == REQUEST:

@@ -25,7 +25,8 @@
 #define RESUME 50 /* the kind of the frame that asks a forkserver for a worker, see ../frames.py */
 #define WORKER_CONTROL 3
 #define PATIENCE 5     /* seconds for a worker from the forkserver to report, before we start one ourselves */
-#define PAUSE 100000000 /* nanoseconds to wait after a worker that was killed: by somebody who may do it again */
+#define PAUSE 100      /* milliseconds to wait after a worker that was killed: by somebody who may do it again; */
+#define PAUSES 50      /* twice as long after two, and so on, but never more than so many times */
 
 START_CODE(guard_main);
 
@@ -37,6 +38,7 @@ struct guard {
 	int present;	 /* the worker has reported */
 	int idle;	 /* its last word was that there is nothing to do */
 	int distrust;	 /* the forkserver's last worker did not report */
+	u32 failures;	 /* workers in a row that left no word */
 	u32 pid;	 /* the container's process, 0 as long as nobody has said */
 	s32 ended;	 /* it has */
 	s32 status;	 /* and this is its wait status */
@@ -54,9 +56,9 @@ static long number(const char *text)
 	return value;
 }
 
-static void rest(long nanoseconds)
+static void rest(long milliseconds)
 {
-	struct __kernel_timespec time = {.tv_nsec = nanoseconds};
+	struct __kernel_timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
 	sys(nanosleep, &time, NULL);
 }
 
@@ -115,8 +117,10 @@ static void lose_worker(struct guard *guard)
 	guard->present = guard->first = 0;
 	if (!guard->count)
 		finish(guard);
+	if (!guard->idle && guard->failures < PAUSES)
+		guard->failures++;
 	if (!guard->idle)
-		rest(PAUSE);
+		rest(PAUSE * guard->failures);
 }
 
 static void hear(struct guard *guard)
@@ -142,9 +146,11 @@ static void hear(struct guard *guard)
 		guard->count = count;
 		guard->watched = word.watched < count ? word.watched : count;
 		guard->pid = word.pid;
+		guard->failures = 0;
 		reap(guard);
 	} else if (word.kind == IDLE) {
 		guard->idle = 1;
+		guard->failures = 0;
 	}
 }
 
@@ -201,6 +207,10 @@ static void turn(struct guard *guard)
 	struct __kernel_timespec patience = {.tv_sec = PATIENCE};
 	int waits = guard->control >= 0 && !guard->present && !guard->first && !guard->distrust;
 	u32 count = 2;
+	if (guard->control < 0 && guard->ended) { /* nothing else may happen any more that would wake us */
+		start_worker(guard);
+		return;
+	}
 	for (u32 i = 0; guard->control < 0 && i < guard->watched; i++)
 		set[count++] = (struct pollfd){guard->held[i], POLLIN, 0};
 	long ready = sys(ppoll, set, count, waits ? &patience : NULL, NULL, 0);
@@ -217,11 +227,11 @@ static void turn(struct guard *guard)
 		sys(read, guard->signals, &spent, sizeof spent);
 		reap(guard);
 	}
-	int due = guard->ended;
 	for (u32 i = 2; i < count; i++)
-		due |= set[i].revents;
-	if (guard->control < 0 && due)
-		start_worker(guard);
+		if (set[i].revents) {
+			start_worker(guard);
+			return;
+		}
 }
 
 __attribute__((noreturn, used)) void guard_main(long *stack)

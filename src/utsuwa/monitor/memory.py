@@ -1,0 +1,48 @@
+"""Take a forked process's share of memory for its own before it is needed.
+
+After a fork both sides share all pages; the first write to each costs 2 to 6 us, and an interpreter writes wherever it
+looks, because it counts references: a start touched 450 of them. A process that waits for a request has the time to
+take all of them first.
+"""
+
+from __future__ import annotations
+
+import _ctypes
+import os
+
+_POPULATE_WRITE = 23
+
+
+class _Word(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    """An unsigned long; plain integers are passed as C's int."""
+
+    _type_ = "L"
+
+
+# The C half of ctypes only: the package costs 2.5 ms and 200 kB. Looked up where this is imported, before any fork.
+_MADVISE = _ctypes.dlsym(_ctypes.dlopen(None, 0), "madvise")  # type: ignore[arg-type]
+
+
+def take() -> None:
+    """Copy every private page that may be written (madvise(2), Linux 5.14).
+
+    On an older kernel nothing happens: the pages come one by one, as ever.
+    """
+    for begin, end in _areas():
+        _ctypes.call_function(_MADVISE, (_Word(begin), _Word(end - begin), _POPULATE_WRITE))
+
+
+def _areas() -> list[tuple[int, int]]:
+    """Where our own memory is (proc_pid_maps(5))."""
+    data = b""
+    fd = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
+    while piece := os.read(fd, 65536):
+        data += piece
+    os.close(fd)
+    found = []
+    for line in data.splitlines():
+        area, rights, _rest = line.split(b" ", 2)
+        if rights == b"rw-p":
+            begin, _, end = area.partition(b"-")
+            found.append((int(begin, 16), int(end, 16)))
+    return found
