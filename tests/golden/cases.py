@@ -29,6 +29,7 @@ from utsuwa.spec.runtime import (
     Spec,
     User,
 )
+from utsuwa.spec.seldom import CPUAffinity, IOPriority, Personality, Scheduler
 
 CASES: dict[str, Callable[[], Plan]] = {}
 """Name -> a function that makes the plan."""
@@ -304,6 +305,23 @@ def limits_groups_and_umask() -> Plan:
     }
     linux = {"sysctl": {"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "0"}}
     return create(spec(process=process, linux=linux, domainname="example.org"), V1, options())
+
+
+@case
+def scheduling_and_execution_domain() -> Plan:
+    process = {
+        "scheduler": Scheduler(policy="SCHED_RR", priority=3, flags=("SCHED_FLAG_RESET_ON_FORK",)),
+        "ioPriority": IOPriority(class_="IOPRIO_CLASS_BE", priority=4),
+    }
+    linux = {"personality": Personality(domain="LINUX32")}
+    return create(spec(process=process, linux=linux), V1, options())
+
+
+@case
+def exec_with_processors_of_its_own() -> Plan:
+    base = spec()
+    assert base.process
+    return _exec(base.process.replace(execCPUAffinity=CPUAffinity(initial="0", final="2-3")), base, V1)
 
 
 @case

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.plan import devices, identity, limits, mounts, namespaces, process, rootfs, security
+from utsuwa.plan import devices, identity, limits, mounts, namespaces, process, rootfs, scheduling, security
 from utsuwa.plan.case import CreateCase
 from utsuwa.plan.plan import Plan
 
@@ -24,6 +24,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         raise InvalidArgument("process: expected an object, a container needs one to be created")
     case = CreateCase(spec, spec.process, host, options)
     steps = (
+        *scheduling.all_processors(case),
         *limits.outside(case),
         *limits.devices(case),
         *identity.hide(case),
@@ -46,6 +47,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *namespaces.name(case),  # sysctls need a procfs without masks to be in sight (mount_too_revealing)
         *security.hide(case),
         *limits.inside(case),
+        *scheduling.apply(case),
         *identity.own_stdio(case),
         *process.ready(case),
         *security.confine(case),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.plan import identity, limits, namespaces, ops, process, security
+from utsuwa.plan import identity, limits, namespaces, ops, process, scheduling, security
 from utsuwa.plan.case import ExecCase
 from utsuwa.plan.plan import Plan, Step
 
@@ -22,15 +22,18 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
     """
     case = ExecCase(spec, what, host, options)
     steps = (
+        *scheduling.before_joining(case),
         *limits.outside(case),
         Step(ops.NotDumpable(), "CVE-2016-9962"),  # the container's processes see this one from the clone on
         *namespaces.enter_container(case),
+        *scheduling.after_joining(case),
         *_become_root(case),
         *namespaces.new_session(case),
         *identity.find_user(case),
         *process.home(case),
         *process.console(case, device=False),
         *limits.inside(case),
+        *scheduling.apply(case),
         *identity.own_stdio(case),
         *security.confine(case),
         *identity.become_user(case),

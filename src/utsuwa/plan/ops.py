@@ -440,4 +440,39 @@ class OpenSources(Op):
     recursive: Numbers
 
 
+class Personality(Op):
+    """personality(2)."""
+
+    code = 50
+    domain: Number
+
+
+class Scheduler(Op):
+    """sched_setattr(2) on itself; times are nanoseconds."""
+
+    code = 51
+    policy: Number
+    nice: Number
+    priority: Number
+    flags: Number
+    runtime: Number
+    deadline: Number
+    period: Number
+
+
+class IoPriority(Op):
+    """ioprio_set(2) on the process group; ``kind`` is the class."""
+
+    code = 52
+    kind: Number
+    priority: Number
+
+
+class CpuAffinity(Op):
+    """sched_setaffinity(2) on itself, lowest processor first."""
+
+    code = 53
+    mask: Bytes
+
+
 OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())

@@ -5,6 +5,7 @@ A file of its own, because a container that starts well never needs a word of it
 
 from __future__ import annotations
 
+from utsuwa.linux import scheduling
 from utsuwa.linux.capabilities import ALL
 from utsuwa.linux.capabilities import names as capability_names
 from utsuwa.linux.mounts import changes, propagation
@@ -110,6 +111,33 @@ def _bind(op: ops.Bind) -> str:
 
 def _open_sources(op: ops.OpenSources) -> str:
     return f"open {', '.join(op.paths)} with the caller's rights"
+
+
+def _personality(op: ops.Personality) -> str:
+    return f"take on the execution domain {_name(scheduling.DOMAINS, op.domain)}"
+
+
+def _scheduler(op: ops.Scheduler) -> str:
+    flags = [name for name, bit in scheduling.FLAGS.items() if op.flags & bit]
+    timing = f"{op.runtime} of {op.period} ns within {op.deadline}" if op.runtime else ""
+    remarks = (f"nice {op.nice}" if op.nice else "", f"priority {op.priority}" if op.priority else "", timing, *flags)
+    return _with(f"be scheduled by {_name(scheduling.POLICIES, op.policy)}", *remarks)
+
+
+def _io_priority(op: ops.IoPriority) -> str:
+    return f"set the I/O priority to {op.priority} of {_name(scheduling.IO_CLASSES, op.kind)}"
+
+
+def _cpu_affinity(op: ops.CpuAffinity) -> str:
+    if op.mask == scheduling.ALL_CPUS:
+        return "run on any processor"
+    mask = int.from_bytes(op.mask, "little")
+    listed = ", ".join(str(number) for number in range(mask.bit_length()) if mask >> number & 1)
+    return f"run on processors {listed or 'none'}"
+
+
+def _name(table: dict[str, int], number: int) -> str:
+    return next((name for name, value in table.items() if value == number), str(number))
 
 
 def _remount(op: ops.Remount) -> str:
@@ -293,4 +321,8 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.Exec: _exec,
     ops.StdioOwner: _stdio_owner,
     ops.OpenSources: _open_sources,
+    ops.Personality: _personality,
+    ops.Scheduler: _scheduler,
+    ops.IoPriority: _io_priority,
+    ops.CpuAffinity: _cpu_affinity,
 }

@@ -167,7 +167,7 @@ def check_limits(process: Process, path: str) -> None:
 
 def check_process_unsupported(process: Process, path: str) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity"):
+    for name in ("apparmorProfile", "selinuxLabel"):
         if present(getattr(process, name)):
             unsupported(f"{path}.{name}")
 

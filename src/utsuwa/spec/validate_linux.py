@@ -315,7 +315,7 @@ def _check_action(path: str, action: str, number_path: str, number: int | None) 
 
 def check_unsupported(linux: Linux, spec: Spec) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("intelRdt", "memoryPolicy", "netDevices", "timeOffsets", "personality", "mountLabel"):
+    for name in ("intelRdt", "memoryPolicy", "netDevices", "timeOffsets", "mountLabel"):
         if present(getattr(linux, name)):
             unsupported(f"linux.{name}")
 
