@@ -121,7 +121,13 @@ class Store:
         """Remove the container of that id if its creator was killed; raise Conflict otherwise."""
         container = Container(f"{self.root}/{identifier}", identifier)
         taken = Conflict(f"container with given ID already exists: {identifier}")
-        if not container.try_lock():
+        try:
+            locked = container.try_lock()
+        except NotFound:
+            if os.path.lexists(container.path):  # a symbolic link: whatever it leads to is not ours
+                raise taken from None
+            return  # deleted meanwhile
+        if not locked:
             raise taken
         try:
             if os.path.exists(f"{container.path}/{STATE}") and not os.path.exists(f"{container.path}/{INTENT}"):
@@ -167,7 +173,7 @@ class Container:
 
     def _flock(self, how: int) -> None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise self._missing(error) from error
         try:
@@ -247,11 +253,18 @@ class Container:
         return spec
 
     def remove(self) -> None:
-        """Remove the directory and all of our files in it; what is gone already does not matter."""
+        """Remove the directory and all of our files in it; what is gone already does not matter.
+
+        Raises FailedPrecondition, and removes nothing, when there is a file that we did not make: a --root given
+        wrongly must not cost anybody a directory.
+        """
         try:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return
+        for name in names:
+            if not _is_ours(name):
+                raise FailedPrecondition(f"{self.path} is not a container: {name} in it is not ours, look at --root")
         for name in names:
             try:
                 os.unlink(f"{self.path}/{name}")
@@ -305,6 +318,11 @@ class Container:
             return False
         self.unlock()
         return False
+
+
+def _is_ours(name: str) -> bool:
+    """A file that some verb has made in a container's directory (or was about to, see :func:`replace_file`)."""
+    return name in (INTENT, STATE, CONFIG, SOCKET) or name.startswith(f".{STATE}.")
 
 
 def _encoded(document: Document) -> bytes:
