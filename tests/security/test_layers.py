@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ from tests.needs import needs
 from tests.unit.snapshot.conftest import Apply, layer, unpack  # noqa: F401  # fixtures
 from tests.unit.snapshot.test_layers import _commit, _stage, blob_of, store  # noqa: F401  # fixtures
 from utsuwa.engine.copyup import copy_up
-from utsuwa.errors import Unavailable
-from utsuwa.snapshot import below, copy
-from utsuwa.snapshot.apply import Limits, Outcome
+from utsuwa.errors import NotFound, Unavailable
+from utsuwa.image.load import load_layout
+from utsuwa.image.store import ImageStore
+from utsuwa.snapshot import below, copy, extents
+from utsuwa.snapshot.apply import Outcome
 from utsuwa.snapshot.layers import LayerStore
 
 pytestmark = needs("root")
@@ -51,13 +54,29 @@ def test_links_look_at_the_disk(
     """
     layers = archive(file("a", b"x" * 5000)), archive(hardlink("b", "a"))
     stagings = _stage(store, blob_of, *layers)
-    monkeypatch.setattr(below, "Limits", lambda: Limits(reserve=1 << 60))
+    monkeypatch.setattr(extents, "RESERVE", 1 << 60)
     with pytest.raises(Unavailable, match="no space left"):
         _commit(store, stagings)
     for staging in stagings:
         staging.close()
     monkeypatch.undo()
     assert (_commit(store, _stage(store, blob_of, *layers)) / "b").read_bytes() == b"x" * 5000
+
+
+def test_a_bomb_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compressed archive of 30 kB that is a layout of 30 MB, or of 30 TB: the disk is not filled to its last byte.
+
+    Proven: with room enough it is read, and is no layout.
+    """
+    bomb = tmp_path / "bomb"
+    bomb.write_bytes(gzip.compress(archive(file("zeros", bytes(30 << 20)))))
+    images = ImageStore(str(tmp_path / "store"))
+    with pytest.raises(NotFound, match="is it an OCI layout"):
+        load_layout(images, str(bomb))
+    monkeypatch.setattr(extents, "RESERVE", 1 << 60)
+    with pytest.raises(Unavailable, match="no space left"):
+        load_layout(images, str(bomb))
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.stat().st_size > 4096] == []
 
 
 @pytest.mark.parametrize("how", ["volume", "snapshot"])

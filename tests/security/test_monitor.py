@@ -86,6 +86,7 @@ BROKEN = [
     frames.pack(frames.START, b'{"id": 7}'),
     frames.pack(frames.START, b"\xff"),
     frames.pack(frames.START, b'{"id":"../../x","run":"/nowhere","directory":"/nowhere"}'),
+    frames.pack(frames.START, b'{"id":"a","run":"/nowhere","directory":"/nowhere"}'),
     frames.pack(frames.EXECUTE, b'{"id":"..","run":"/nowhere"}'),
     frames.pack(77, b""),
     frames.pack(50, b""),
@@ -111,6 +112,7 @@ def test_broken_requests(house: Household, number: int) -> None:
     except (ConnectionError, BrokenPipeError):
         pass
     connection.close()
+    assert not os.path.exists("/nowhere") and not os.path.exists("/x")
     assert house.ok("run", "--rm", IMAGE, "echo", "fine") == "fine\n"
     assert house.forkserver() == forkserver
     until(lambda: len(set(house._family())) <= max(len(before), 4), house._family)

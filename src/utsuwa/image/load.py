@@ -7,6 +7,7 @@ import os
 from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable, Unsupported, from_oserror
 from utsuwa.image.install import install, parts
 from utsuwa.snapshot import compression, tar
+from utsuwa.snapshot.extents import need_room
 from utsuwa.snapshot.unpack import Unpacking
 from utsuwa.spec import codec, digest, image, reference
 from utsuwa.spec import platform as platforms
@@ -246,6 +247,7 @@ class _Archive(_Layout):
         source, self._fd = self._fd, plain
         try:
             for piece in compression.decompressed(lambda count: os.read(source, count)):
+                need_room(plain, len(piece))  # a bomb fills the disk to here, and is gone with its file
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(plain, view) :]

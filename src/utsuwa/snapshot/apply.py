@@ -17,6 +17,7 @@ import stat
 
 from utsuwa.errors import InvalidArgument, PermissionDenied, Unavailable, Unsupported, from_oserror
 from utsuwa.snapshot import tar
+from utsuwa.snapshot.extents import RESERVE
 from utsuwa.snapshot.tree import Tree, is_whiteout, remove, show, split
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ class Limits:
         entries: int = 2_000_000,
         depth: int = 256,
         size: int = 1 << 42,
-        reserve: int = 64 << 20,
+        reserve: int = RESERVE,
         trailing: int = 64 << 20,
         devices: bool = True,
     ) -> None:

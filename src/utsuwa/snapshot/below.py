@@ -13,12 +13,13 @@ import stat
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.apply import OPAQUE, Limits
-from utsuwa.snapshot.extents import copy_data
+from utsuwa.snapshot.apply import OPAQUE
+from utsuwa.snapshot.extents import copy_data, need_room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.snapshot.apply import Outcome
+
 
 class Below:
     """The layer open at ``top``, above the layers at ``lower`` (directories, top first)."""
@@ -60,12 +61,6 @@ class Below:
                 return found
         return None
 
-    def _need_room(self, source: int) -> None:
-        """A link costs an archive 512 bytes, and us a copy: look at the disk before each."""
-        disk = os.fstatvfs(self._top)
-        if disk.f_bavail * disk.f_frsize < Limits().reserve + os.fstat(source).st_blocks * 512:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     def _link(self, path: bytes, target: bytes, outcome: Outcome) -> None:
         source = self._find(target)
         if source is None:
@@ -77,7 +72,8 @@ class Below:
                 )
             parent, name = _make_parents(self._top, target, outcome)
             try:
-                self._need_room(source)
+                # a link costs an archive 512 bytes, and us a copy
+                need_room(self._top, os.fstat(source).st_blocks * 512)
                 outcome.size += copy_file(source, parent, name)
             except FileExistsError:
                 pass  # an earlier link brought it up, or the archive has it after all

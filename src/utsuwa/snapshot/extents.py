@@ -1,4 +1,4 @@
-"""Copying the data of a file, and leaving its holes where they are.
+"""Copying the data of a file, and leaving its holes where they are; room on the disk.
 
 A hostile image may have a file of terabytes that is one hole: it costs nothing until somebody copies its zeros.
 """
@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+RESERVE = 64 << 20
+"""Bytes that stay free on a disk, whatever an image would like to have: others share it."""
 _CHUNK = 1 << 20
 _NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -28,6 +30,13 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
             raise
         end = min(os.lseek(fd, begin, os.SEEK_HOLE), size)
         yield begin, end
+
+
+def need_room(fd: int, size: int) -> None:
+    """Raise OSError (ENOSPC) when ``size`` bytes more in the file system of ``fd`` would leave less than RESERVE."""
+    disk = os.fstatvfs(fd)
+    if disk.f_bavail * disk.f_frsize < RESERVE + size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def copy_data(source: int, target: int) -> None:
