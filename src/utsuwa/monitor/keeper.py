@@ -24,6 +24,7 @@ from utsuwa.monitor.records import (
     Exit,
     Run,
     Start,
+    make_monitor_directory,
     monitor_directory,
     now,
     take_lock,
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
 
 def keep(start: Start, connection: int, creator: Creator, control: socket, busy: int) -> None:
     """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
-    directory = monitor_directory(start.run, start.id)
-    os.makedirs(directory, 0o700, exist_ok=True)
+    directory = make_monitor_directory(start.run, start.id)
     lock = take_lock(directory)
     if lock is None:
         refuse(connection, Conflict(f"container {start.id} is running already"))

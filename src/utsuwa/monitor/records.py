@@ -14,6 +14,7 @@ import os
 import struct
 import time
 
+from utsuwa.identifiers import check_container_id
 from utsuwa.monitor.jsonlog import Clock
 from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.mount import Mount
@@ -105,8 +106,19 @@ def now() -> str:
 
 
 def monitor_directory(run: str, identifier: str) -> str:
-    """Where the monitor of a container keeps what only matters while it lives."""
-    return f"{run}/monitors/{identifier}"
+    """Where the monitor of a container keeps what only matters while it lives. Raises InvalidArgument for no id."""
+    return f"{run}/monitors/{check_container_id(identifier)}"
+
+
+def make_monitor_directory(run: str, identifier: str) -> str:
+    """Make it and the one around it, but not ``run``, whose owner decides who may speak to monitors; its path."""
+    directory = monitor_directory(run, identifier)
+    for path in (os.path.dirname(directory), directory):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+    return directory
 
 
 def runtime_root(run: str) -> str:
