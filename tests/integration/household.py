@@ -85,7 +85,10 @@ class Household:
         for line in self("ps", "-aq", "--no-trunc").stdout.decode().split():
             self("rm", "-f", line)
         for pid in self._family():
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:  # some end together with the one before
+                continue
             until(lambda pid=pid: not _runs(pid))
 
     def leftovers(self, *identifiers: str) -> list[str]:
