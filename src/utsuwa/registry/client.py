@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 
 import aiohttp
@@ -208,6 +209,8 @@ class RegistryClient:
                 return result
             except (Broken, aiohttp.ClientError, TimeoutError, OSError) as error:
                 attempt += 1
+                if _is_unknown_host(error):
+                    raise Unavailable(f"{what}: {_said(error)}") from None
                 if attempt >= ATTEMPTS:
                     raise Unavailable(f"{what}: {_said(error)}, given up after {attempt} attempts") from None
                 await asyncio.sleep(self._pause(attempt, error))
@@ -330,3 +333,9 @@ def _said(error: BaseException) -> str:
         return "no data for too long"
     text = str(error) or type(error).__name__
     return text[:1].lower() + text[1:300]
+
+
+def _is_unknown_host(error: Exception) -> bool:
+    """There is no such name: a registry misspelt, or a host without a network. Another try would only take time."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
