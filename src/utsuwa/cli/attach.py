@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from utsuwa.cli.flags import SWITCH, Option
+from utsuwa.cli.detach import DetachKeys
+from utsuwa.cli.flags import SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
 
 VERB = Verb(
     "attach [OPTIONS] CONTAINER",
     "Attach local standard input, output, and error streams to a running container",
     (
+        Option("detach-keys", "", WORD, "Override the key sequence for detaching a container"),
         Option("no-stdin", "", SWITCH, "Do not attach STDIN"),
         Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
     ),
@@ -23,8 +25,10 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.signals import Signals
     from utsuwa.monitor import frames
 
+    keys = DetachKeys(arguments.text("detach-keys"))
     house = House()
     record = house.containers.find(arguments.words[0])
     connection = house.containers.attach(record)
@@ -32,4 +36,5 @@ def run(words: list[str]) -> int:
     if record.tty and rows:
         connection.send(frames.RESIZE, frames.pack_size(rows, columns)[8:])
     stdin = record.openStdin and not arguments.on("no-stdin")
-    return Session(connection, stdin=stdin, tty=record.tty, proxy=arguments.on("sig-proxy")).run()
+    with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
+        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys).run()

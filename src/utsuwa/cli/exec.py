@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.cli.create_options import environment
+from utsuwa.cli.detach import DetachKeys
 from utsuwa.cli.flags import LIST, SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import Error, InvalidArgument
@@ -14,6 +15,7 @@ VERB = Verb(
     "Execute a command in a running container",
     (
         Option("detach", "d", SWITCH, "Detached mode: run command in the background"),
+        Option("detach-keys", "", WORD, "Override the key sequence for detaching a container"),
         Option("env", "e", LIST, "Set environment variables"),
         Option("env-file", "", LIST, "Read in a file of environment variables"),
         Option("interactive", "i", SWITCH, "Keep STDIN open even if not attached"),
@@ -45,9 +47,11 @@ def run(words: list[str]) -> int:
     )
     if request.tty and request.stdin_open and not os.isatty(0):
         raise InvalidArgument("the input device is not a TTY")
+    keys = DetachKeys(arguments.text("detach-keys"))
     house = House()
     record = house.containers.find(arguments.words[0])
     from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.signals import Signals
 
     size = terminal_size() if request.tty else (0, 0)
     try:
@@ -59,4 +63,5 @@ def run(words: list[str]) -> int:
     if detach:
         connection.close()
         return 0
-    return Session(connection, stdin=request.stdin_open, tty=request.tty, proxy=False).run()
+    with Signals(resize=request.tty, proxy=False) as signals:
+        return Session(connection, signals, stdin=request.stdin_open, tty=request.tty, detach=keys).run()

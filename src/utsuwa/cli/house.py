@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from utsuwa.cli import output
 from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, parse
 from utsuwa.engine.containers import Containers
 from utsuwa.engine.images import Images
@@ -71,7 +72,7 @@ def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:
         try:
             shown = act(name)
         except Error as error:
-            sys.stdout.flush()
+            output.flush()
             print(f"utsuwa: {printable(str(error))}", file=sys.stderr)
             code = 1
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from utsuwa.cli import output
 from utsuwa.cli.flags import WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import NotFound, printable
@@ -45,7 +46,7 @@ def run(words: list[str]) -> int:
     else:
         for document in found:
             print(template.render(document))
-    sys.stdout.flush()
+    output.flush()
     for text in missing:
         print(f"utsuwa: {printable(text)}", file=sys.stderr)
     return int(bool(missing))

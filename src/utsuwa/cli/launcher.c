@@ -152,10 +152,28 @@ static const char *look_around(u64 *stack)
 	return name;
 }
 
+/* A standard stream that the caller has closed would be the first file that the interpreter opens. */
+static void hold_standard_streams(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (sys(fcntl, fd, F_GETFD) < 0)
+			sys(openat, AT_FDCWD, "/dev/null", O_RDWR);
+}
+
+/* An interrupt while Python starts would be told as a traceback: it waits until utsuwa.cli.main asks for it. */
+static void hold_interrupts(void)
+{
+	u64 interrupt = 1 << (2 - 1); /* SIGINT */
+	sys(rt_sigprocmask, 0, &interrupt, NULL, sizeof interrupt); /* 0: SIG_BLOCK */
+}
+
 __attribute__((noreturn, used)) void launch(u64 *stack)
 {
+	hold_standard_streams();
 	const char *name = look_around(stack);
 	int oci = !same(name, "utsuwa");
+	if (!oci)
+		hold_interrupts();
 	/* UTF-8 whatever the locale says: paths and JSON must not depend on it */
 	if (*package) {
 		const char *fixed[] = {PYTHON, "-I", "-S", "-X", "utf8", "-c", oci ? OCI : MAIN, package, others};

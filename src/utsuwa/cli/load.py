@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from utsuwa.cli.flags import SWITCH, WORD, BadUsage, Option
-from utsuwa.cli.house import House, Verb
+import os
+import stat
 
+from utsuwa.cli.flags import SWITCH, WORD, Option
+from utsuwa.cli.house import House, Verb
+from utsuwa.errors import Error, InvalidArgument
+
+_CHUNK = 1 << 20
 VERB = Verb(
     "load [OPTIONS]",
     "Load an image from an OCI layout (a tar archive or a directory)",
     (
-        Option("input", "i", WORD, "Read from this tar archive file or directory"),
+        Option("input", "i", WORD, "Read from this tar archive file or directory, instead of STDIN"),
         Option("quiet", "q", SWITCH, "Suppress the load output"),
     ),
     most=0,
@@ -21,13 +26,33 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    if not arguments.text("input"):
-        raise BadUsage("name the archive or directory with --input")
     from utsuwa.image.load import load_layout
 
-    image = load_layout(House().images.store, arguments.text("input"))
+    house = House()
+    path = arguments.text("input") or _standard_input(house.paths.root)
+    try:
+        image = load_layout(house.images.store, path)
+    except Error as error:
+        house.images.store.collect()  # whoever tries again brings all of it again
+        if arguments.text("input"):
+            raise
+        raise type(error)(str(error).replace(path, "stdin")) from error
     for name in image.names:
         print(f"Loaded image: {name}")
     if not image.names:
         print(f"Loaded image ID: {image.id}")
     return 0
+
+
+def _standard_input(scratch: str) -> str:
+    """A path for what comes in. The archive is read at many places: a pipe goes to a file without a name first."""
+    if os.isatty(0):
+        raise InvalidArgument("requested load from stdin, but stdin is empty")
+    if stat.S_ISREG(os.fstat(0).st_mode):
+        return "/dev/stdin"
+    os.makedirs(scratch, 0o711, exist_ok=True)
+    file = os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    while data := os.read(0, _CHUNK):
+        while data:
+            data = data[os.write(file, data) :]
+    return f"/proc/self/fd/{file}"

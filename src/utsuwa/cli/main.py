@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from utsuwa.cli import output
 from utsuwa.cli.flags import BadUsage
+from utsuwa.cli.signals import begin_interrupts
 from utsuwa.errors import Error, printable
 
 VERBS = {
@@ -38,6 +40,8 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     verb = words[0] if words else "--help"
     try:
+        output.hold_standard_streams()
+        begin_interrupts()
         return _dispatch(verb, words[1:])
     except BadUsage as error:
         return _complain(f"{error}\n\n{_usage(verb)}", error.exit_code)
@@ -46,7 +50,7 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _silence_output()
+        output.give_up()
         return FAILURE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -69,8 +73,7 @@ def _dispatch(verb: str, words: list[str]) -> int:
         raise error
     module = __import__(f"utsuwa.cli.{verb}", fromlist=("run",))
     code: int = module.run(words)
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    output.flush()
     return code
 
 
@@ -91,19 +94,15 @@ def overview() -> str:
 
 def _complain(message: str, code: int) -> int:
     try:
-        sys.stdout.flush()
+        output.flush()
+    except (Error, OSError, ValueError):
+        output.give_up()
+    try:
         sys.stderr.write(f"utsuwa: {printable(message)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
     return code
-
-
-def _silence_output() -> None:
-    """Whoever read our output is gone: keep the interpreter from complaining about it when it ends."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
 
 
 if __name__ == "__main__":

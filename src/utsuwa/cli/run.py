@@ -6,9 +6,10 @@ import os
 import sys
 
 from utsuwa.cli import create_options
+from utsuwa.cli.detach import DetachKeys
 from utsuwa.cli.flags import LIST, SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
-from utsuwa.errors import Error, InvalidArgument, NotFound
+from utsuwa.errors import Error, InvalidArgument, NotFound, from_oserror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ VERB = Verb(
         *create_options.OPTIONS,
         Option("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR"),
         Option("cidfile", "", WORD, "Write the container ID to the file"),
+        Option("detach-keys", "", WORD, "Override the key sequence for detaching a container"),
         Option("detach", "d", SWITCH, "Run container in background and print container ID"),
         Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
     ),
@@ -42,12 +44,17 @@ def run(words: list[str]) -> int:
         # What went wrong before or while the process was started is told apart by the code only.
         error.exit_code = getattr(error, "code", getattr(error, "exit_code", _NOT_RUN))  # type: ignore[attr-defined]
         raise
+    except OSError as error:
+        failure = from_oserror(error, str(error.filename or "run"))
+        failure.exit_code = _NOT_RUN  # type: ignore[attr-defined]
+        raise failure from error
 
 
 def _run(arguments: Arguments) -> int:
     detach = arguments.on("detach")
     request = create_options.request(arguments, detach)
     _check(arguments, request)
+    keys = DetachKeys(arguments.text("detach-keys"))
     house = House()
     record = make(house, arguments, request, started_by_maker=True)
     if arguments.text("cidfile"):
@@ -59,13 +66,15 @@ def _run(arguments: Arguments) -> int:
             print(record.id, flush=True)
         return 0
     from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.signals import Signals
 
     attached = {stream.lower() for stream in arguments.list("attach")}
     size = terminal_size() if record.tty else (0, 0)
-    connection = house.containers.start(record, attach=True, size=size)
     stdin = record.openStdin and (not attached or "stdin" in attached)
     shown = attached or {"stdout", "stderr"}
-    return Session(connection, stdin=stdin, tty=record.tty, proxy=arguments.on("sig-proxy"), shown=shown).run()
+    with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
+        connection = house.containers.start(record, attach=True, size=size)
+        return Session(connection, signals, stdin=stdin, tty=record.tty, shown=shown, detach=keys).run()
 
 
 def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:

@@ -6,20 +6,10 @@ from __future__ import annotations
 
 import os
 import select
-from _signal import (
-    SIGHUP,
-    SIGINT,
-    SIGQUIT,
-    SIGTERM,
-    SIGUSR1,
-    SIGUSR2,
-    SIGWINCH,
-    getsignal,
-    set_wakeup_fd,
-    signal,
-)
+from _signal import SIGINT, SIGTERM, SIGWINCH
 
-from utsuwa.errors import Unavailable
+from utsuwa.cli.signals import ENOUGH, FORWARDED
+from utsuwa.errors import Unavailable, from_oserror
 from utsuwa.monitor import frames
 from utsuwa.spec.codec import parse
 
@@ -28,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
+    from utsuwa.cli.detach import DetachKeys
+    from utsuwa.cli.signals import Signals
     from utsuwa.monitor.client import Connection
 
-_FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2)
-_ENOUGH = 3
-"""As many SIGINT or SIGTERM make Docker's client go away from a container that ignores them."""
 _CHUNK = 32768
 _STREAMS = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 
@@ -49,22 +38,24 @@ def terminal_size() -> tuple[int, int]:
 
 
 class Session:
-    """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``proxy``: signals are forwarded.
+    """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``signals`` are forwarded.
 
-    ``shown``: the names of the streams that are printed.
+    ``shown``: the names of the streams that are printed. ``detach``: typed at a terminal, these end the session only.
     """
 
     def __init__(
         self,
         connection: Connection,
+        signals: Signals,
         *,
         stdin: bool,
         tty: bool,
-        proxy: bool = True,
         shown: Collection[str] = ("stdout", "stderr"),
+        detach: DetachKeys | None = None,
     ) -> None:
         self._shown = {kind for kind, name in _STREAMS.items() if name in shown}
-        self._connection, self._stdin, self._tty, self._proxy = connection, stdin, tty, proxy
+        self._connection, self._signals, self._stdin, self._tty = connection, signals, stdin, tty
+        self._keys = detach if tty else None
         self._unsent = b""
         self._saved: list[Any] | None = None
         self._poll = select.poll()
@@ -73,15 +64,14 @@ class Session:
 
     def run(self) -> int:
         """Until the process has ended; its exit code. Raises Unavailable when its monitor was killed."""
-        wake, old = self._catch_signals()
+        self._signals.attended = True
         self._enter_raw()
         try:
             for kind, payload in self._connection.pending():
                 self._obey(kind, payload)
-            self._loop(wake)
+            self._loop(self._signals.descriptor)
         finally:
             self._leave_raw()
-            self._release_signals(old)
         assert self._code is not None
         return self._code
 
@@ -95,7 +85,7 @@ class Session:
         while self._code is None:
             for ready, events in self._poll.poll():
                 if ready == wake:
-                    self._signals(os.read(wake, 512))
+                    self._deliver(self._signals.take())
                 elif ready == fd:
                     self._exchange(events)
                 elif ready == 0:
@@ -132,7 +122,12 @@ class Session:
         except OSError:  # the terminal went away
             data = b""
         if data:
-            self._send(frames.pack(frames.STDIN, data))
+            typed, left = self._keys.feed(data) if self._keys else (data, False)
+            if typed:
+                self._send(frames.pack(frames.STDIN, typed))
+            if left:
+                self._code = 0
+                os.write(2, b"\r\nread escape sequence\r\n")
         else:
             self._stdin = False
             self._poll.unregister(0)
@@ -156,33 +151,16 @@ class Session:
 
     # --- signals ----------------------------------------------------------------------------------------------------
 
-    def _catch_signals(self) -> tuple[int, list[tuple[int, object]]]:
-        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        set_wakeup_fd(write, warn_on_full_buffer=False)
-        wanted = [SIGWINCH] if self._tty else []
-        if self._proxy:
-            wanted += _FORWARDED
-        old: list[tuple[int, object]] = []
-        for number in wanted:
-            old.append((number, getsignal(number)))
-            signal(number, _noted)
-        return read, old
-
-    def _release_signals(self, old: list[tuple[int, object]]) -> None:
-        set_wakeup_fd(-1)
-        for number, handler in old:
-            signal(number, handler)
-
-    def _signals(self, numbers: bytes) -> None:
+    def _deliver(self, numbers: bytes) -> None:
         for number in numbers:
             if number == SIGWINCH:
                 rows, columns = terminal_size()
                 if rows and self._tty:
                     self._send(frames.pack_size(rows, columns))
-            elif number in _FORWARDED and self._proxy:
+            elif number in FORWARDED:
                 self._interrupts += number in (SIGINT, SIGTERM)
-                if self._interrupts >= _ENOUGH:
-                    raise Unavailable(f"got {_ENOUGH} SIGTERM/SIGINTs, forcefully exiting")
+                if self._interrupts >= ENOUGH:
+                    raise Unavailable(f"got {ENOUGH} SIGTERM/SIGINTs, forcefully exiting")
                 self._send(frames.pack(frames.SIGNAL, bytes((number,))))
 
     # --- the terminal -----------------------------------------------------------------------------------------------
@@ -225,13 +203,13 @@ def _write(fd: int, data: bytes) -> None:
             waiting = select.poll()
             waiting.register(fd, select.POLLOUT)
             waiting.poll()
+        except OSError as error:  # the container goes on, as it does when any client goes away
+            failure = from_oserror(error, f"write to {_STREAMS[fd]}")
+            failure.exit_code = 1  # type: ignore[attr-defined]
+            raise failure from error
 
 
 def _lost() -> Unavailable:
     error = Unavailable("the monitor of the container was killed: how the process ends will not be known")
     error.exit_code = 125  # type: ignore[attr-defined]
     return error
-
-
-def _noted(_number: int, _frame: object) -> None:
-    """Signals are read from the wake-up descriptor."""

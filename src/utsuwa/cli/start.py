@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from utsuwa.cli.flags import SWITCH, BadUsage, Option
+from utsuwa.cli.detach import DetachKeys
+from utsuwa.cli.flags import SWITCH, WORD, Arguments, BadUsage, Option
 from utsuwa.cli.house import House, Verb, each
 
 VERB = Verb(
@@ -10,6 +11,7 @@ VERB = Verb(
     "Start one or more stopped containers",
     (
         Option("attach", "a", SWITCH, "Attach STDOUT/STDERR and forward signals"),
+        Option("detach-keys", "", WORD, "Override the key sequence for detaching a container"),
         Option("interactive", "i", SWITCH, "Attach container's STDIN"),
         Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
     ),
@@ -26,7 +28,7 @@ def run(words: list[str]) -> int:
     if arguments.on("attach") or arguments.on("interactive"):
         if len(arguments.words) > 1:
             raise BadUsage("you cannot start and attach multiple containers at once")
-        return _attached(house, arguments.words[0], arguments.on("interactive"), arguments.on("sig-proxy"))
+        return _attached(house, arguments)
 
     def start(name: str) -> str:
         record = house.containers.find(name)
@@ -37,10 +39,14 @@ def run(words: list[str]) -> int:
     return each(arguments.words, start)
 
 
-def _attached(house: House, name: str, stdin: bool, proxy: bool) -> int:
+def _attached(house: House, arguments: Arguments) -> int:
     from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.signals import Signals
 
-    record = house.containers.find(name)
+    keys = DetachKeys(arguments.text("detach-keys"))
+    record = house.containers.find(arguments.words[0])
+    stdin = arguments.on("interactive") and record.openStdin
     size = terminal_size() if record.tty else (0, 0)
-    connection = house.containers.start(record, attach=True, size=size)
-    return Session(connection, stdin=stdin and record.openStdin, tty=record.tty, proxy=proxy).run()
+    with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
+        connection = house.containers.start(record, attach=True, size=size)
+        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys).run()

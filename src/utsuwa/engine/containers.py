@@ -154,7 +154,11 @@ class Containers:
         recovery.settle(self._paths, record, status)
         record = record.replace(runs=record.runs + 1)
         self._metadata.save(record)
-        connection = client.request(self._paths.run, self._request(record, attach, size))
+        try:
+            connection = client.request(self._paths.run, self._request(record, attach, size))
+        except Error:  # nobody has begun
+            self._metadata.save(record.replace(runs=record.runs - 1))
+            raise
         try:
             await_started(connection)
         except BaseException:
