@@ -3,8 +3,8 @@ line.
 
 A line longer than 16 KiB becomes several records, of which only the last has the newline (moby,
 daemon/logger/copier.go). Speed matters here: a record that takes a Python loop per line would slow a chatty container
-down, so a whole chunk is escaped by one call of the C JSON encoder, and its newlines are replaced by the end of one
-record and the start of the next.
+down, so a whole chunk is escaped by a handful of calls on bytes, and its newlines are replaced by the end of one record
+and the start of the next.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from _json import encode_basestring
 
 SPLIT = 16384
 """Docker's longest record, in bytes of output."""
-_MARK = "\x7f"
-"""Stands for a newline while a chunk is escaped: the one control character that JSON does not escape."""
+_SIMPLE = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\t", b"\\t"), (b"\r", b"\\r"))
+"""What text is full of, and how JSON has it; the backslash first, because the others bring some."""
+_STRANGE = bytes([byte < 32 and byte not in b"\n\t\r" for byte in range(256)])
+"""Tells the other control characters from everything else, for bytes.translate."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class JsonLog:
             data = rest + data
         end = data.rfind(b"\n") + 1
         tail = data[end:] if end else data
-        records = self._records(stream, data[:end], True) if end else ""
+        records = self._records(stream, data[:end], True) if end else b""
         if len(tail) >= SPLIT:
             cut = len(tail) - len(tail) % SPLIT
             records += self._records(stream, tail[:cut], False)
@@ -94,18 +96,19 @@ class JsonLog:
             os.close(self._file)
             self._file = -1
 
-    def _records(self, stream: str, data: bytes, whole: bool) -> str:
+    def _records(self, stream: str, data: bytes, whole: bool) -> bytes:
         """The records of ``data``, which ends with a newline if ``whole``, and holds none otherwise."""
         end = f'","stream":"{stream}","time":"{self._clock.text(self._now())}"}}\n'
-        if not whole or b"\x7f" in data or _has_long_line(data):
+        if not whole or not _is_plain(data) or _has_long_line(data):
             return "".join(
                 ['{"log":' + encode_basestring(part.decode("utf-8", "replace"))[:-1] + end for part in _pieces(data)]
-            )
-        text = data[:-1].decode("utf-8", "replace").replace("\n", _MARK)
-        return '{"log":' + encode_basestring(text)[:-1].replace(_MARK, f'\\n{end}{{"log":"') + "\\n" + end
+            ).encode()
+        for byte, escaped in _SIMPLE:
+            data = data.replace(byte, escaped)
+        border = f'\\n{end}{{"log":"'.encode()
+        return b'{"log":"' + data.replace(b"\n", border)[: -len(b'{"log":"')]
 
-    def _append(self, records: str) -> None:
-        data = records.encode()
+    def _append(self, data: bytes) -> None:
         if self._limit and self._size + len(data) > self._limit:
             for record in data.splitlines(keepends=True):
                 if self._size >= self._limit:
@@ -141,6 +144,16 @@ class JsonLog:
         if self._files <= 1:
             os.unlink(self._name, dir_fd=self._directory)
         self._open()
+
+
+def _is_plain(data: bytes) -> bool:
+    """UTF-8 without control characters but those of text."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return False
+    return b"\1" not in data.translate(_STRANGE)
 
 
 def _has_long_line(data: bytes) -> bool:

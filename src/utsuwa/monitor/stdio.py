@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socketpair
-from fcntl import ioctl
+from fcntl import fcntl, ioctl
 
 from utsuwa.errors import Internal
 from utsuwa.monitor import frames
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from utsuwa.monitor.relay import Relay
 
 _TIOCGPTPEER = 0x5441
+_F_SETPIPE_SZ = 1031
+_PIPE_SIZE = 1 << 18
+"""Bytes that a container may print while the relay is busy with what it printed before."""
 
 
 class Stdio:
@@ -40,6 +43,11 @@ class Stdio:
             stdin, feed = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
         out, stdout = os.pipe2(os.O_CLOEXEC)
         err, stderr = os.pipe2(os.O_CLOEXEC)
+        for pipe in (out, err):
+            try:
+                fcntl(pipe, _F_SETPIPE_SZ, _PIPE_SIZE)
+            except OSError:  # more than this user may have
+                pass
         self.inside = [stdin, stdout, stderr]
         self._outside = [feed, out, err]
 
