@@ -10,7 +10,7 @@ from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, signal
 from _socket import CMSG_SPACE, socket
 
 from utsuwa.errors import Error, InvalidArgument
-from utsuwa.monitor import frames, reaper
+from utsuwa.monitor import frames, memory, reaper
 from utsuwa.monitor.guard import descriptors, report
 from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
@@ -32,6 +32,7 @@ def main() -> None:
     for number in (SIGHUP, SIGINT, SIGTERM):
         signal(number, SIG_IGN)
     reaper.ignore_children()
+    memory.keep()
     try:
         resume(socket(fileno=CONTROL))
     except EOFError:

@@ -45,6 +45,7 @@ def main(address: str, command: list[str]) -> None:
     signal(SIGHUP, SIG_IGN)
     signal(SIGINT, SIG_IGN)
     rehearse()
+    memory.keep()
     gc.collect()
     gc.freeze()
     gc.disable()
