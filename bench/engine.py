@@ -75,6 +75,16 @@ class House:
         connection.close()
         return (ended - begin) * 1e3, (cleaned - begin) * 1e3
 
+    def finish(self, name: str) -> float:
+        """Start a container with nobody attached; seconds until it is cleaned up, its log closed."""
+        record = self.containers.find(name)
+        begin = time.perf_counter()
+        self.containers.start(record).close()
+        monitor = self.containers.status(record).monitor
+        if monitor:
+            _await_process(monitor)
+        return time.perf_counter() - begin
+
     def processes(self) -> list[int]:
         """The forkserver and what it made: their standard error is the forkserver's log."""
         log, found = f"{self.paths.run}/forks.log", []
@@ -181,9 +191,8 @@ def log_throughput(home: House) -> None:
         subprocess.run(["sh", "-c", f"{program.replace('yes', 'busybox yes')} | busybox cat >/dev/null"], check=True)
         seconds["the producer alone"].append(time.perf_counter() - begin)
         home("create", "--name", f"log{number}", IMAGE, "sh", "-c", program)
-        begin = time.perf_counter()
-        home.start(f"log{number}")
-        seconds["utsuwa, json-file"].append(time.perf_counter() - begin)
+        seconds["utsuwa, json-file"].append(home.finish(f"log{number}"))
+        _check_log(home, f"log{number}", count)
         home("rm", f"log{number}")
     print(f"\n{MEGABYTES} MB of lines of {len(LINE) + 1} bytes [MB/s]\n{'':28}{'best':>8}{'median':>8}")
     for name, taken in seconds.items():
@@ -197,6 +206,14 @@ def cold_run(home: House) -> None:
         [Candidate("utsuwa run --rm", [str(UTSUWA), *words]), Candidate("python3 -I -S", BARE)], 20, idle=REST
     )
     table("the command line, /bin/true, 60 ms apart [ms]", figures)
+
+
+def _check_log(home: House, name: str, count: int) -> None:
+    """Every line is there."""
+    record = home.containers.find(name)
+    size = os.path.getsize(f"{home.paths.container(record.id)}/{record.id}-json.log")
+    if size < count * (len(LINE) + len('{"log":"","stream":"stdout","time":""}')):
+        raise SystemExit(f"bench: the log has {size} bytes only")
 
 
 def _await_process(pid: int) -> None:
