@@ -10,9 +10,13 @@ import pytest
 
 from tests.contract.oci import Bundle, Runtime
 from tests.contract.test_oci_terminal import Receiver
+from tests.golden.hosts import HYBRID, V1, V2
 from tests.integration.init.conftest import NEW_NAMESPACES, PROC, Runner, prelude, root, run, shell  # noqa: F401
 from tests.needs import needs
 from tests.security.attack import Decoy
+from utsuwa.cgroup.filesystem import open_manager
+from utsuwa.errors import InvalidArgument
+from utsuwa.linux.host import Host
 from utsuwa.plan import ops
 
 pytestmark = needs("root", "busybox")
@@ -186,6 +190,21 @@ def test_sizes_of_huge_pages_are_no_paths(oci: Runtime, bundle: Bundle, size: st
     """
     bundle.linux["resources"]["hugepageLimits"] = [{"pageSize": size, "limit": 1}]
     assert "pageSize" in oci.fails("run", "--bundle", str(bundle.write()), oci.id)
+
+
+@pytest.mark.parametrize("host", [V1, V2, HYBRID], ids=["v1", "v2", "hybrid"])
+@pytest.mark.parametrize(
+    "path", ["/../../x", "../../../x", "a/../../../../x", "/./x//../x", "..", "/", "a/..", "x\0", "x\ny"]
+)
+def test_cgroups_stay_in_their_hierarchy(host: Host, path: str) -> None:
+    """crun 1.28: `..` in cgroupsPath. Proven: what is left of the path is below the hierarchy, or it is refused."""
+    try:
+        joined = open_manager(host, path, "id").join()
+    except InvalidArgument as error:
+        assert "cgroupsPath" in str(error) and "x/" not in path
+        return
+    for directory in (*joined.v1, *([joined.unified] if joined.unified else [])):
+        assert directory.startswith("/sys/fs/cgroup/") and directory.endswith("/x") and ".." not in directory
 
 
 def test_a_start_socket_is_for_root_alone(oci: Runtime, bundle: Bundle) -> None:

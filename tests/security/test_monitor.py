@@ -75,6 +75,17 @@ def test_sockets_are_for_root_alone(house: Household, container: str) -> None:
     assert oct(house.run_directory.stat().st_mode & 0o777) == "0o700"
 
 
+def test_the_init_of_a_container_shows_nothing(house: Household) -> None:
+    """CVE-2019-5736, CVE-2016-9962 for `--init`: process 1 is a program of ours that never becomes the container's.
+
+    Proven: the same is seen of a process of the container.
+    """
+    look = "for f in exe fd/1 root cwd; do readlink /proc/{0}/$f; done; cat /proc/{0}/environ | wc -c"
+    seen = house("run", "--rm", "--init", IMAGE, "sh", "-c", look.format("$$")).stdout.split()
+    assert len(seen) == 5 and int(seen[-1]) > 0
+    assert house("run", "--rm", "--init", IMAGE, "sh", "-c", look.format("1")).stdout.split() == [b"0"]
+
+
 BROKEN = [
     b"",
     b"x",

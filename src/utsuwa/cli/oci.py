@@ -228,7 +228,7 @@ def _request(call: Call) -> tuple[CreateRequest, Any]:
             no_pivot=options.get("no-pivot", False),
             no_new_keyring=options.get("no-new-keyring", False),
             preserve_fds=options.get("preserve-fds", 0),
-            listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() else 0,
+            listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0,
         ),
         console,
     )

@@ -42,7 +42,7 @@ def request(store: Store, options: dict[str, Any], words: list[str]) -> tuple[Ex
 
         console = connect(options["console-socket"])
     listen_fds = os.environ.get("LISTEN_FDS", "")
-    count = int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() else 0
+    count = int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0
     if count:
         process = process.replace(env=(*(process.env or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1"))
     return (
