@@ -39,42 +39,58 @@ def main() -> None:
         return
 
 
-def serve(connection: int, creator: Creator, control: socket, busy: int) -> None:
+def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
     """Read one request, and do it; what is wrong with it is answered.
 
-    ``control`` leads to the guard. ``busy`` is closed as soon as the process has been started.
+    ``control`` leads to the guard. ``busy`` is closed as soon as the process has been started. While the guard is told,
+    the creator reads the request, too.
     """
-    from utsuwa.monitor.keeper import refuse
-
+    connection = -1
     try:
-        kind, payload, rights = _request(connection)
+        kind, payload, rights = _request(client)
+        connection = client.detach()
+        if kind in (frames.START, frames.EXECUTE):
+            creator.announce(kind, payload)
+        report(control)
+        reaper.die_with_parent(False)
         if kind == frames.RESUME and rights:
-            os.close(busy)
-            os.close(connection)
             creator.dismiss()
+            os.close(connection)
+            os.close(busy)
             resume(socket(fileno=rights[0]))
-            return
-        creator.announce(kind, payload)
-        if kind == frames.START:
-            from utsuwa.monitor.keeper import keep
-            from utsuwa.monitor.records import Start
-
-            keep(decode(Start, parse(payload)), connection, creator, control, busy)
-        elif kind == frames.EXECUTE:
-            from utsuwa.monitor.executor import execute
-            from utsuwa.monitor.records import Execute
-
-            execute(decode(Execute, parse(payload)), connection, creator, control, busy)
         else:
-            raise InvalidArgument(f"a request of unknown kind {kind}")
-    except EOFError:
+            os.write(connection, frames.pack(frames.ACCEPTED))
+            _obey(kind, payload, connection, creator, control, busy)
+    except (EOFError, BrokenPipeError):  # the client, or the guard and the forkserver with it, is gone
         pass
     except Error as error:
-        refuse(connection, error)
+        _refuse(connection, error)
     except OSError as error:
         from utsuwa.errors import from_oserror
 
-        refuse(connection, from_oserror(error, error.filename or "monitor"))
+        _refuse(connection, from_oserror(error, error.filename or "monitor"))
+
+
+def _obey(kind: int, payload: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
+    if kind == frames.START:
+        from utsuwa.monitor.keeper import keep
+        from utsuwa.monitor.records import Start
+
+        keep(decode(Start, parse(payload)), connection, creator, control, busy)
+    elif kind == frames.EXECUTE:
+        from utsuwa.monitor.executor import execute
+        from utsuwa.monitor.records import Execute
+
+        execute(decode(Execute, parse(payload)), connection, creator, control, busy)
+    else:
+        raise InvalidArgument(f"a request of unknown kind {kind}")
+
+
+def _refuse(connection: int, error: Error) -> None:
+    from utsuwa.monitor.keeper import refuse
+
+    if connection >= 0:
+        refuse(connection, error)
 
 
 def resume(control: socket) -> None:
@@ -86,19 +102,20 @@ def resume(control: socket) -> None:
         go_on(held, control, ended)
 
 
-def _request(connection: int) -> tuple[int, bytes, list[int]]:
-    """The first frame, blocking, and what came with it; EOFError when the client goes before it is complete."""
+def _request(client: socket) -> tuple[int, bytes, list[int]]:
+    """The first frame, blocking, and what came with it; EOFError when the client goes before it is complete, or sends
+    what is none.
+    """
     decoder = frames.Decoder()
-    stream = socket(fileno=os.dup(connection))
     received: list[int] = []
     while True:
-        data, rights, _flags, _address = stream.recvmsg(65536, CMSG_SPACE(4), _CLOEXEC)
+        data, rights, _flags, _address = client.recvmsg(65536, CMSG_SPACE(4), _CLOEXEC)
         received += descriptors(rights)
         if not data:
             raise EOFError
         try:
             ready = decoder.feed(data)
         except ValueError as error:
-            raise InvalidArgument(str(error)) from error
+            raise EOFError from error
         if ready:
             return *ready[0], received

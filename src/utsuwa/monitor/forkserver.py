@@ -13,11 +13,11 @@ import gc
 import os
 import struct
 from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, signal
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket, socketpair
 from select import POLLIN, poll
 from time import sleep
 
-from utsuwa.monitor import duty, frames, guard, memory, reaper
+from utsuwa.monitor import duty, guard, memory, reaper
 from utsuwa.monitor.creator import Creator
 
 LISTENER = 3
@@ -129,28 +129,25 @@ def _take_one(listener: int, tell: int, control: socket) -> None:
     creator = Creator((listener, tell, control.fileno()), hurry)
     if not hurry:
         memory.take()
-    server = socket(fileno=listener)
-    connection = server._accept()[0]  # type: ignore[attr-defined]
-    try:
-        guard.report(control)
-        reaper.die_with_parent(False)
-    except EOFError:
-        return
-    for fd, word in ((connection, frames.pack(frames.ACCEPTED)), (tell, b"!")):
-        try:
-            os.write(fd, word)
-        except BrokenPipeError:  # a guard does not wait for the answer, the forkserver may have been killed
-            pass
+    server = socket(AF_UNIX, SOCK_STREAM, 0, listener)  # told all, it asks the kernel nothing
+    connection = socket(AF_UNIX, SOCK_STREAM, 0, server._accept()[0])  # type: ignore[attr-defined]
+    _say(tell, b"!")
     server.close()
     if _peer_is_us(connection):
         duty.serve(connection, creator, control, tell)
 
 
-def _peer_is_us(connection: int) -> bool:
+def _say(fd: int, word: bytes) -> None:
+    """Write to somebody who may have been killed."""
+    try:
+        os.write(fd, word)
+    except BrokenPipeError:
+        pass
+
+
+def _peer_is_us(connection: socket) -> bool:
     """The peer is root or the user that we are. The socket's directory is 0700 already; this is the second lock."""
-    peer = socket(fileno=os.dup(connection))
-    _pid, uid, _gid = struct.unpack("iII", peer.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))
-    peer.close()
+    _pid, uid, _gid = struct.unpack("iII", connection.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))
     return uid in (0, os.geteuid())
 
 
