@@ -35,10 +35,10 @@ def group() -> Iterator[str]:
     """A name for the cgroups of one test, which are removed with it; other engines leave empty parents behind."""
     name = f"utsuwa-test-engine-{os.getpid()}"
     yield name
-    eventually(lambda: _removed(name), f"the removal of the cgroups {name}")
+    eventually(lambda: removed(name), f"the removal of the cgroups {name}")
 
 
-def _removed(name: str) -> bool:
+def removed(name: str) -> bool:
     """Try to remove all cgroups of that name: an engine's helper may still be about to end in one."""
     found = subprocess.run(
         ["find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", f"*/{name}*"],
