@@ -206,3 +206,23 @@ def test_others_do_not_get_at_the_files_of_images(house: Household, image: Image
         ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", script], capture_output=True, check=False
     )
     assert done.returncode != 0
+
+
+def test_lists_keep_to_their_lines(house: Household, image: Image) -> None:
+    """A command of the image with escape sequences and line breaks, in `ps`. Proven: its words are there."""
+    hostile = ["sh", "-c", "\x1b[2J\nCONTAINER\u202e\x9b31m true"]
+    assert image.load(Cmd=hostile, Labels={"\x1b[2J": "\n"}).returncode == 0
+    identifier = house.ok("create", NAME).strip()
+    try:
+        for flags in (
+            ("--no-trunc",),
+            (),
+            ("--format", "{{.ID}} {{.Command}}"),
+            ("--format", "table {{.ID}}\t{{.Labels}}"),
+        ):
+            text = house.ok("ps", "-a", *flags)
+            assert text.count("\n") <= 2 and text.replace("\n", "").isprintable(), text
+        assert "CONTAINER" in house.ok("ps", "-a", "--no-trunc").splitlines()[1]
+        assert house.ok("images").replace("\n", "").isprintable()
+    finally:
+        house.ok("rm", identifier)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from utsuwa.errors import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +15,17 @@ _GAP = 3
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns at least three spaces apart."""
-    lines = [tuple(header), *map(tuple, rows)]
+    """Columns at least three spaces apart. What images call themselves stays on its line, and off the cursor."""
+    lines = [tuple(header), *(tuple(map(one_line, row)) for row in rows)]
     widths = [max(_LEAST, _GAP + max(len(line[column]) for line in lines)) for column in range(len(header) - 1)]
     return "\n".join(
         "".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=False)) + line[-1] for line in lines
     )
+
+
+def one_line(text: str) -> str:
+    """``text`` as it can be printed anywhere, its line breaks and tabs as ``\\n`` and ``\\t``."""
+    return text if text.isprintable() else printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def formatted(wanted: str, header: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import time
 from utsuwa.cli import times
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
-from utsuwa.cli.listing import formatted, table
+from utsuwa.cli.listing import formatted, one_line, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...
 
 def command_text(words: tuple[str, ...]) -> str:
     """A command as one line, with words that hold spaces in quotes."""
-    return " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])])
+    return one_line(" ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]))
 
 
 def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str, object]:
