@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from utsuwa.linux.host import Host
     from utsuwa.runtime.bundle import Bundle
+    from utsuwa.runtime.create import CreateRequest, Draft
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
@@ -21,6 +22,8 @@ NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 def prepare(kind: int, payload: bytes, host: Host) -> Callable[[int], int]:
     """Read a request and what it is about; the function that carries it out, given the console (or -1)."""
     from utsuwa.runtime import bundle as bundles
+    from utsuwa.runtime.create import Draft
+    from utsuwa.runtime.record import Store
     from utsuwa.spec.codec import parse
     from utsuwa.spec.record import decode
 
@@ -30,34 +33,43 @@ def prepare(kind: int, payload: bytes, host: Host) -> Callable[[int], int]:
     start = decode(Start, parse(payload))
     try:
         bundle = bundles.load(start.directory)
+        wanted = _wanted(start)
+        draft = Draft(wanted, bundle, host)
+        draft.settle(Store(runtime_root(start.run)).filters)
     except Error as error:
         problem = error  # told when it is asked for
         return lambda _console: _fail(problem)
-    return lambda console: create(start, bundle, console, host)
+    return lambda console: create(start, wanted.replace(console=console), bundle, draft)
 
 
 def _fail(error: Error) -> int:
     raise error
 
 
-def create(start: Start, bundle: Bundle, console: int, host: Host) -> int:
-    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
-    from utsuwa.runtime.create import CreateRequest, build
-    from utsuwa.runtime.record import Store
-    from utsuwa.runtime.start import poststart
-    from utsuwa.runtime.undo import Undo
+def _wanted(start: Start) -> CreateRequest:
+    """What the runtime is asked; a terminal's socket is not there yet, but whether there will be one is known."""
+    from utsuwa.runtime.create import CreateRequest
 
-    request = CreateRequest(
+    return CreateRequest(
         id=start.id,
         bundle=start.directory,
-        console=console,
+        console=0 if start.tty else -1,
         root_mounts=start.mounts,
         user=start.user,
         init=start.init,
     )
+
+
+def create(start: Start, request: CreateRequest, bundle: Bundle, draft: Draft) -> int:
+    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
+    from utsuwa.runtime.create import build
+    from utsuwa.runtime.record import Store
+    from utsuwa.runtime.start import poststart
+    from utsuwa.runtime.undo import Undo
+
     with Undo() as undo:
         store = Store(runtime_root(start.run))
-        container, child = build(store, request, bundle, undo, await_start=False, host=host)
+        container, child = build(store, request, bundle, undo, await_start=False, draft=draft)
         poststart(container)
     return child.pid
 

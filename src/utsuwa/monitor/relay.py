@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import struct
 from errno import EIO
 
 from utsuwa.monitor import frames
@@ -17,7 +16,6 @@ from utsuwa.monitor.attached import BACKLOG_LIMIT, Client
 CHUNK = 65536
 _NAMES = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 _INPUT_LIMIT = 65536
-_TIOCSWINSZ = 0x5414
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -252,9 +250,9 @@ class Relay:
     def resize(self, rows: int, columns: int) -> None:
         """Give the terminal, if there is one, its size; the kernel tells its foreground processes."""
         if self.terminal >= 0:
-            from fcntl import ioctl
+            from utsuwa.linux import tty
 
-            ioctl(self.terminal, _TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            tty.resize(self.terminal, rows, columns)
 
     def _feed(self, _events: int = 0) -> None:
         """Write what the container takes; while it does not, no client is read any further."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from utsuwa.init.spawn import Child
     from utsuwa.linux.host import Host
     from utsuwa.plan.options import Program
+    from utsuwa.plan.plan import Plan
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.spec.mount import Mount
     from utsuwa.spec.runtime import Spec
@@ -84,12 +85,12 @@ def build(
     *,
     await_start: bool,
     meanwhile: Callable[[], object] | None = None,
-    host: Host | None = None,
+    draft: Draft | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
     ``meanwhile`` is called once while the process mounts, which costs its caller no time on a second processor.
-    ``host`` is what ``probe()`` told this process earlier.
+    ``draft``: what was worked out of the same request earlier.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -97,15 +98,14 @@ def build(
     container = store.create(request.id)
     undo.push(container.unlock)
     undo.push(container.remove)
-    host = host or probe()
-    manager = open_manager(host, bundle.linux.cgroupsPath, request.id)
+    draft = draft or Draft(request, bundle, probe())
+    manager = draft.manager
     container.adopt_manager(manager)
-    container.announce(_document(request, bundle, manager))
+    container.announce(draft.document)
     container.keep_config(bundle.config)
     manager.create(bundle.linux.resources)
     undo.push(_end_cgroup, manager)
-    choices = options(request, bundle, manager, container.document, await_start, store.filters)
-    plan = plan_create(bundle.spec, host, choices)
+    plan = draft.plan(await_start, store.filters)
     container.warnings = list(plan.warnings)
     slots = {}
     if request.console >= 0:
@@ -127,6 +127,29 @@ def build(
     if request.pid_file:
         write_pid_file(request.pid_file, child.pid)
     return container, child
+
+
+class Draft:
+    """What a creation needs to know and can work out without touching the host: cgroups, record, plan."""
+
+    def __init__(self, request: CreateRequest, bundle: Bundle, host: Host) -> None:
+        """``host``: what ``probe()`` told this process."""
+        self._request, self._bundle, self._host = request, bundle, host
+        self.manager = open_manager(host, bundle.linux.cgroupsPath, request.id)
+        self.document = _document(request, bundle, self.manager)
+        self._plan: Plan | None = None
+
+    def settle(self, filters: str) -> None:
+        """Make the plan of a process that starts at once, unless making the cgroups decides what is in it."""
+        if self._host.euid == 0 and not self._host.in_user_namespace:
+            self._plan = self.plan(False, filters)
+
+    def plan(self, await_start: bool, filters: str) -> Plan:
+        """The plan, once the cgroups are made."""
+        if self._plan is not None and not await_start:
+            return self._plan
+        choices = options(self._request, self._bundle, self.manager, self.document, await_start, filters)
+        return plan_create(self._bundle.spec, self._host, choices)
 
 
 def _document(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
