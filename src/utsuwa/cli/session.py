@@ -16,7 +16,6 @@ from utsuwa.spec.codec import parse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from typing import Any
 
     from utsuwa.cli.detach import DetachKeys
     from utsuwa.cli.signals import Signals
@@ -57,7 +56,7 @@ class Session:
         self._connection, self._signals, self._stdin, self._tty = connection, signals, stdin, tty
         self._keys = detach if tty else None
         self._unsent = b""
-        self._saved: list[Any] | None = None
+        self._saved = b""
         self._poll = select.poll()
         self._code: int | None = None
         self._interrupts = 0
@@ -167,31 +166,16 @@ class Session:
 
     def _enter_raw(self) -> None:
         if self._tty and self._stdin and os.isatty(0):
-            import termios
+            from utsuwa.linux import tty
 
-            self._saved = termios.tcgetattr(0)
-            termios.tcsetattr(0, termios.TCSANOW, _raw(self._saved))
+            self._saved = tty.make_raw(0)
 
     def _leave_raw(self) -> None:
-        if self._saved is not None:
-            import termios
+        if self._saved:
+            from utsuwa.linux import tty
 
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            self._saved = None
-
-
-def _raw(attributes: list[Any]) -> list[Any]:
-    """cfmakeraw(3) of a terminal's attributes."""
-    import termios as t
-
-    iflag, oflag, cflag, lflag, ispeed, ospeed, letters = attributes
-    iflag &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)
-    oflag &= ~t.OPOST
-    lflag &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
-    cflag = (cflag & ~(t.CSIZE | t.PARENB)) | t.CS8
-    letters = list(letters)
-    letters[t.VMIN], letters[t.VTIME] = 1, 0
-    return [iflag, oflag, cflag, lflag, ispeed, ospeed, letters]
+            tty.restore(0, self._saved)
+            self._saved = b""
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
-from _struct import pack, unpack_from
-from fcntl import ioctl
 from select import POLLIN, POLLOUT, poll
 
 from utsuwa.errors import Internal, from_oserror
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
 
 _LONGEST_SUN_PATH = 107
 _CHUNK = 65536
-
-# ioctl_tty(2) and termios(3) of the kernel, the same on x86-64 and aarch64: the termios module is a shared object.
-_TCGETS, _TCSETS, _TCSETSW, _TIOCSWINSZ = 0x5401, 0x5402, 0x5403, 0x5414
-_TERMIOS_SIZE = 36  # c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc[19]
-_VTIME, _VMIN = 5, 6
-_INPUT = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000  # IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
-_CONTROL, _CS8 = 0o60 | 0o400, 0o60  # CSIZE PARENB
-_LOCAL = 0o10 | 0o100 | 0o2 | 0o1 | 0o100000  # ECHO ECHONL ICANON ISIG IEXTEN
 
 
 def connect(path: str) -> socket:
@@ -118,20 +108,25 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         if os.isatty(0):
-            self._saved = ioctl(0, _TCGETS, bytes(_TERMIOS_SIZE))
-            ioctl(0, _TCSETS, _raw(self._saved))
+            from utsuwa.linux import tty
+
+            self._saved = tty.make_raw(0, process_output=True)  # as runc does it: our own messages stay readable
         return self
 
     def __exit__(self, *_exc: object) -> None:
         if self._saved:
-            ioctl(0, _TCSETSW, self._saved)
+            from utsuwa.linux import tty
+
+            tty.restore(0, self._saved)
             self._saved = b""
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""
         rows, columns = self.size()
         if rows and columns:
-            ioctl(self.master, _TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
+            from utsuwa.linux import tty
+
+            tty.resize(self.master, rows, columns)
 
     def copy(self, pid: int, signals: Signals) -> None:
         """Copy both ways until process ``pid`` has ended, or all have closed the container's side; pass signals on.
@@ -185,11 +180,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _raw(saved: bytes) -> bytes:
-    """cfmakeraw(3), but output is still post-processed, as runc does it: our own messages stay readable."""
-    iflag, oflag, cflag, lflag = unpack_from("4I", saved)
-    characters = bytearray(saved[16:])
-    characters[1 + _VMIN], characters[1 + _VTIME] = 1, 0  # behind c_line
-    return pack("4I", iflag & ~_INPUT, oflag, cflag & ~_CONTROL | _CS8, lflag & ~_LOCAL) + bytes(characters)
