@@ -44,8 +44,8 @@ class Tmpfs(Record):
 class Security(Record):
     """What ``--security-opt`` says.
 
-    ``seccomp`` is None for the engine's own profile, "unconfined", or a profile's text, in Docker's JSON; ``system_paths`` False
-    leaves nothing masked or read-only in /proc and /sys.
+    ``seccomp`` is None for the engine's own profile, "unconfined", or a profile's text, in Docker's JSON;
+    ``system_paths`` False leaves nothing masked or read-only in /proc and /sys.
     """
 
     no_new_privileges: bool = False
