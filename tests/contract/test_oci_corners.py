@@ -200,3 +200,21 @@ def test_binds_reach_what_the_user_namespace_may_not(oci: Runtime, bundle: Bundl
 def test_a_new_sysfs_of_a_user_namespace_is_told_from_the_hosts(oci: Runtime, bundle: Bundle) -> None:
     _in_a_user_namespace(bundle)
     assert oci.inside(bundle, "grep ' /sys ' /proc/mounts | cut -d ' ' -f 1,3") == "sysfs sysfs\n"
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT"])
+def test_a_created_container_can_be_ended_by_a_signal(oci: Runtime, bundle: Bundle, signal: str) -> None:
+    oci.create(bundle.sleep())
+    oci.ok("kill", oci.id, signal)
+    oci.until("stopped")
+    oci.ok("delete", oci.id)
+
+
+def test_the_wait_for_start_leaves_no_signal_otherwise(oci: Runtime, bundle: Bundle) -> None:
+    bundle.process["args"] = ["grep", "-E", "SigCgt|SigIgn|SigBlk", "/proc/self/status"]
+    oci.create(bundle)
+    oci.ok("start", oci.id)
+    oci.until("stopped")
+    masks = dict(line.split(":\t") for line in oci.output().splitlines())
+    assert {name: int(mask, 16) & 0x7FFFFFFF for name, mask in masks.items()} == dict.fromkeys(masks, 0)
+    assert set(masks) == {"SigCgt", "SigIgn", "SigBlk"}

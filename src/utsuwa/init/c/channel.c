@@ -1,6 +1,16 @@
 /* The conversation with the parent: 32-byte records up, 8-byte replies down, over a SOCK_SEQPACKET socket. */
 #include "init.h"
 
+#include <asm/signal.h>
+
+#ifdef SA_RESTORER
+#define RESTORER_FLAG SA_RESTORER
+#define SET_RESTORER(action, function) ((action).sa_restorer = (void (*)(void))(function))
+#else
+#define RESTORER_FLAG 0
+#define SET_RESTORER(action, function)
+#endif
+
 #define MSG_NOSIGNAL_ 0x4000
 #define SOL_SOCKET_ 1
 #define SCM_RIGHTS_ 1
@@ -99,6 +109,25 @@ int op_ASK(struct run *run, struct cursor *fields)
 	return ask(run, take(fields));
 }
 
+static void die(int signal)
+{
+	leave(128 + signal);
+}
+
+/*
+ * The first process of a pid namespace ignores what it does not handle, SIGKILL apart: while it waits, the signals that end
+ * programs have to end it (runtime.md, "Kill").
+ */
+static void answer_signals(void (*handler)(int))
+{
+	static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	/* x86-64 takes no handler without a restorer; this one never returns to need it */
+	struct sigaction action = {.sa_handler = handler, .sa_flags = RESTORER_FLAG};
+	SET_RESTORER(action, handler);
+	for (u64 i = 0; i < sizeof ending / sizeof *ending; i++)
+		sys(rt_sigaction, ending[i], &action, NULL, sizeof(u64));
+}
+
 /* The caller of `start` connects to the listener; from then on that connection is the channel. */
 int op_AWAIT_START(struct run *run, struct cursor *fields)
 {
@@ -110,6 +139,7 @@ int op_AWAIT_START(struct run *run, struct cursor *fields)
 		*spent[i] = -1;
 	}
 	close_sources(run);
+	answer_signals(die);
 	report(run, REPORT_WAITING, 0);
 	close_fd(run->channel);
 	run->channel = -1;
@@ -119,6 +149,7 @@ int op_AWAIT_START(struct run *run, struct cursor *fields)
 	close_fd(listener);
 	if (connection < 0)
 		return (int)connection;
+	answer_signals(SIG_DFL);
 	run->channel = (int)connection;
 	return 0;
 }
