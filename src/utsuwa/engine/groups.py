@@ -15,9 +15,9 @@ def resolve_groups(groups: tuple[str, ...], trees: list[str]) -> tuple[int, ...]
     numbers = []
     for group in groups:
         if group.isascii() and group.isdigit():
-            number = int(group[:20])
-            if number > _ID_LIMIT:
+            if len(group) > len(str(_ID_LIMIT)) or int(group) > _ID_LIMIT:
                 raise InvalidArgument(f"group {group[:20]} is not from 0 to {_ID_LIMIT}")
+            number = int(group)
         else:
             known = _parse(read_file(trees, "/etc/group", _FILE_LIMIT)) if known is None else known
             if group not in known:

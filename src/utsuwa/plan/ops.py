@@ -15,7 +15,7 @@ appended to it. "in-root" paths are resolved by the executor beneath the contain
 
 from __future__ import annotations
 
-from utsuwa.plan.op import Op
+from utsuwa.plan.op import Op as Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ def test_groups(tmp_path: Path) -> None:
     for unknown in ("old", "bad", "odd", ""):
         with pytest.raises(NotFound, match=f"Unable to find group {unknown}"):
             resolve_groups((unknown,), [top, base])
-    with pytest.raises(InvalidArgument, match="is not from 0 to"):
-        resolve_groups(("2147483648",), [])
+    for too_large in ("2147483648", "0" * 20 + "1"):  # cut off, the second one would be group 0
+        with pytest.raises(InvalidArgument, match="is not from 0 to"):
+            resolve_groups((too_large,), [])
     with pytest.raises(NotFound):
         resolve_groups(("tty",), [])
 
