@@ -26,6 +26,8 @@ IDLE_SECONDS = 600
 _PAUSE = 0.05
 _GRACE = 100
 """Milliseconds that a start may take before the next spare monitor is prepared beside it."""
+_SETTLE = 15
+"""Milliseconds that a process has to itself when it has started: many are over by then."""
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
 
@@ -76,7 +78,8 @@ def serve(listener: int, address: str, command: list[str], idle: float) -> None:
         else:
             # To prepare the next one takes a processor for 10 ms: not now, unless somebody waits for it already.
             waiting.register(listener, POLLIN)
-            waiting.poll(_GRACE)
+            if waiting.poll(_GRACE):
+                _is_readable(listener, _SETTLE)
         os.close(taken)
 
 

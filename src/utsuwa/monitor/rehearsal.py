@@ -29,7 +29,7 @@ def rehearse() -> None:
 
 
 def warm() -> None:
-    """Go through a start's computations, for the sake of the memory that they touch."""
+    """Go through a start's computations, for the sake of the code that specialises itself on the way."""
     _plan(_config[0])
     _speak()
 

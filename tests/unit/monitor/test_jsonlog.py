@@ -41,6 +41,24 @@ def test_times_have_no_trailing_zeros(nanoseconds: int, text: str) -> None:
     assert Clock().text(nanoseconds) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'all of "these" \\ are\tplain\r',
+        b"a bell \a and \x01 \x1b[0m",
+        b"delete \x7f",
+        "déjà vu \u2028".encode(),
+        b"\xff",
+    ],
+)
+def test_every_character_comes_back(tmp_path: Path, directory: int, text: bytes) -> None:
+    log = JsonLog(directory, "log")
+    log.write("stdout", b"first\n" + text + b"\nlast\n")
+    log.close()
+    expected = ["first\n", text.decode("utf-8", "replace") + "\n", "last\n"]
+    assert [each["log"] for each in records(tmp_path / "log")] == expected
+
+
 def test_a_line_without_end_waits(tmp_path: Path, directory: int) -> None:
     log = JsonLog(directory, "log")
     log.write("stdout", b"par")
