@@ -40,9 +40,10 @@ BARE = ("/usr/bin/python3", "-I", "-S", "-c", "pass")
 class House:
     """An engine in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, volatile: Path) -> None:
+        """``volatile``: on a tmpfs, as /run is in use."""
         self.directory = directory
-        self.paths = Paths(str(directory / "root"), str(directory / "run"))
+        self.paths = Paths(str(directory / "root"), str(volatile / "run"))
         self.containers = Containers(self.paths, Images(self.paths))
         os.environ |= {"UTSUWA_ROOT": self.paths.root, "UTSUWA_RUN": self.paths.run}
         archive = directory / "image.tar"
@@ -108,8 +109,12 @@ class House:
 @contextmanager
 def house() -> Iterator[House]:
     """An engine with an image, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="utsuwa-bench-") as temporary:
-        made = House(Path(temporary))
+    prefix = "utsuwa-bench-"
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix) as lasting,
+        tempfile.TemporaryDirectory(prefix=prefix, dir="/dev/shm") as volatile,
+    ):
+        made = House(Path(lasting), Path(volatile))
         try:
             yield made
         finally:
