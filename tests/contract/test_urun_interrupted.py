@@ -154,3 +154,24 @@ def test_delete_ends_a_creation_that_hangs_in_a_hook(oci: Runtime, bundle: Bundl
         creator.wait(30)
         assert creator.returncode == 1
     assert cgroups_of(oci.id) == []
+
+
+@needs("cgroup1")
+def test_a_creation_that_was_killed_early_gives_no_right_over_somebody_elses_cgroup(
+    oci: Runtime, bundle: Bundle
+) -> None:
+    """Its record names a cgroup that it has not looked into yet: `delete` must not kill who lives there."""
+    path = f"/utsuwa-test-{os.getpid()}-inhabited"
+    directory = Path("/sys/fs/cgroup/devices" + path)
+    directory.mkdir()
+    with subprocess.Popen(["sleep", "1000"]) as inhabitant:
+        (directory / "cgroup.procs").write_text(str(inhabitant.pid))
+        bundle.config["linux"]["cgroupsPath"] = path
+        assert _create(oci, bundle, "utsuwa.cgroup.v1:V1Manager.create", False, signal.SIGKILL).wait(30) == -9
+        oci.ok("delete", "--force", oci.id)
+        assert inhabitant.poll() is None
+        inhabitant.kill()
+    eventually(lambda: not (directory / "cgroup.procs").read_text())
+    for hierarchy in Path("/sys/fs/cgroup").glob("*" + path):
+        hierarchy.rmdir()
+    assert not (oci.root / oci.id).exists()

@@ -102,9 +102,9 @@ def build(
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document)
-    container.keep_config(bundle.config)
     manager.create(bundle.linux.resources)
     undo.push(_end_cgroup, manager)
+    container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
     plan = draft.plan(await_start, store.filters)
     container.warnings = list(plan.warnings)
     slots = {}

@@ -79,7 +79,7 @@ def end(container: Container) -> None:
         manager.kill(_SIGKILL)
     if not await_end(document.pid, document.startTime, _PATIENCE):
         raise FailedPrecondition(f"container {container.id}: process {document.pid} does not end after SIGKILL")
-    if manager is None:
+    if manager is None or (not container.owns_cgroup() and manager.pids()):
         return
     if not document.ownPidNamespace:  # others may outlive the first process
         manager.kill(_SIGKILL)
@@ -93,7 +93,7 @@ def end(container: Container) -> None:
 def _poststop(container: Container) -> Callable[[], list[str]] | None:
     """What runs the poststop hooks, made while the configuration can still be read; None when there are none."""
     document = container.document
-    if not document.poststop:
+    if not document.poststop or not container.owns_cgroup():  # killed before anything of it existed
         return None
     from utsuwa.runtime import hooks
 

@@ -241,6 +241,13 @@ class Container:
         """Keep the configuration as it is now."""
         _write(f"{self.path}/{CONFIG}", data, 0o600)
 
+    def owns_cgroup(self) -> bool:
+        """Whether the cgroup was found empty, so that whoever is in it came with this container.
+
+        The record is written before, the configuration after that; a creation can be killed between the two.
+        """
+        return os.path.exists(f"{self.path}/{CONFIG}")
+
     def spec(self) -> Spec:
         """The configuration of this container as it was when it was created."""
         from utsuwa.spec.codec import parse
