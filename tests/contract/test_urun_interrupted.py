@@ -157,9 +157,7 @@ def test_delete_ends_a_creation_that_hangs_in_a_hook(oci: Runtime, bundle: Bundl
 
 
 @needs("cgroup1")
-def test_one_that_was_killed_early_has_no_right_over_somebody_elses_cgroup(
-    oci: Runtime, bundle: Bundle
-) -> None:
+def test_one_that_was_killed_early_has_no_right_over_somebody_elses_cgroup(oci: Runtime, bundle: Bundle) -> None:
     """Its record names a cgroup that it has not looked into yet: `delete` must not kill who lives there."""
     path = f"/utsuwa-test-{os.getpid()}-inhabited"
     directory = Path("/sys/fs/cgroup/devices" + path)
