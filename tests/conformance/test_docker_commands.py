@@ -61,7 +61,8 @@ CASES = {
     "stdin": "run --rm -i IMAGE wc -c",
     "one stream": "run --rm -a stderr IMAGE sh -c 'echo out; echo err >&2'",
     "start again": (
-        "create --name NAME IMAGE sh -c 'cat /f 2>/dev/null; echo 1 >> /f; exit 7'\nstart NAME\nwait NAME\nstart NAME\nwait NAME\n"
+        "create --name NAME IMAGE sh -c 'cat /f 2>/dev/null; echo 1 >> /f; exit 7'\n"
+        "start NAME\nwait NAME\nstart NAME\nwait NAME\n"
         "inspect -f '{{.State.ExitCode}} {{.State.Status}}' NAME\nps -a --format {{.Names}}\nlogs NAME\nrm NAME"
     ),
     "detached": (
