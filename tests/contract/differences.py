@@ -45,6 +45,7 @@ _CRUN = {
     "test_not_in_a_paused_container": "exits with 1",
 }
 _RUNC = {
+    "test_run_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_order_and_state": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststart_hook_stops_the_container": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststop_hook_is_only_a_warning": "1.1.5 does not run the hooks behind the one that fails",
