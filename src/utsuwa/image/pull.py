@@ -283,6 +283,9 @@ class _Pull:
         """Follow the worker's reports until it is done."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
+        # A loop may call twice for one report. Waiting in read() for the next would hold up the very download that the
+        # worker waits for.
+        os.set_blocking(unpacking.fileno(), False)
         loop.add_reader(unpacking.fileno(), ready.set)
         try:
             while True:

@@ -25,7 +25,7 @@ _FREE = 16  # descriptors above those that the worker's file actions assign
 class Unpacking:
     """One layer being unpacked by a process. Close it, whatever happened: an unfinished worker then cleans up and ends.
 
-    :meth:`fileno` is readable when :meth:`take` has something to do.
+    :meth:`fileno` is readable when :meth:`take` has something to do; an event loop makes it non-blocking first.
     """
 
     def __init__(self, staging: Staging, blob: int, limits: Limits | None = None) -> None:
@@ -57,7 +57,10 @@ class Unpacking:
 
     def take(self) -> bool:
         """Read what is reported; True at the end, when ``staging.outcome`` is set. Raises what the worker raised."""
-        data = os.read(self._reports, 1 << 16)
+        try:
+            data = os.read(self._reports, 1 << 16)
+        except BlockingIOError:  # woken a second time for what is taken already
+            return self._ended
         if data:
             *lines, self._text = (self._text + data).split(b"\n")
             for line in lines:
