@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from ctypes.util import find_library
+from functools import cache
 
 import pytest
 
@@ -27,11 +29,21 @@ def _overlay() -> bool:
         return "\toverlay\n" in filesystems.read()
 
 
+def _criu(*feature: str) -> bool:
+    """CRIU is installed, and does its work on this kernel: that of Debian 12 does not on much newer ones."""
+    path = shutil.which("criu", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None or os.geteuid() != 0:
+        return False
+    return subprocess.run([path, "check", *feature], capture_output=True, check=False).returncode == 0
+
+
 _FACILITIES: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "cgroup1": lambda: os.path.isdir("/sys/fs/cgroup/memory"),
     "cgroup2": _cgroup2,
     "overlay": _overlay,
+    "criu": cache(_criu),
+    "memory tracking": cache(lambda: _criu("--feature", "mem_dirty_track")),
     "libseccomp": lambda: find_library("seccomp") is not None,
 }
 

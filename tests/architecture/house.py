@@ -5,7 +5,7 @@ from __future__ import annotations
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "identifiers", "spec"}),
     frozenset({"linux"}),
-    frozenset({"plan", "seccomp", "cgroup", "content", "snapshot"}),
+    frozenset({"plan", "seccomp", "cgroup", "criu", "content", "snapshot"}),
     frozenset({"init", "registry"}),
     frozenset({"runtime", "image"}),
     frozenset({"monitor"}),
@@ -22,10 +22,12 @@ NEIGHBOURS = frozenset(
 )
 """Imports within a floor that are allowed: (importer, imported)."""
 
-LEAN = frozenset({"errors", "identifiers", "spec", "linux", "plan", "seccomp", "cgroup", "init", "runtime", "monitor"})
+LEAN = frozenset(
+    {"errors", "identifiers", "spec", "linux", "plan", "seccomp", "cgroup", "criu", "init", "runtime", "monitor"}
+)
 LEAN_MODULES = frozenset(
     {"utsuwa.cli", "utsuwa.cli.oci", "utsuwa.cli.oci_exec", "utsuwa.cli.oci_report", "utsuwa.cli.oci_usage"}
-    | {"utsuwa.cli.arguments", "utsuwa.cli.flags"}
+    | {"utsuwa.cli.oci_criu", "utsuwa.cli.arguments", "utsuwa.cli.flags"}
 )
 """Modules outside of lean packages that ``urun`` loads."""
 

@@ -45,6 +45,7 @@ _CRUN = {
     "test_not_in_a_paused_container": "exits with 1",
 }
 _RUNC = {
+    "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
     "test_run_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_order_and_state": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststart_hook_stops_the_container": "1.1.5 runs poststart hooks in create",

@@ -11,6 +11,7 @@ from utsuwa.plan.create import create
 from utsuwa.plan.exec import execute
 from utsuwa.plan.options import ExecOptions
 from utsuwa.plan.plan import Plan
+from utsuwa.plan.restore import Criu, restore
 from utsuwa.spec import mount as engine
 from utsuwa.spec.default import default_spec
 from utsuwa.spec.runtime import (
@@ -361,3 +362,21 @@ def exec_where_the_mount_namespace_is_the_hosts() -> Plan:
     base = spec(linux={"namespaces": with_namespaces(spec(), "mount")})
     assert base.process
     return _exec(base.process, base, V1, root="/bundles/web/rootfs", cgroup=None, keyring=None)
+
+
+@case
+def restore_by_criu() -> Plan:
+    mounts = (
+        *(spec().mounts or ()),
+        Mount(destination="/data", type="bind", source="/srv/data", options=("rbind",)),
+        Mount(destination="/data/more", type="bind", source="more", options=("bind", "ro")),
+        Mount(destination="/dev/shared", type="bind", source="/srv/shared", options=("bind",)),
+    )
+    criu = Criu("/usr/sbin/criu", ("criu", "swrk", "5"), {"PATH": "/usr/sbin:/usr/bin"}, (5,))
+    return restore(spec(mounts=mounts), V1, options(await_start=False), criu)
+
+
+@case
+def restore_by_criu_on_v2() -> Plan:
+    criu = Criu("/usr/sbin/criu", ("criu", "swrk", "5"), {"PATH": "/usr/sbin:/usr/bin"}, (5,))
+    return restore(spec(cgroup2=True), V2, options(V2, await_start=False, device_filter=bytes(16)), criu)

@@ -14,7 +14,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "utsuwa" / "vm"
 _META_PACKAGE = "linux-image-cloud-amd64"
 
-_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace")
+_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", *("criu", "tar", "gzip", "iptables-restore"))
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
 
 _PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "p*.dist-info")

@@ -39,6 +39,18 @@ _UPDATE = (
     *("memory-swap=", "pids-limit=", "kernel-memory=", "kernel-memory-tcp=", "l3-cache-schema=", "mem-bw-schema="),
     _HELP,
 )
+_CRIU = (
+    *("image-path=", "work-path=", "tcp-established", "ext-unix-sk", "shell-job", "lazy-pages", "file-locks"),
+    *("manage-cgroups-mode=", "empty-ns*", "auto-dedup", _HELP),
+)
+_CHECKPOINT = (
+    *("parent-path=", "leave-running", "tcp-skip-in-flight", "link-remap", "status-fd#", "page-server=", "pre-dump"),
+    *_CRIU,
+)
+_RESTORE = (
+    *("bundle|b=", "console-socket=", "pid-file=", "detach|d", "no-subreaper", "no-pivot", "lsm-profile="),
+    *("lsm-mount-context=", *_CRIU),
+)
 _EXEC_FAILED = 255
 
 
@@ -193,13 +205,6 @@ def _print(text: str) -> None:
     data = memoryview(text.encode())
     while data:
         data = data[os.write(1, data) :]
-
-
-def _unsupported(name: str) -> Callable[[Call], int]:
-    def refuse(_call: Call) -> int:
-        raise Unsupported(f"unsupported: {NAME} {name}")
-
-    return refuse
 
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
@@ -392,6 +397,30 @@ def _events(call: Call) -> int:
     return 0
 
 
+def _checkpoint(call: Call) -> int:
+    from utsuwa.cli.oci_criu import checkpoint_request
+    from utsuwa.runtime.checkpoint import checkpoint
+
+    call.warnings = checkpoint(call.store, call.words[0], checkpoint_request(call.options))
+    return 0
+
+
+def _restore(call: Call) -> int:
+    from utsuwa.cli.oci_criu import restore_request
+    from utsuwa.runtime.restore import restore
+
+    request, _console = _request(call)
+    options = call.options
+    code, call.warnings = restore(
+        call.store,
+        request,
+        restore_request(options),
+        detach=options.get("detach", False),
+        subreaper=not options.get("no-subreaper", False),
+    )
+    return code
+
+
 def _format(call: Call) -> str:
     form = call.options.get("format", "table")
     if form not in ("table", "json"):
@@ -416,5 +445,6 @@ VERBS = {
     "ps": Verb(_ps, 1, None, "format|f=", _HELP, interspersed=False),
     "events": Verb(_events, 1, 1, "interval=", "stats", _HELP),
     "update": Verb(_update, 1, 1, *_UPDATE),
-    **{name: Verb(_unsupported(name), 0, None, _HELP, interspersed=False) for name in ("checkpoint", "restore")},
+    "checkpoint": Verb(_checkpoint, 1, 1, *_CHECKPOINT),
+    "restore": Verb(_restore, 1, 1, *_RESTORE),
 }

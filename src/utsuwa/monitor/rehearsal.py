@@ -95,7 +95,7 @@ def _plan(config: bytes) -> None:
     from utsuwa.linux.host import probe
     from utsuwa.plan.create import create
     from utsuwa.runtime.bundle import Bundle
-    from utsuwa.runtime.create import CreateRequest, _document, options
+    from utsuwa.runtime.create import CreateRequest, describe, options
     from utsuwa.seccomp.cache import key
     from utsuwa.spec.codec import decode, dumps, parse
     from utsuwa.spec.codec import encode as as_json
@@ -112,7 +112,7 @@ def _plan(config: bytes) -> None:
     root = Mount(type="overlay", source="overlay", options=("lowerdir=/a:/b", "upperdir=/c", "workdir=/d"))
     request = CreateRequest(id=_ID, bundle="/", root_mounts=(root,), user="0")
     bundle = Bundle("/", config, spec.replace(linux=spec.linux.replace(seccomp=None)), "/")
-    record = _document(request, bundle, manager)
+    record = describe(request, bundle, manager)
     dumps(as_json(record))
     plan = create(bundle.spec, host, options(request, bundle, manager, record, False, ""))
     encode(plan.ops, {}, 3)

@@ -48,6 +48,7 @@ def make(case: CreateCase) -> Iterator[Step]:
         if path not in configured:
             yield Step(_node(case, path, Device(type="c", path=path, major=major, minor=minor)), _DEFAULTS)
     yield from _links(case)
+    yield Step(ops.ReopenNull(), _DEFAULTS)
 
 
 def _node(case: CreateCase, where: str, device: Device) -> ops.Op:

@@ -475,4 +475,17 @@ class CpuAffinity(Op):
     mask: Bytes
 
 
+class Unmount(Op):
+    """umount2(2) MNT_DETACH of the topmost mount at an in-root path."""
+
+    code = 54
+    target: Text
+
+
+class ReopenNull(Op):
+    """Standard streams that are the host's null device become the container's own."""
+
+    code = 55
+
+
 OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())

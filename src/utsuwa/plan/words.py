@@ -253,6 +253,10 @@ def _stdio_owner(op: ops.StdioOwner) -> str:
     return f"give pipes among the standard streams to {op.uid}:{op.gid}"
 
 
+def _unmount(op: ops.Unmount) -> str:
+    return f"unmount {op.target}"
+
+
 def _plural(noun: str, flags: int) -> str:
     return noun if flags & (flags - 1) == 0 else noun + "s"
 
@@ -278,6 +282,7 @@ _FIXED: dict[type[ops.Op], str] = {
     ops.NoNewPrivs: "give up gaining privileges by exec (no_new_privs)",
     ops.AwaitStart: "wait for start",
     ops.Supervise: "stay as init, and go on in a child",
+    ops.ReopenNull: "put the container's /dev/null in the place of the host's among the standard streams",
 }
 
 _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
@@ -325,4 +330,5 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.Scheduler: _scheduler,
     ops.IoPriority: _io_priority,
     ops.CpuAffinity: _cpu_affinity,
+    ops.Unmount: _unmount,
 }

@@ -103,7 +103,7 @@ def build(
     container.adopt_manager(manager)
     container.announce(draft.document)
     manager.create(bundle.linux.resources)
-    undo.push(_end_cgroup, manager)
+    undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
     plan = draft.plan(await_start, store.filters)
     container.warnings = list(plan.warnings)
@@ -136,7 +136,7 @@ class Draft:
         """``host``: what ``probe()`` told this process."""
         self._request, self._bundle, self._host = request, bundle, host
         self.manager = open_manager(host, bundle.linux.cgroupsPath, request.id)
-        self.document = _document(request, bundle, self.manager)
+        self.document = describe(request, bundle, self.manager)
         self._plan: Plan | None = None
 
     def settle(self, filters: str) -> None:
@@ -152,7 +152,7 @@ class Draft:
         return plan_create(self._bundle.spec, self._host, choices)
 
 
-def _document(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
+def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
     """What is known before anything is made."""
     spec = bundle.spec
     namespaces = bundle.linux.namespaces or ()
@@ -346,7 +346,8 @@ def end(child: Child) -> None:
             pass
 
 
-def _end_cgroup(manager: Manager) -> None:
+def end_cgroup(manager: Manager) -> None:
+    """Undo the creation of the cgroups, with whoever is in them."""
     manager.kill(_SIGKILL)
     manager.remove()
 

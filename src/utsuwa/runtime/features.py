@@ -29,7 +29,9 @@ OPERATORS = (
 FLAGS = ("SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC")
 ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
 
-UNSAFE_ANNOTATIONS = ("bundle", "run.oci.keep_original_groups")
+UNSAFE_ANNOTATIONS = ("bundle", "org.criu.config", "run.oci.keep_original_groups")
+ANNOTATIONS = {"org.opencontainers.runc.checkpoint.enabled": "true"}
+"""The name by which engines know that there is a `checkpoint`; whether CRIU is installed is for them to see."""
 
 
 def features() -> Features:
@@ -59,5 +61,6 @@ def features() -> Features:
             mountExtensions=MountExtensions(idmap=off),
             netDevices=off,
         ),
+        annotations=ANNOTATIONS,
         potentiallyUnsafeConfigAnnotations=UNSAFE_ANNOTATIONS,
     )

@@ -58,7 +58,7 @@ def _run(
     if detach:
         return 0, container.warnings
     code = attend(child.pid, screen)
-    return code, container.warnings + ([] if keep else _delete(container))
+    return code, container.warnings + ([] if keep else remove(container))
 
 
 def _load_what_follows() -> None:
@@ -80,7 +80,7 @@ def attend(pid: int, screen: Terminal | None) -> int:
     return foreground.wait(pid)
 
 
-def _delete(container: Container) -> list[str]:
+def remove(container: Container) -> list[str]:
     """Remove the container that ended, unless somebody else has done so meanwhile."""
     from utsuwa.errors import NotFound
     from utsuwa.runtime.delete import discard

@@ -46,12 +46,6 @@ def test_a_verb_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (1, "No help topic for 'foo'\n")
 
 
-@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
-def test_verbs_of_later_versions_are_refused(capfd: pytest.CaptureFixture[str], verb: str) -> None:
-    code, _, err = run(capfd, verb, "id")
-    assert (code, err) == (1, f"urun: unsupported: urun {verb}\n")
-
-
 def test_the_systemd_manager_is_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capfd, "--root", str(tmp_path), "--systemd-cgroup", "list")
     assert code == 1

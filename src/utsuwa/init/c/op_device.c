@@ -103,3 +103,37 @@ int op_MKDIR(struct run *run, struct cursor *fields)
 	int directory = in_root_directory(run, path, (u32)take(fields));
 	return directory < 0 ? directory : close_fd(directory);
 }
+
+#define NULL_DEVICE 0x103 /* 1:3 */
+
+static int is_null_device(int descriptor)
+{
+	struct stat status;
+	return !status_of(descriptor, &status) && (status.st_mode & S_IFMT) == S_IFCHR && status.st_rdev == NULL_DEVICE;
+}
+
+/*
+ * The host's /dev/null as a standard stream would be the container's to chmod and chown, and a file that CRIU does not
+ * find in the container. What is at /dev/null inside is taken only when it is the same device; it is never followed.
+ */
+int op_REOPEN_NULL(struct run *run, struct cursor *fields)
+{
+	(void)fields;
+	int null = -1, error = 0;
+	for (int stream = 0; stream < 3 && !error; stream++) {
+		if (!is_null_device(stream))
+			continue;
+		if (null < 0) {
+			null = in_root(run, "/dev/null", O_RDWR | O_NONBLOCK, RESOLVE_NO_SYMLINKS);
+			if (null < 0) /* none to be had: the host's has to do */
+				return 0;
+			if (!is_null_device(null))
+				break;
+			sys(fcntl, null, F_SETFL, O_RDWR);
+		}
+		long result = sys(dup3, null, stream, 0);
+		error = result < 0 ? (int)result : 0;
+	}
+	close_fd(null);
+	return error;
+}

@@ -311,3 +311,16 @@ int op_PROPAGATE(struct run *run, struct cursor *fields)
 	close_fd(target);
 	return error;
 }
+
+int op_UNMOUNT(struct run *run, struct cursor *fields)
+{
+	char name[40] = "/proc/self/fd/", digits[21];
+	int target = in_root(run, take_text(fields), O_PATH, 0);
+	if (target < 0)
+		return fail(run, target, DETAIL_OPEN_TARGET);
+	const char *number = decimal((u64)target, digits + sizeof digits);
+	memcpy(name + 14, number, length(number) + 1);
+	int error = (int)sys(umount2, name, 2 /* MNT_DETACH */);
+	close_fd(target);
+	return error;
+}
