@@ -44,6 +44,13 @@ _CRUN = {
     "test_not_in_a_stopped_container": "exits with 1",
     "test_not_in_a_paused_container": "exits with 1",
 }
+_CRUN_ID_MAPS = {
+    "test_files_belong_to_whom_the_map_says": "mounts nothing that is beneath the source",
+    "test_a_recursive_map_goes_all_the_way_down": "mounts nothing that is beneath the source",
+    "test_users_and_groups_have_maps_of_their_own": "mounts nothing that is beneath the source",
+    "test_in_a_user_namespace_the_owners_are_its_users": "mounts nothing that is beneath the source",
+    "test_more_of_them_than_descriptors_may_be_open": "opens all of them at once",
+}
 _RUNC = {
     "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
     "test_run_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
@@ -58,7 +65,7 @@ _RUNC = {
     "test_a_console_socket_may_have_a_long_path": "1.1.5 can't connect to more than 107 bytes",
     "test_list_of_a_root_that_is_not_there_fails": "1.1.5 prints an empty list",
 }
-_OF = {"crun": _CRUN, "runc": _RUNC}
+_OF = {"crun": {**_CRUN, **_CRUN_ID_MAPS}, "runc": _RUNC}
 
 
 def of(name: str) -> str:

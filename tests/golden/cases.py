@@ -30,7 +30,15 @@ from utsuwa.spec.runtime import (
     Spec,
     User,
 )
-from utsuwa.spec.seldom import CPUAffinity, IOPriority, Personality, Scheduler
+from utsuwa.spec.seldom import (
+    CPUAffinity,
+    IOPriority,
+    MemoryPolicy,
+    NetDevice,
+    Personality,
+    Scheduler,
+    TimeOffset,
+)
 
 CASES: dict[str, Callable[[], Plan]] = {}
 """Name -> a function that makes the plan."""
@@ -316,6 +324,30 @@ def scheduling_and_execution_domain() -> Plan:
     }
     linux = {"personality": Personality(domain="LINUX32")}
     return create(spec(process=process, linux=linux), V1, options())
+
+
+@case
+def clocks_memory_and_a_device_of_the_host() -> Plan:
+    linux = {
+        "namespaces": (*with_namespaces(spec()), Namespace(type="time")),
+        "timeOffsets": {"monotonic": TimeOffset(secs=7881, nanosecs=2718281), "boottime": TimeOffset(secs=-3)},
+        "netDevices": {"eth1": NetDevice(), "eth2": NetDevice(name="lan%d")},
+        "memoryPolicy": MemoryPolicy(mode="MPOL_BIND", nodes="0-1,3", flags=("MPOL_F_STATIC_NODES",)),
+    }
+    return create(spec(linux=linux), V2, options(V2))
+
+
+@case
+def other_owners_for_volumes() -> Plan:
+    shifted = (IDMapping(containerID=0, hostID=1000, size=10), IDMapping(containerID=99, hostID=1099, size=1))
+    one = (IDMapping(containerID=0, hostID=2000, size=1),)
+    mounts = with_mounts(
+        Mount(destination="/a", source="/a", options=("bind",), uidMappings=shifted, gidMappings=one),
+        Mount(destination="/b", source="b", options=("rbind", "ridmap", "ro")),
+        Mount(destination="/c", source="/c", options=("rbind", "idmap")),
+    )
+    linux = {"namespaces": with_namespaces(spec(), user=""), "uidMappings": MAPPED, "gidMappings": MAPPED}
+    return create(spec(mounts=mounts, linux=linux), V1, options())
 
 
 @case

@@ -46,6 +46,12 @@ BPF_ATTACH = 24
 HOOK_START = 25
 OPEN_CGROUP = 26
 NO_REPLY = 27
+ID_MAP = 28
+SET_ID_MAP = 29
+TIME_OFFSETS = 30
+FIND_DEVICE = 31
+ADD_ADDRESS = 32
+DEVICE_UP = 33
 
 
 class OpFailed(Error):
@@ -169,6 +175,12 @@ def _group(op: Any, _report: Report, _reason: str) -> str:
     return f"unable to find group {group}: no matching entries in group file"
 
 
+def _unmappable(op: Any, report: Report, reason: str) -> str:
+    if report.errno == errno.EINVAL:
+        reason = f"the file system of {op.source} can't be id-mapped (mount_setattr(2) has a list of those that can)"
+    return f"{op.describe()}: {reason}"
+
+
 _BY_DETAIL: dict[int, Callable[[Any, Report, str], str]] = {
     NOT_A_DIRECTORY: _saying("{op.target} must be mounted on ordinary directory"),
     NOT_THAT_DEVICE: _saying("something else is there already"),
@@ -186,6 +198,12 @@ _BY_DETAIL: dict[int, Callable[[Any, Report, str], str]] = {
     FSCONFIG: _option,
     OPEN_CGROUP: _listed("directories"),
     NO_REPLY: _saying("the parent gave no proper reply"),
+    ID_MAP: _saying("making a user namespace of its id maps: {reason}"),
+    SET_ID_MAP: _unmappable,
+    TIME_OFFSETS: _saying("setting its clocks: {reason}"),
+    FIND_DEVICE: _saying("the host has none of that name in this network namespace: {reason}"),
+    ADD_ADDRESS: _saying("giving it its addresses back: {reason}"),
+    DEVICE_UP: _saying("setting it up: {reason}"),
 }
 _BY_OP: dict[type[ops.Op], Callable[[Any, Report, str], str]] = {
     ops.JoinNamespaces: _listed("paths"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.plan import devices, identity, limits, mounts, namespaces, process, rootfs, scheduling, security
+from utsuwa.plan import deputy, devices, identity, limits, mounts, namespaces, process, rootfs, scheduling, security
 from utsuwa.plan.case import CreateCase
 from utsuwa.plan.plan import Plan
 
@@ -25,10 +25,11 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
     case = CreateCase(spec, spec.process, host, options)
     steps = (
         *scheduling.all_processors(case),
+        *deputy.stand_by(case),
+        *mounts.open_sources(case),  # there may be more of them than the container may have open
         *limits.outside(case),
         *limits.devices(case),
         *identity.hide(case),
-        *mounts.open_sources(case),
         *namespaces.enter(case),  # from its clone on, the container's own process carries out the rest
         *identity.become_root(case),
         *namespaces.settle(case),
@@ -53,6 +54,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *security.confine(case),
         *identity.become_user(case),
         *process.find(case),
+        *deputy.leave(case),
         *process.await_start(case),
         *security.confine_last(case),
         *process.start_container_hooks(case),

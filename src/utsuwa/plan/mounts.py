@@ -6,7 +6,7 @@ import os
 
 from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.linux.mounts import MOUNT_ATTR__ATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, parse
-from utsuwa.plan import cgroupmounts, ops
+from utsuwa.plan import cgroupmounts, deputy, ops
 from utsuwa.plan.plan import Step
 from utsuwa.spec.runtime import Mount
 
@@ -109,8 +109,6 @@ def _refuse(placed: Placed) -> None:
     path, mount, options, target = placed.path, placed.mount, placed.options, placed.target
     if target == "/":
         raise InvalidArgument(f"{path}.destination: mounting on / is not allowed, the root is root.path")
-    if mount.uidMappings or mount.gidMappings or options.actions & {"idmap", "ridmap"}:
-        raise Unsupported(f"unsupported: {path}.uidMappings")
     if "tmpcopyup" in options.actions and (mount.type != "tmpfs" or options.bind):
         raise InvalidArgument(f"{path}.options: tmpcopyup is for tmpfs, not for {mount.type or 'a bind mount'}")
     if target == "/proc":
@@ -140,6 +138,7 @@ def _bind(case: CreateCase, placed: Placed) -> Step:
         )
     if not mount.source:
         raise InvalidArgument(f"{path}.source: a bind mount needs one")
+    id_map, uids, gids = deputy.id_map(mount)
     bind = ops.Bind(
         source=os.path.join(case.options.bundle, mount.source),
         target=placed.target,
@@ -150,7 +149,9 @@ def _bind(case: CreateCase, placed: Placed) -> Step:
         rec_clear=options.rec_clear,
         propagation=options.propagation[0] if options.propagation else 0,
         # Any attribute that is named makes the others what they are by default: so mount(8) came to be understood.
-        flags=ops.WHOLE if options.set or options.clear else 0,
+        flags=id_map | (ops.WHOLE if options.set or options.clear else 0),
+        uid_map=uids,
+        gid_map=gids,
     )
     return Step(bind, _MOUNTS)
 

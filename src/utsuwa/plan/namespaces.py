@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.linux.namespaces import CLONE_NEWCGROUP, KINDS
-from utsuwa.plan import ops
+from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, KINDS
+from utsuwa.plan import deputy, ops
 from utsuwa.plan.plan import Step
 
 TYPE_CHECKING = False
@@ -29,11 +29,19 @@ def enter(case: CreateCase) -> Iterator[Step]:
     if joined:
         kinds, paths = zip(*joined, strict=True)
         yield Step(ops.JoinNamespaces(kinds, paths), _NAMESPACES)
-    yield _clone(case, case.flags(joined=False) & ~CLONE_NEWCGROUP)
+    yield _clone(case, case.flags(joined=False) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME))
     if not leaves_early:
         yield from _join_cgroups(case)
     if case.makes("cgroup"):
         yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
+    if case.makes("time"):
+        yield Step(ops.TimeNamespace(_clocks(case)), "config-linux.md#offset-for-time-namespace")
+
+
+def _clocks(case: CreateCase) -> str:
+    """Lines as /proc/PID/timens_offsets takes them (time_namespaces(7))."""
+    offsets = case.linux.timeOffsets or {}
+    return "".join([f"{clock} {each.secs or 0} {each.nanosecs or 0}\n" for clock, each in offsets.items()])
 
 
 def enter_container(case: ExecCase) -> Iterator[Step]:
@@ -62,6 +70,8 @@ def settle(case: CreateCase) -> Iterator[Step]:
     yield from new_session(case)
     if case.makes("network"):
         yield Step(ops.LoopbackUp(), _NAMESPACES)
+    for device, wanted in (case.linux.netDevices or {}).items():
+        yield Step(ops.NetDevice(device, wanted.name or ""), deputy.NET_DEVICES)
 
 
 def new_session(case: Case) -> Iterator[Step]:

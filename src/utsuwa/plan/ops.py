@@ -11,6 +11,7 @@ An operation is a frozen record. Its annotations name the fields and how each tr
 
 ``describe()`` says in plain English what the operation does: ``urun explain`` prints it, and an error of the kernel is
 appended to it. "in-root" paths are resolved by the executor beneath the container's root; all others are the host's.
+Operations that few plans hold are declared in seldom.py and appear here when they are first named.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from utsuwa.plan.op import Op as Op
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.plan.op import Bytes, Number, Numbers, Slot, Text, Texts
+    from utsuwa.plan.seldom import *  # noqa: F403 - as if they were here
 
 # Slots: descriptors that the runtime hands to init.spawn by name.
 CONSOLE_SOCKET = "console-socket"
@@ -36,6 +38,8 @@ ORDINARY_DIRECTORY = 4
 FALLBACK_BIND = 8
 NO_FOLLOW = 2
 WHOLE = 4
+ID_MAP = 8
+ID_MAP_RECURSIVE = 16
 RECURSIVE = 1
 
 # Kinds of HOOK, in the order of their life.
@@ -182,7 +186,11 @@ class Mount(Op):
 
 
 class Bind(Op):
-    """A clone of a host file or directory by open_tree, mount_setattr and move_mount."""
+    """A clone of a host file or directory by open_tree, mount_setattr and move_mount.
+
+    With ``ID_MAP`` the deputy gives it other owners first: those of the maps, in the words of /proc/PID/uid_map, or
+    without maps those of the process's own user namespace.
+    """
 
     code = 19
     source: Text
@@ -194,6 +202,8 @@ class Bind(Op):
     rec_clear: Number = 0
     propagation: Number = 0
     flags: Number = 0
+    uid_map: Text = ""
+    gid_map: Text = ""
 
 
 class Remount(Op):
@@ -432,42 +442,6 @@ class StdioOwner(Op):
     gid: Number
 
 
-class OpenSources(Op):
-    """Copies of host trees, made with the caller's rights for those BINDs whose own don't reach so far."""
-
-    code = 49
-    paths: Texts
-    recursive: Numbers
-
-
-class Personality(Op):
-    """personality(2)."""
-
-    code = 50
-    domain: Number
-
-
-class Scheduler(Op):
-    """sched_setattr(2) on itself; times are nanoseconds."""
-
-    code = 51
-    policy: Number
-    nice: Number
-    priority: Number
-    flags: Number
-    runtime: Number
-    deadline: Number
-    period: Number
-
-
-class IoPriority(Op):
-    """ioprio_set(2) on the process group; ``kind`` is the class."""
-
-    code = 52
-    kind: Number
-    priority: Number
-
-
 class CpuAffinity(Op):
     """sched_setaffinity(2) on itself, lowest processor first."""
 
@@ -488,4 +462,11 @@ class ReopenNull(Op):
     code = 55
 
 
-OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())
+def __getattr__(name: str) -> object:
+    """Fetch an operation of seldom.py (PEP 562), or ``OPS``, all of them: most plans name none."""
+    if name[0] != "_":
+        from utsuwa.plan import seldom
+
+        if hasattr(seldom, name):
+            return getattr(seldom, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

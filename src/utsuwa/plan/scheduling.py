@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from utsuwa.plan.case import Case, ExecCase
-    from utsuwa.spec.seldom import Scheduler
+    from utsuwa.spec.seldom import MemoryPolicy, Scheduler
 
 _LINUX_PROCESS = "config.md#linux-process"
 _LOWEST_IO_PRIORITY = 7
@@ -41,7 +41,7 @@ def after_joining(case: ExecCase) -> Iterator[Step]:
 
 
 def apply(case: Case) -> Iterator[Step]:
-    """Scheduler, I/O priority, execution domain: when nothing is left to prepare that should be slowed down by them."""
+    """Scheduler, I/O priority, execution domain, memory: when nothing is left to prepare that they should slow down."""
     process, personality = case.process, case.linux.personality
     if process.scheduler is not None:
         yield Step(_scheduler(case, process.scheduler), _LINUX_PROCESS)
@@ -58,6 +58,36 @@ def apply(case: Case) -> Iterator[Step]:
             raise InvalidArgument("linux.personality.flags: no flag is known")
         domain = _number(scheduling.DOMAINS, personality.domain, "linux.personality.domain")
         yield Step(ops.Personality(domain), "config-linux.md#personality")
+    if case.linux.memoryPolicy is not None:
+        yield Step(_memory_policy(case.linux.memoryPolicy), "config-linux.md#memory-policy")
+
+
+def _memory_policy(wanted: MemoryPolicy) -> ops.MemoryPolicy:
+    """The operation, if the nodes fit the mode (set_mempolicy(2))."""
+    from utsuwa.linux import memory
+
+    path = "linux.memoryPolicy"
+    mode = wanted.mode or ""
+    if mode not in memory.MODES:
+        known = ", ".join(memory.MODES)
+        raise InvalidArgument(f'{path}.mode: invalid memory policy mode "{mode}", expected one of {known}')
+    bits = memory.MODES[mode]
+    for index, flag in enumerate(wanted.flags or ()):
+        if flag not in memory.FLAGS:
+            known = ", ".join(memory.FLAGS)
+            raise InvalidArgument(
+                f'{path}.flags[{index}]: invalid memory policy flag "{flag}", expected one of {known}'
+            )
+        bits |= memory.FLAGS[flag]
+    try:
+        nodes = memory.nodes(wanted.nodes or "")
+    except ValueError:
+        raise InvalidArgument(f'{path}.nodes: invalid memory policy nodes "{wanted.nodes}", write 0-3,7') from None
+    if nodes and mode in memory.WITHOUT_NODES:
+        raise InvalidArgument(f"{path}.nodes: memory policy mode requires 0 nodes but got {len(nodes)}")
+    if not nodes and mode not in (*memory.WITHOUT_NODES, "MPOL_PREFERRED"):
+        raise InvalidArgument(f"{path}.nodes: memory policy mode requires at least one node but got 0")
+    return ops.MemoryPolicy(bits, memory.mask(nodes))
 
 
 def _scheduler(case: Case, wanted: Scheduler) -> ops.Scheduler:

@@ -5,7 +5,7 @@ A file of its own, because a container that starts well never needs a word of it
 
 from __future__ import annotations
 
-from utsuwa.linux import scheduling
+from utsuwa.linux import memory, scheduling
 from utsuwa.linux.capabilities import ALL
 from utsuwa.linux.capabilities import names as capability_names
 from utsuwa.linux.mounts import changes, propagation
@@ -105,8 +105,53 @@ def _bind(op: ops.Bind) -> str:
     remarks = ["recursive" if op.recursive else ""]
     remarks += changes(op.set, op.clear)
     remarks += [f"{word} all the way down" for word in changes(op.rec_set, op.rec_clear)]
-    remarks += [propagation(op.propagation)]
+    remarks += [propagation(op.propagation), _id_map(op)]
     return _with(f"bind {op.source} at {op.target}", *remarks)
+
+
+def _id_map(op: ops.Bind) -> str:
+    if not op.flags & ops.ID_MAP:
+        return ""
+    all_the_way = " all the way down" if op.flags & ops.ID_MAP_RECURSIVE else ""
+    if not op.uid_map:
+        return f"owners as the user namespace maps them{all_the_way}"
+    return f"users mapped {_ranges(op.uid_map)}, groups {_ranges(op.gid_map)}{all_the_way}"
+
+
+def _ranges(text: str) -> str:
+    """``0-65535 to 100000`` for each line of a map."""
+    found = []
+    for line in text.splitlines():
+        first, to, count = map(int, line.split())
+        found.append(f"{first}-{first + count - 1} to {to}" if count > 1 else f"{first} to {to}")
+    return " and ".join(found)
+
+
+def _time_namespace(op: ops.TimeNamespace) -> str:
+    return _with("make a new time namespace and enter it", *map(_clock, op.offsets.splitlines()))
+
+
+def _clock(line: str) -> str:
+    """``monotonic 7881.002718281 s`` of a line of /proc/PID/timens_offsets."""
+    clock, _, offset = line.partition(" ")
+    seconds, _, nanoseconds = offset.partition(" ")
+    return f"{clock} {seconds}.{nanoseconds:0>9} s"
+
+
+def _net_device(op: ops.NetDevice) -> str:
+    return f"move network device {op.device} into the container" + (f" as {op.name}" if op.name else "")
+
+
+def _memory_policy(op: ops.MemoryPolicy) -> str:
+    flags = [name for name, bit in memory.FLAGS.items() if op.mode & bit]
+    mode = _name(memory.MODES, op.mode & ~memory.ALL_FLAGS)
+    nodes = ", ".join(map(str, _bits(op.nodes)))
+    return _with(f"take memory by {mode}" + (f" from nodes {nodes}" if nodes else ""), *flags)
+
+
+def _bits(mask: bytes) -> list[int]:
+    number = int.from_bytes(mask, "little")
+    return [bit for bit in range(number.bit_length()) if number >> bit & 1]
 
 
 def _open_sources(op: ops.OpenSources) -> str:
@@ -131,9 +176,7 @@ def _io_priority(op: ops.IoPriority) -> str:
 def _cpu_affinity(op: ops.CpuAffinity) -> str:
     if op.mask == scheduling.ALL_CPUS:
         return "run on any processor"
-    mask = int.from_bytes(op.mask, "little")
-    listed = ", ".join(str(number) for number in range(mask.bit_length()) if mask >> number & 1)
-    return f"run on processors {listed or 'none'}"
+    return f"run on processors {', '.join(map(str, _bits(op.mask))) or 'none'}"
 
 
 def _name(table: dict[str, int], number: int) -> str:
@@ -281,6 +324,8 @@ _FIXED: dict[type[ops.Op], str] = {
     ops.MoveRoot: "move the root over the host's file systems and chroot into it",
     ops.NoNewPrivs: "give up gaining privileges by exec (no_new_privs)",
     ops.AwaitStart: "wait for start",
+    ops.Deputy: "leave a deputy outside, with the caller's rights",
+    ops.Dismiss: "dismiss the deputy",
     ops.Supervise: "stay as init, and go on in a child",
     ops.ReopenNull: "put the container's /dev/null in the place of the host's among the standard streams",
 }
@@ -331,4 +376,7 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.IoPriority: _io_priority,
     ops.CpuAffinity: _cpu_affinity,
     ops.Unmount: _unmount,
+    ops.TimeNamespace: _time_namespace,
+    ops.NetDevice: _net_device,
+    ops.MemoryPolicy: _memory_policy,
 }

@@ -335,8 +335,7 @@ def now() -> str:
 
 
 def end(child: Child) -> None:
-    """Kill the child and collect it, if it got as far as being one."""
-    child.close()
+    """Kill the child and collect it, if it got as far as being one; then whoever helped it (deputy.c) is done, too."""
     pid = child.pid
     if pid > 0:
         try:
@@ -344,6 +343,7 @@ def end(child: Child) -> None:
             os.waitpid(pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
+    child.close()
 
 
 def end_cgroup(manager: Manager) -> None:

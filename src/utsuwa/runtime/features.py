@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.linux import capabilities, mounts
+from utsuwa.linux import capabilities, memory, mounts
 from utsuwa.linux.namespaces import KINDS
 from utsuwa.spec.features import (
     CgroupFeatures,
@@ -36,7 +36,7 @@ ANNOTATIONS = {"org.opencontainers.runc.checkpoint.enabled": "true"}
 
 def features() -> Features:
     """The features document. It depends on this version alone, but for the capabilities of the kernel's headers."""
-    off = Switch(enabled=False)
+    on, off = Switch(enabled=True), Switch(enabled=False)
     return Features(
         ociVersionMin=OLDEST_VERSION,
         ociVersionMax=NEWEST_VERSION,
@@ -56,10 +56,10 @@ def features() -> Features:
             ),
             apparmor=off,
             selinux=off,
-            memoryPolicy=MemoryPolicyFeatures(modes=(), flags=()),
+            memoryPolicy=MemoryPolicyFeatures(modes=tuple(sorted(memory.MODES)), flags=tuple(sorted(memory.FLAGS))),
             intelRdt=IntelRdtFeatures(enabled=False, schemata=False, monitoring=False),
-            mountExtensions=MountExtensions(idmap=off),
-            netDevices=off,
+            mountExtensions=MountExtensions(idmap=on),
+            netDevices=on,
         ),
         annotations=ANNOTATIONS,
         potentiallyUnsafeConfigAnnotations=UNSAFE_ANNOTATIONS,

@@ -190,7 +190,7 @@ PROPAGATIONS = frozenset(("private", "rprivate", "rshared", "rslave", "runbindab
 FLAG_OPTIONS = frozenset(
     [
         *_FLAGS.split(),
-        *("noiversion", "nolazytime", "nomand", "rro", "rrw"),
+        *("idmap", "noiversion", "nolazytime", "nomand", "ridmap", "rro", "rrw"),
         *(prefix + name for name in _OPPOSITES.split() for prefix in ("", "no", "r", "rno")),
         *PROPAGATIONS,
     ]
@@ -212,11 +212,10 @@ def check_mounts(spec: Spec) -> None:
         path = f"mounts[{index}]"
         options = mount.options or ()
         _check_destination(path, mount)
-        if mount.uidMappings or mount.gidMappings:
-            unsupported(f"{path}.uidMappings")
-        for option in options:
-            if option.partition("=")[0] in ("idmap", "ridmap"):
-                unsupported(f"{path}.options: {option}")
+        if mount.uidMappings or mount.gidMappings or "idmap" in options or "ridmap" in options:
+            from utsuwa.spec.validate_seldom import check_id_mapped_mount
+
+            check_id_mapped_mount(path, mount, spec)
         if is_bind(mount):
             _check_bind(path, mount)
         else:

@@ -45,7 +45,7 @@ def clean(path: str) -> str:
 
 
 def check_namespaces(linux: Linux, spec: Spec) -> None:
-    """Each type once, paths absolute; no time namespace yet."""
+    """Each type once, paths absolute."""
     seen = set()
     for index, namespace in enumerate(linux.namespaces or ()):
         path = f"linux.namespaces[{index}]"
@@ -54,8 +54,6 @@ def check_namespaces(linux: Linux, spec: Spec) -> None:
         seen.add(namespace.type)
         if namespace.path and namespace.path[0] != "/":
             invalid(f"{path}.path", f"must be absolute, found {shown(namespace.path)}")
-        if namespace.type == "time":
-            unsupported("linux.namespaces: time")
 
 
 def check_mappings(linux: Linux, spec: Spec) -> None:
@@ -68,12 +66,13 @@ def check_mappings(linux: Linux, spec: Spec) -> None:
         if namespace is not None and not namespace.path:
             if not mappings:
                 invalid(f"linux.{name}", "missing, a new user namespace needs it")
-            _check_ranges(f"linux.{name}", mappings)
+            check_ranges(f"linux.{name}", mappings)
             if not is_mapped(mappings, 0):
                 invalid(f"linux.{name}", "must map id 0 of the container")
 
 
-def _check_ranges(path: str, mappings: tuple[IDMapping, ...]) -> None:
+def check_ranges(path: str, mappings: tuple[IDMapping, ...]) -> None:
+    """Ranges of ids as the kernel takes them: none empty, none twice, and not too many (user_namespaces(7))."""
     if len(mappings) > 340:
         invalid(path, f"the kernel takes at most 340 ranges, found {len(mappings)} (user_namespaces(7))")
     for index, mapping in enumerate(mappings):
@@ -310,12 +309,23 @@ def _check_action(path: str, action: str, number_path: str, number: int | None) 
         invalid(number_path, f"goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE only, the action is {action}")
 
 
+# -- what few containers have -----------------------------------------------------------------------------------------
+
+
+def check_seldom(linux: Linux, spec: Spec) -> None:
+    """Properties that are rare enough for their checks to be fetched when there is something to check."""
+    if linux.netDevices or linux.timeOffsets:
+        from utsuwa.spec.validate_seldom import check
+
+        check(linux)
+
+
 # -- not there yet ----------------------------------------------------------------------------------------------------
 
 
 def check_unsupported(linux: Linux, spec: Spec) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("intelRdt", "memoryPolicy", "netDevices", "timeOffsets", "mountLabel"):
+    for name in ("intelRdt", "mountLabel"):
         if present(getattr(linux, name)):
             unsupported(f"linux.{name}")
 
@@ -329,6 +339,7 @@ CHECKS: tuple[Callable[[Linux, Spec], None], ...] = (
     check_sysctl,
     check_resources,
     check_seccomp,
+    check_seldom,
     check_unsupported,
 )
 """Checks of ``linux``; each raises InvalidArgument or Unsupported for the first property that does not do."""

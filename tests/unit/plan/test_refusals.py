@@ -42,8 +42,6 @@ def test_mounts_that_are_not_allowed(mount: Mount, message: str) -> None:
 
 
 @pytest.mark.parametrize("mount", [
-    Mount(destination="/a", source="/b", options=("bind", "idmap")),
-    Mount(destination="/a", source="/b", options=("rbind", "ridmap")),
     Mount(destination="/a", options=("remount", "size=1m")),
 ])  # fmt: skip
 def test_mounts_that_this_version_can_not_make(mount: Mount) -> None:

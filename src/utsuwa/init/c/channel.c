@@ -1,5 +1,6 @@
 /* The conversation with the parent: 32-byte records up, 8-byte replies down, over a SOCK_SEQPACKET socket. */
 #include "init.h"
+#include "message.h"
 
 #include <asm/signal.h>
 
@@ -11,38 +12,12 @@
 #define SET_RESTORER(action, function)
 #endif
 
-#define MSG_NOSIGNAL_ 0x4000
-#define SOL_SOCKET_ 1
-#define SCM_RIGHTS_ 1
-
 struct record {
 	u32 kind, index;
 	s32 error;
 	u32 detail;
 	s64 value;
 	u64 reserved;
-};
-
-struct vector {
-	const void *data;
-	size_t size;
-};
-
-struct message {
-	void *name;
-	u32 name_size, padding;
-	struct vector *parts;
-	size_t part_count;
-	void *control;
-	size_t control_size;
-	u32 flags;
-};
-
-struct control {
-	size_t size;
-	s32 level, type;
-	s32 descriptor;
-	s32 padding;
 };
 
 static void transmit(struct run *run, const struct record *record)
@@ -88,17 +63,12 @@ int ask(struct run *run, u64 request)
 int send_descriptor(int socket, int descriptor, const char *payload)
 {
 	struct vector part = {payload, length(payload)};
-	struct control control = {
-		.size = sizeof(size_t) + 3 * sizeof(s32),
-		.level = SOL_SOCKET_,
-		.type = SCM_RIGHTS_,
-		.descriptor = descriptor,
-	};
+	struct control control = {DESCRIPTOR_CONTROL_SIZE, SOL_SOCKET_, SCM_RIGHTS_, {descriptor}};
 	struct message message = {
 		.parts = &part,
 		.part_count = 1,
 		.control = &control,
-		.control_size = sizeof control,
+		.control_size = DESCRIPTOR_CONTROL_SPACE,
 	};
 	long result = sys(sendmsg, socket, &message, MSG_NOSIGNAL_);
 	return result < 0 ? (int)result : 0;

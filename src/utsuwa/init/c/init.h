@@ -64,6 +64,12 @@ struct found_user {
 	const char *home; /* NULL: no entry in /etc/passwd */
 };
 
+struct bind_fields {
+	const char *source, *target;
+	u64 recursive, set, clear, rec_set, rec_clear, propagation, flags;
+	struct bytes uid_map, gid_map; /* as /proc/PID/uid_map takes them; both empty: those of our own user namespace */
+};
+
 struct run {
 	int channel;
 	int root;	     /* the container's root directory, -1 until an op makes or needs it */
@@ -80,6 +86,9 @@ struct run {
 	u64 op_count;
 	const char *birthplace; /* the cgroup that CLONE names, NULL without CLONE */
 	int cgroup; /* it, opened while the host's mounts are in view */
+	int born;     /* the clone has been made: this is the container's process */
+	int deputy;   /* socket to the process that keeps the caller's rights, -1 without */
+	int deputy_pid; /* in the process that forked it alone */
 	int masks;    /* the plan has a MASK: a null device must be fetched before the host is out of sight */
 	int null;     /* mount of a verified null device */
 	int null_used; /* `null` is attached somewhere: clone it from now on */
@@ -134,10 +143,18 @@ int is_directory(const struct stat *status);
 int join_path(char *out, size_t size, const char *one, const char *two);
 int read_whole(int descriptor, size_t limit, struct bytes *out);
 
+/* deputy.c */
+int ask_deputy(struct run *run, int descriptor);
+void await_deputy(struct run *run);
+
+/* op_mount.c */
+struct bind_fields take_bind(struct cursor *fields);
+
 /* mounting.c: steps shared by the mount ops */
 int fs_option(int fs, const char *option);
 int attach(int mount, int target);
 int set_attributes(int mount, u64 set, u64 clear, u64 propagation, int recursive);
+int set_id_map(int mount, int user_namespace, int recursive);
 int clone_tree(int directory, const char *path, int recursive);
 int set_propagation(int mount, u64 flags);
 int fetch_null(struct run *run);

@@ -6,6 +6,9 @@
 #ifndef MOUNT_ATTR__ATIME
 #define MOUNT_ATTR__ATIME 0x70
 #endif
+#ifndef MOUNT_ATTR_IDMAP
+#define MOUNT_ATTR_IDMAP 0x100000
+#endif
 #define AT_RECURSIVE_ 0x8000
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 
@@ -46,6 +49,14 @@ int set_attributes(int mount, u64 set, u64 clear, u64 propagation, int recursive
 int set_propagation(int mount, u64 flags)
 {
 	return set_attributes(mount, 0, 0, flags & PROPAGATION, (flags & MS_REC) != 0);
+}
+
+/* Shows the files of a tree that is attached nowhere with the owners that a user namespace's maps make of theirs. */
+int set_id_map(int mount, int user_namespace, int recursive)
+{
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (u64)user_namespace};
+	u64 flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0);
+	return (int)sys(mount_setattr, mount, "", flags, &attributes, sizeof attributes);
 }
 
 /* A copy of the mount (tree) at a path, attached nowhere; "" copies the one behind `directory`. */

@@ -6,6 +6,8 @@
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x200000
 #endif
+#define SOURCES_FROM 512
+#define F_DUPFD_CLOEXEC_ 1030
 #define WHOLE_ATTRIBUTES \
 	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW)
 
@@ -161,11 +163,6 @@ int op_MOUNT(struct run *run, struct cursor *fields)
 	return error;
 }
 
-struct bind_fields {
-	const char *source, *target;
-	u64 recursive, set, clear, rec_set, rec_clear, propagation, flags;
-};
-
 /*
  * Copies of trees whose way there may be closed to the root of the container's user namespace. They are made with the
  * caller's rights, and used only where BIND's own are not enough: a copy made in the container's mount namespace keeps the
@@ -188,7 +185,11 @@ int op_OPEN_SOURCES(struct run *run, struct cursor *fields)
 			close_fd(tree);
 			tree = -EACCES;
 		}
-		run->sources[i] = tree;
+		/* a limit on descriptors may follow, and the low numbers are what it leaves */
+		int high = tree < 0 ? tree : (int)sys(fcntl, tree, F_DUPFD_CLOEXEC_, SOURCES_FROM);
+		if (high >= 0)
+			close_fd(tree);
+		run->sources[i] = high < 0 ? tree : high;
 	}
 	return 0;
 }
@@ -263,7 +264,7 @@ static int finish_bind(struct run *run, const struct bind_fields *bind, int tree
 	return error ? fail(run, error, DETAIL_SET_PROPAGATION) : 0;
 }
 
-int op_BIND(struct run *run, struct cursor *fields)
+struct bind_fields take_bind(struct cursor *fields)
 {
 	struct bind_fields bind;
 	bind.source = take_text(fields);
@@ -275,6 +276,14 @@ int op_BIND(struct run *run, struct cursor *fields)
 	bind.rec_clear = take(fields);
 	bind.propagation = take(fields);
 	bind.flags = take(fields);
+	bind.uid_map = take_bytes(fields);
+	bind.gid_map = take_bytes(fields);
+	return bind;
+}
+
+int op_BIND(struct run *run, struct cursor *fields)
+{
+	struct bind_fields bind = take_bind(fields);
 	if (!*bind.source)
 		return fail(run, -ENOENT, DETAIL_OPEN_SOURCE);
 	int tree = clone_tree(AT_FDCWD_, bind.source, bind.recursive != 0);
@@ -285,7 +294,11 @@ int op_BIND(struct run *run, struct cursor *fields)
 	int target = refuse_hidden_proc(run, bind_target(run, &bind, tree), bind.target);
 	if (target < 0 && !run->detail)
 		fail(run, target, DETAIL_OPEN_TARGET);
-	int error = target < 0 ? target : finish_bind(run, &bind, tree, target);
+	int error = target < 0 ? target : 0;
+	if (!error && bind.flags & FLAG_BIND_ID_MAP) /* only while it is attached nowhere can it get one */
+		error = ask_deputy(run, tree);
+	if (!error)
+		error = finish_bind(run, &bind, tree, target);
 	close_fd(target);
 	close_fd(tree);
 	return error;

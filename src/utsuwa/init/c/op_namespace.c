@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 
 #define NAMESPACES_LIMIT 8
+#define CLONE_NEWTIME_ 0x80
 #define NAMESPACE_OF(list, i) (((const u64 *)(list).at)[i])
 
 struct namespaces {
@@ -92,6 +93,27 @@ int op_ENTER(struct run *run, struct cursor *fields)
 	return error;
 }
 
+/*
+ * A new time namespace is one for children (time_namespaces(7)), and its clocks can be set until somebody is in it. We set
+ * them, and then go in ourselves: so the namespace belongs to our user namespace, and no child is needed.
+ */
+int op_TIME_NAMESPACE(struct run *run, struct cursor *fields)
+{
+	struct bytes offsets = take_bytes(fields);
+	int error = (int)sys(unshare, CLONE_NEWTIME_);
+	if (!error && offsets.size) {
+		error = write_file(AT_FDCWD_, "/proc/self/timens_offsets", offsets.data, offsets.size);
+		if (error)
+			return fail(run, error, DETAIL_TIME_OFFSETS);
+	}
+	int namespace = error ? error : open_path("/proc/self/ns/time_for_children", O_RDONLY);
+	if (namespace < 0)
+		return namespace;
+	error = (int)sys(setns, namespace, CLONE_NEWTIME_);
+	close_fd(namespace);
+	return error;
+}
+
 int op_UNSHARE(struct run *run, struct cursor *fields)
 {
 	(void)run;
@@ -115,8 +137,11 @@ int op_CLONE(struct run *run, struct cursor *fields)
 	long pid = sys(clone3, &args, sizeof args);
 	if (pid > 0) {
 		report(run, REPORT_CLONED, pid);
+		await_deputy(run);
 		leave(0);
 	}
+	run->born = 1;
+	run->deputy_pid = 0;
 	close_fd(run->cgroup);
 	run->cgroup = -1;
 	return (int)pid;
@@ -159,22 +184,4 @@ int op_DOMAINNAME(struct run *run, struct cursor *fields)
 	(void)run;
 	struct bytes name = take_bytes(fields);
 	return (int)sys(setdomainname, name.data, name.size);
-}
-
-struct interface_request {
-	char name[16];
-	short flags;
-	char rest[22];
-};
-
-int op_LOOPBACK_UP(struct run *run, struct cursor *fields)
-{
-	(void)run, (void)fields;
-	struct interface_request request = {.name = "lo", .flags = 1 | 1 << 6}; /* IFF_UP, IFF_RUNNING */
-	int socket = (int)sys(socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
-	if (socket < 0)
-		return socket;
-	int error = (int)sys(ioctl, socket, 0x8914 /* SIOCSIFFLAGS */, &request);
-	close_fd(socket);
-	return error;
 }

@@ -47,3 +47,12 @@ int op_CPU_AFFINITY(struct run *run, struct cursor *fields)
 	struct bytes mask = take_bytes(fields);
 	return (int)sys(sched_setaffinity, 0, mask.size, mask.data);
 }
+
+int op_MEMORY_POLICY(struct run *run, struct cursor *fields)
+{
+	(void)run;
+	u64 mode = take(fields);
+	struct bytes nodes = take_bytes(fields);
+	/* the kernel looks at one bit less than it is told (set_mempolicy(2), bugs) */
+	return (int)sys(set_mempolicy, mode, nodes.size ? nodes.data : NULL, nodes.size ? nodes.size * 8 + 1 : 0);
+}
