@@ -52,6 +52,7 @@ _CRUN_ID_MAPS = {
     "test_more_of_them_than_descriptors_may_be_open": "opens all of them at once",
 }
 _RUNC = {
+    "test_the_loopback_interface_is_up_again": "leaves it down",
     "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
     "test_run_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_order_and_state": "1.1.5 runs poststart hooks in create",

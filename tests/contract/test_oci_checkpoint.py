@@ -164,6 +164,12 @@ def test_binds_and_masks(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     oci.fails("exec", oci.id, "sh", "-c", "echo 1 > /proc/sys/kernel/sysrq")
 
 
+def test_the_loopback_interface_is_up_again(oci: Runtime, counter: Bundle) -> None:
+    checkpoint(oci)
+    restore(oci, counter)
+    oci.ok("exec", oci.id, "sh", "-c", "ip link show lo | grep -q ',UP'")
+
+
 def test_pipes_are_replaced_by_ours(oci: Runtime, bundle: Bundle) -> None:
     with pipes() as (theirs, ours):
         start(oci, bundle.shell(READER), **theirs)

@@ -14,8 +14,12 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "utsuwa" / "vm"
 _META_PACKAGE = "linux-image-cloud-amd64"
 
-_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", *("criu", "tar", "gzip", "iptables-restore"))
+_OF_CRIU = ("criu", "tar", "gzip", "iptables-restore", "ip6tables-restore")
+_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", *_OF_CRIU)
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
+
+_MATCHES = ("libxt_mark", "libxt_standard")
+"""Extensions of iptables-restore that CRIU's rules need."""
 
 _PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "p*.dist-info")
 _SKIPPED = ("test", "idlelib", "lib2to3", "tkinter", "ensurepip", "turtledemo", "pydoc_data")
@@ -87,6 +91,8 @@ def _root_files(site_packages: Path) -> list[tuple[str, str]]:
             beneath = path.relative_to(library if path.is_relative_to(library) else site_packages)
             found.append((f"usr/lib/{version}/{beneath}", str(path)))
     extensions = [str(path) for path in library.glob("lib-dynload/*.so")]
+    matches = [str(path) for path in Path("/usr/lib").glob("*/xtables/libxt_*.so") if path.stem in _MATCHES]
+    found += [(path.lstrip("/"), path) for path in matches]
     return found + [(path.lstrip("/"), path) for path in _libraries(programs + extensions)]
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-_NEEDED = ("virtio_mmio", "virtio_pci", "virtio_blk", "overlay")
+_NEEDED = (
+    *("virtio_mmio", "virtio_pci", "virtio_blk", "overlay"),
+    # CRIU asks for sockets, and locks networks while it writes.
+    *("unix_diag", "tcp_diag", "udp_diag", "raw_diag", "af_packet_diag", "netlink_diag", "veth", "tun"),
+    *("nf_tables", "nft_compat", "xt_mark", "nf_conntrack_netlink"),
+)
 
 
 def build(modules: Path, busybox: Path, script: Path) -> bytes:

@@ -16,7 +16,19 @@ from tests.vm import disks, initramfs
 ROOT = Path(__file__).resolve().parents[2]
 
 OCI = [f"tests/contract/test_oci_{part}.py" for part in ("cli", "config", "exec")]
-DEFAULT = ["-q", "-k", "not crun and not runc", "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI]
+CRIU = [
+    f"tests/contract/test_oci_checkpoint.py::test_{name}"
+    for name in ("a_container_goes_on_where_it_was", "pre_dump", "a_terminal_comes_back")
+]
+DEFAULT = [
+    "-q",
+    "-k",
+    "not crun and not runc",
+    "tests/unit/cgroup",
+    "tests/contract/test_cgroup_manager.py",
+    *OCI,
+    *CRIU,
+]
 REQUIRED = "root,cgroup2"
 BOOT_SECONDS = 60
 BOOT_ATTEMPTS = 2

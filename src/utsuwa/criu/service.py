@@ -19,7 +19,12 @@ OLDEST = 31500
 
 _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LARGEST = 1 << 18
-_HARMLESS = b"rlimit: Can't setup RLIMIT_NOFILE for self"  # who may not raise it lives with fewer descriptors
+_ERRORS_SHOWN = 3
+_SAY_NOTHING = (
+    b"rlimit: Can't setup RLIMIT_NOFILE for self",  # who may not raise it lives with fewer descriptors
+    b"Dumping FAILED.",
+    b"Restoring FAILED.",
+)
 _DESCRIPTORS = 8
 
 
@@ -149,20 +154,21 @@ def _dotted(version: int) -> str:
     return f"{version // 10000}.{version // 100 % 100}" + (f".{version % 100}" if version % 100 else "")
 
 
-def first_error(path: str) -> str:
-    """What went wrong first, by criu's log; "" when the log does not tell."""
+def errors(path: str) -> str:
+    """What went wrong by criu's log: its last words before it gave up; "" when the log does not tell."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    told: list[str] = []
     rest = b""
     try:
         while part := os.read(descriptor, 1 << 16):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
-                _, found, told = line.partition(b"Error (")
-                if found and _HARMLESS not in told:
-                    return told.partition(b"): ")[2].decode(errors="replace").strip()
+                _, found, error = line.partition(b"Error (")
+                if found and not any(words in error for words in _SAY_NOTHING):
+                    told.append(error.partition(b"): ")[2].decode(errors="replace").strip())
     finally:
         os.close(descriptor)
-    return ""
+    return "; ".join(told[-_ERRORS_SHOWN:])

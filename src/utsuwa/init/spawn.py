@@ -68,6 +68,12 @@ class Child:
             if report is None:
                 return
 
+    def await_end(self) -> None:
+        """Wait for the end of a plan without a CLONE. Raises OpFailed."""
+        report = self._channel.receive()
+        if report is not None:
+            self._channel.accept(report)
+
     def reply(self) -> None:
         """Let the child go on after a REQUEST."""
         self._channel.reply()
@@ -81,6 +87,15 @@ class Child:
         if self._stage1:
             os.waitpid(self._stage1, 0)
             self._stage1 = 0
+
+
+def carry_out(plan: Plan) -> None:
+    """Carry out a plan that makes no process, and come back when it is done. Raises OpFailed."""
+    child = spawn(plan)
+    try:
+        child.await_end()
+    finally:
+        child.close()
 
 
 def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, ...] = ()) -> Child:

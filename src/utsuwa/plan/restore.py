@@ -8,7 +8,7 @@ one. With that namespace all of it is gone again. The container's other namespac
 from __future__ import annotations
 
 from utsuwa.linux.mounts import MS_REC, MS_SLAVE
-from utsuwa.linux.namespaces import CLONE_NEWNS
+from utsuwa.linux.namespaces import CLONE_NEWNET, CLONE_NEWNS
 from utsuwa.plan import limits, ops, rootfs
 from utsuwa.plan.case import CreateCase
 from utsuwa.plan.create import create
@@ -53,6 +53,12 @@ def restore(spec: Spec, host: Host, options: CreateOptions, criu: Criu) -> Plan:
         Step(ops.Exec(criu.words, criu.environment), "criu(8)"),
     ]
     return Plan(steps, made.warnings, criu.keep)
+
+
+def network(pid: int) -> Plan:
+    """What CRIU leaves to others of a network namespace that process ``pid`` has just got: its loopback interface."""
+    joined = ops.JoinNamespaces((CLONE_NEWNET,), (f"/proc/{pid}/ns/net",))
+    return Plan([Step(joined, "criu(8) --empty-ns"), Step(ops.LoopbackUp(), "config-linux.md#namespaces")])
 
 
 def _mount_points(made: Plan) -> Iterator[Step]:

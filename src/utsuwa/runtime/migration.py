@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.criu import messages
-from utsuwa.criu.service import first_error
+from utsuwa.criu.service import errors
 from utsuwa.errors import InvalidArgument, Unavailable, from_oserror
 from utsuwa.spec.record import Record
 
@@ -97,7 +97,7 @@ def check(response: Response, what: str, log: str) -> None:
     """Raise Unavailable, with the cause that CRIU's log tells, when the response is not one of success."""
     if response.success:
         return
-    cause = first_error(log) or response.message
+    cause = errors(log) or response.message
     if not cause:
         cause = os.strerror(response.errno).lower() if response.errno else "it does not say why"
     raise Unavailable(f"{what}: criu failed: {cause} (see {log})")

@@ -13,10 +13,11 @@ from utsuwa.criu import messages
 from utsuwa.criu.service import Service, channel, environment, find, version
 from utsuwa.errors import NotFound, Unavailable, from_oserror
 from utsuwa.init.channel import CLONED
-from utsuwa.init.spawn import spawn
+from utsuwa.init.spawn import carry_out, spawn
 from utsuwa.linux.host import probe
 from utsuwa.linux.namespaces import CLONE_NEWNET
 from utsuwa.plan.restore import Criu
+from utsuwa.plan.restore import network as plan_network
 from utsuwa.plan.restore import restore as plan_restore
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime import external
@@ -187,6 +188,7 @@ class Restoration:
 
     def _notified(self, told: Response, descriptors: tuple[int, ...]) -> None:
         if told.script == "setup-namespaces":
+            self._bring_loopback_up(told.pid)
             self._run_hooks(told.pid)
         elif told.script == "orphan-pts-master" and descriptors:
             self._send_console(descriptors[0])
@@ -196,6 +198,10 @@ class Restoration:
                 pid=told.pid, startTime=start_time(told.pid) or 0, cgroup=self._manager.save(), created=now()
             )
             self._keep_time_namespace(told.pid)
+
+    def _bring_loopback_up(self, pid: int) -> None:
+        if any(space.type == "network" and not space.path for space in self._bundle.linux.namespaces or ()):
+            carry_out(plan_network(pid))
 
     def _run_hooks(self, pid: int) -> None:
         from utsuwa.runtime import hooks

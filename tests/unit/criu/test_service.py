@@ -107,14 +107,15 @@ def test_options_that_are_not_set_are_not_sent() -> None:
     assert fields(several) == {37: [b"net[1]:a", b"pid[2]:b"]}
 
 
-def test_the_first_error_of_a_log_that_matters(tmp_path: Path) -> None:
+def test_the_errors_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "dump.log"
     log.write_text(
         "(00.1) Running\n(00.1) Error (criu/util.c:1): rlimit: Can't setup RLIMIT_NOFILE for self: no\n"
-        "(00.2) Error (criu/mount.c:2): mnt: no way\n(00.3) Error (criu/cr-dump.c:3): Dumping FAILED.\n"
+        + "".join(f"(00.2) Error (criu/mount.c:2): mnt: no way {number}\n" for number in range(5))
+        + "(00.3) Error (criu/cr-dump.c:3): Dumping FAILED.\n"
     )
-    assert service.first_error(str(log)) == "mnt: no way"
-    assert service.first_error(str(tmp_path / "none")) == ""
+    assert service.errors(str(log)) == "mnt: no way 2; mnt: no way 3; mnt: no way 4"
+    assert service.errors(str(tmp_path / "none")) == ""
 
 
 def test_a_response_of_nothing() -> None:
