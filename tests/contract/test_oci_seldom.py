@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.oci import Bundle, Runtime
+from tests.contract.oci import Bundle, Runtime, mounts_below
 from tests.needs import needs
 
 OFFSETS = {"monotonic": {"secs": 7881, "nanosecs": 2718281}, "boottime": {"secs": 1337}}
@@ -88,6 +88,22 @@ def test_a_clock_that_can_not_be_set_back_so_far_is_the_kernels_to_refuse(oci: R
     said = oci.run(bundle).stderr
     assert "make a new time namespace and enter it (boottime" in said and "setting its clocks" in said
     assert not oci.exists()
+
+
+# -- the host's mounts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_read_only_root_among_the_hosts_mounts_leaves_none_there(
+    oci: Runtime, bundle: Bundle, readonly: bool
+) -> None:
+    bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "mount"]
+    bundle.config["root"]["readonly"] = readonly
+    oci.running(bundle.shell("trap '' HUP; touch /new && echo written; echo ready; exec sleep 1000"))
+    assert ("written" in oci.output()) != readonly
+    assert oci("exec", oci.id, "touch", "/newer").returncode == int(readonly)
+    assert (bundle.rootfs / "new").exists() != readonly
+    assert mounts_below(bundle.path) == []
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.plan import identity, limits, namespaces, ops, process, scheduling, security
+from utsuwa.plan import identity, limits, namespaces, ops, process, rootfs, scheduling, security
 from utsuwa.plan.case import ExecCase
 from utsuwa.plan.plan import Plan, Step
 
@@ -49,4 +49,4 @@ def _become_root(case: ExecCase) -> Iterator[Step]:
     if case.has("user"):
         yield Step(ops.BecomeRoot(), "user_namespaces(7)")
     if not case.has("mount"):
-        yield Step(ops.Chroot(case.options.root), "config.md#root")
+        yield rootfs.chroot(case)

@@ -43,11 +43,12 @@ class Placed:
 
     __slots__ = ("mount", "options", "path", "target")
 
-    def __init__(self, path: str, mount: Mount) -> None:
+    def __init__(self, path: str, mount: Mount, root: str) -> None:
+        """``path``: where it stands in the configuration; ``root``: the directory of the root on the host."""
         self.path = path
         self.mount = mount
         self.options = parse(mount.options)
-        self.target = destination(mount.destination)
+        self.target = inside(destination(mount.destination), root)
 
     @property
     def is_dev(self) -> bool:
@@ -58,8 +59,9 @@ class Placed:
 def listed(case: CreateCase) -> list[Placed]:
     """What the caller puts beneath the root, then the mounts of the configuration; read at the first call."""
     if case.placed is None:
+        root = case.options.root
         case.placed = [*_beneath(case)]
-        case.placed += [Placed(f"mounts[{index}]", mount) for index, mount in enumerate(case.spec.mounts or ())]
+        case.placed += [Placed(f"mounts[{index}]", mount, root) for index, mount in enumerate(case.spec.mounts or ())]
     return case.placed
 
 
@@ -78,12 +80,19 @@ def _beneath(case: CreateCase) -> Iterator[Placed]:
         if mount.target:
             options = (*(("rbind",) if mount.type == "bind" else ()), *mount.options)
             spelled = Mount(destination=mount.target, type=mount.type, source=mount.source, options=options)
-            yield Placed(f"root mount {mount.target}", spelled)
+            yield Placed(f"root mount {mount.target}", spelled, case.options.root)
 
 
 def destination(path: str) -> str:
     """An absolute destination without detours; a relative one counts from "/" (config.md#mounts, deprecated)."""
     return os.path.normpath("/" + path.lstrip("/"))
+
+
+def inside(target: str, root: str) -> str:
+    """A destination that is spelled with the root's own path in front counts from the root (as runc understands it)."""
+    if target.startswith(root) and root != "/" and target[len(root) :][:1] in ("", "/"):
+        return target[len(root) :] or "/"
+    return target
 
 
 def _attach(case: CreateCase, placed: Placed) -> Iterator[Step]:

@@ -284,6 +284,7 @@ class Chroot(Op):
 
     code = 28
     path: Text
+    read_only: Number = 0
 
 
 class Mask(Op):

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from utsuwa.plan.case import CreateCase
+    from utsuwa.plan.case import Case, CreateCase
     from utsuwa.spec.mount import Mount
 
 _ROOT = "config.md#root"
@@ -76,10 +76,16 @@ def split_lower(value: str) -> tuple[str, ...]:
     return tuple([part for part in parts if part])
 
 
+def chroot(case: Case) -> Step:
+    """The root of a container that sees the host's mounts."""
+    root = case.spec.root
+    return Step(ops.Chroot(case.options.root, int(bool(root and root.readonly))), _ROOT)
+
+
 def enter(case: CreateCase) -> Iterator[Step]:
     """Leave the host's file systems behind for good."""
     if not case.has("mount"):
-        yield Step(ops.Chroot(case.options.root), _ROOT)
+        yield chroot(case)
         return
     if case.options.no_pivot:
         yield Step(ops.MoveRoot(), "pivot_root(2)")
@@ -95,7 +101,5 @@ def seal(case: CreateCase) -> Iterator[Step]:
     root = case.spec.root
     asked = root and root.readonly
     given = any("ro" in mount.options for mount in case.options.root_mounts if not mount.target)
-    if asked or given:
-        if not case.has("mount"):
-            raise InvalidArgument("root.readonly: needs a mount namespace of the container's own in linux.namespaces")
+    if case.has("mount") and (asked or given):
         yield Step(ops.Remount("/", MOUNT_ATTR_RDONLY), _ROOT)

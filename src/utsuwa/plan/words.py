@@ -212,7 +212,7 @@ def _hook(op: ops.Hook) -> str:
 
 
 def _chroot(op: ops.Chroot) -> str:
-    return f"chroot to {op.path}"
+    return _with(f"chroot to {op.path}", "a read-only copy of the tree" if op.read_only else "")
 
 
 def _mask(op: ops.Mask) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.init.conftest import DEV, NEW_NAMESPACES, PROC, prelude, shell
 from tests.needs import needs
-from utsuwa.errors import FailedPrecondition, NotFound, PermissionDenied
+from utsuwa.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from utsuwa.init.channel import CLONED, EXECUTING, REQUEST, WAITING, Channel
 from utsuwa.init.failure import OpFailed
 from utsuwa.init.spawn import sealed
@@ -177,6 +177,19 @@ def test_find_user(run, root, user, ids, home):
     # the kernel keeps them sorted
     groups = sorted(set(expected[1:]), key=lambda group: (group != expected[1], int(group)))
     assert printed.split() == [*expected[:2], *groups, home]
+
+
+def test_a_user_may_be_in_more_groups_than_anybody_expects(run, root):
+    (root / "etc/group").write_text("".join(f"g{gid}:x:{gid}:joe\n" for gid in range(2000, 5000)))
+    steps = (ops.FindUser("joe"), ops.SetIdentity(99, 99, (), 0o22))
+    count = "/bin/busybox grep Groups: /proc/self/status | /bin/busybox wc -w"
+    assert run(*prelude(root, PROC), ops.Pivot(), *steps, shell(count)) == "3002\n"
+
+
+def test_more_groups_than_the_kernel_takes_are_an_error(run, root):
+    (root / "etc/group").write_text("".join(f"g{gid}:x:{gid}:joe\n" for gid in range(2000, 68000)))
+    with pytest.raises(InvalidArgument, match="become user"):
+        run(*prelude(root), ops.Pivot(), ops.FindUser("joe"), ops.SetIdentity(99, 99, (), 0o22), shell("true"))
 
 
 def test_a_number_is_never_a_name(run, root):

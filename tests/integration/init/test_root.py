@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,35 @@ def test_tmpfs_takes_over_mode_and_content(run, root):
     script = "/bin/busybox stat -c %a:%u:%g /tmp /tmp/sub/file; /bin/busybox cat /tmp/link; echo x > /tmp/new"
     assert run(*prelude(root, copy), ops.Pivot(), shell(script)) == "2751:0:0\n4750:7:8\ncopied\n"
     assert not (root / "tmp/new").exists()
+
+
+def test_what_is_copied_up_keeps_attributes_times_and_holes(run, root):
+    sparse = root / "tmp/sparse"
+    with open(sparse, "wb") as file:
+        file.write(b"begin")
+        file.seek(1 << 28)
+        file.write(b"middle")
+        file.truncate(1 << 29)
+    (root / "tmp/tool").write_text("x")
+    capability = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # VFS_CAP_REVISION_2, CAP_NET_BIND_SERVICE
+    os.setxattr(root / "tmp/tool", "security.capability", capability)
+    os.setxattr(root / "tmp", "trusted.mark", b"of the directory")
+    for name in ("tmp/tool", "tmp/sparse"):
+        os.utime(root / name, ns=(10**18 + 5, 10**18 + 7))
+    copy = ops.Mount("tmpfs", "tmpfs", "/tmp", ("size=64m",), flags=ops.COPY_UP | ops.INHERIT_MODE)
+    child = run.start(*prelude(root, copy), ops.Pivot(), shell("/bin/busybox sleep 1000"))
+    while child.next() is not None:
+        pass
+    tree = f"/proc/{child.pid}/root/tmp"
+    found = os.stat(f"{tree}/sparse")
+    assert (found.st_size, found.st_mtime_ns) == (1 << 29, 10**18 + 7) and found.st_blocks < 100
+    with open(f"{tree}/sparse", "rb") as file:
+        assert file.read(6) == b"begin\0"
+        file.seek((1 << 28) - 1)
+        assert file.read(8) == b"\0middle\0"
+    assert os.getxattr(f"{tree}/tool", "security.capability") == capability
+    assert os.getxattr(tree, "trusted.mark") == b"of the directory"
+    assert os.stat(f"{tree}/tool").st_atime_ns == 10**18 + 5
 
 
 @pytest.mark.parametrize("target", ["/etc", "nowhere"])

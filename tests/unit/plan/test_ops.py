@@ -50,7 +50,7 @@ def test_values_are_positional_named_or_default() -> None:
 @pytest.mark.parametrize("make", [
     lambda: ops.Bind("/a"),
     lambda: ops.Bind(target="/b"),
-    lambda: ops.Chroot("/a", "/b"),
+    lambda: ops.Workdir("/a", "/b"),
     lambda: ops.Chroot("/a", path="/b"),
     lambda: ops.Chroot("/a", root="/b"),
     lambda: ops.Pivot("/a"),

@@ -13,7 +13,7 @@ from utsuwa.plan import ops
 from utsuwa.plan.create import create
 from utsuwa.plan.plan import Plan
 from utsuwa.spec import mount as engine
-from utsuwa.spec.runtime import Capabilities, Device, Hook, Hooks, Mount, Rlimit, Spec, User
+from utsuwa.spec.runtime import Capabilities, Device, Hook, Hooks, Mount, Rlimit, Root, Spec, User
 
 
 def plan(changed: Spec, host: Host = V1, **kwargs: object) -> Plan:
@@ -68,7 +68,6 @@ def test_the_hosts_procfs_may_be_bound() -> None:
     (spec(process={"rlimits": (Rlimit(type="RLIMIT_LUCK", soft=1, hard=1),)}), "process.rlimits[0].type"),
     (spec(linux={"devices": (Device(type="c", path="/dev/x"),)}), "linux.devices[0]: a device needs major and minor"),
     (spec(linux={"namespaces": with_namespaces(spec(), "uts")}), "hostname: needs a uts namespace"),
-    (spec(linux={"namespaces": with_namespaces(spec(), "mount"), "maskedPaths": ()}), "root.readonly: needs a mount"),
     (spec(linux={"namespaces": with_namespaces(spec(), "mount")}, root=None), "linux.readonlyPaths: needs a mount"),
     (spec().replace(process=None), "process: expected an object"),
 ])  # fmt: skip
@@ -154,6 +153,16 @@ def test_mounts_without_a_mount_namespace_are_left_out_with_a_warning() -> None:
     made = plan(changed, V2)
     assert made.warnings == ("mounts: left out, because the container shares the host's mount namespace",)
     assert not any(isinstance(op, (ops.Mount, ops.Bind, ops.Mknod, ops.Symlink)) for op in made.ops)
+
+
+def test_a_read_only_root_without_a_mount_namespace_is_a_copy() -> None:
+    namespaces = with_namespaces(spec(), "mount")
+    for readonly in (False, True):
+        changed = spec(
+            linux={"namespaces": namespaces, "maskedPaths": (), "readonlyPaths": None},
+            root=Root(path="rootfs", readonly=readonly),
+        )
+        assert ops.Chroot("/bundles/web/rootfs", int(readonly)) in plan(changed, V2).ops
 
 
 def test_keep_counts_the_preserved_descriptors() -> None:

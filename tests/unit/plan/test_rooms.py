@@ -6,12 +6,13 @@ import pytest
 
 from tests.golden.cases import NARROW, spec, with_mounts, with_namespaces
 from tests.golden.hosts import HYBRID, V1, V2, options
+from utsuwa.errors import InvalidArgument
 from utsuwa.linux.host import Host
 from utsuwa.linux.mounts import MOUNT_ATTR_NOATIME, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE
 from utsuwa.plan import ops
 from utsuwa.plan.create import create
 from utsuwa.plan.exec import execute
-from utsuwa.plan.mounts import destination
+from utsuwa.plan.mounts import destination, inside
 from utsuwa.plan.namespaces import sysctl_path
 from utsuwa.plan.options import ExecOptions
 from utsuwa.plan.plan import Plan
@@ -55,6 +56,21 @@ def test_lower_directories_with_escaped_colons(value: str, directories: tuple[st
 ])  # fmt: skip
 def test_destinations_are_cleaned(path: str, cleaned: str) -> None:
     assert destination(path) == cleaned
+
+
+@pytest.mark.parametrize(("target", "root", "found"), [
+    ("/b/root/mnt", "/b/root", "/mnt"), ("/b/root", "/b/root", "/"), ("/b/root2/mnt", "/b/root", "/b/root2/mnt"),
+    ("/mnt", "/b/root", "/mnt"), ("/mnt", "/", "/mnt"),
+])  # fmt: skip
+def test_the_path_of_the_root_may_stand_before_a_destination(target: str, root: str, found: str) -> None:
+    assert inside(target, root) == found
+
+
+def test_what_the_path_of_the_root_hides_is_refused_all_the_same() -> None:
+    for target, message in (("/proc", "only procfs"), ("/proc/self/attr", "inside /proc"), ("", "mounting on /")):
+        mount = Mount(destination=f"/bundles/web/rootfs{target}", type="tmpfs", source="tmpfs")
+        with pytest.raises(InvalidArgument, match=message):
+            plan(spec(mounts=(mount,)))
 
 
 def test_sysfs_falls_back_to_a_bind_only_in_a_user_namespace() -> None:

@@ -13,7 +13,6 @@
 
 #define PATH_LIMIT 4096
 #define SLOTS_LIMIT 16
-#define GROUPS_LIMIT 1024 /* supplementary groups found in /etc/group; the kernel's own limit is 65536 */
 
 enum op_code {
 #define OP(name, code, types, fields) OP_##name = code,
@@ -59,8 +58,8 @@ struct op {
 struct found_user {
 	int known;
 	u32 uid, gid;
-	u32 groups[GROUPS_LIMIT];
-	u32 group_count;
+	u32 *groups;
+	u64 group_count, group_space;
 	const char *home; /* NULL: no entry in /etc/passwd */
 };
 

@@ -11,7 +11,7 @@ static int set_groups(struct run *run, struct list groups)
 		return -ENOMEM;
 	u64 used = 0;
 	if (run->user.known)
-		for (u32 i = 0; i < run->user.group_count; i++)
+		for (u64 i = 0; i < run->user.group_count; i++)
 			all[used++] = run->user.groups[i];
 	for (u64 i = 0; i < groups.count; i++)
 		all[used++] = (u32)((const u64 *)groups.at)[i];

@@ -307,14 +307,22 @@ int op_MOVE_ROOT(struct run *run, struct cursor *fields)
 	return error;
 }
 
+/*
+ * Without a mount namespace nothing may be mounted, or it would be mounted on the host. A read-only root is a copy of the
+ * tree that is attached nowhere: it is gone with the last process in it.
+ */
 int op_CHROOT(struct run *run, struct cursor *fields)
 {
-	int root = open_path(take_text(fields), O_PATH | O_DIRECTORY);
+	const char *path = take_text(fields);
+	u64 read_only = take(fields);
+	int root = read_only ? clone_tree(AT_FDCWD_, path, 1) : open_path(path, O_PATH | O_DIRECTORY);
 	if (root < 0)
 		return root;
 	close_fd(run->root);
 	run->root = root;
-	int error = (int)sys(fchdir, root);
+	int error = read_only ? set_attributes(root, MOUNT_ATTR_RDONLY, 0, 0, 0) : 0;
+	if (!error)
+		error = (int)sys(fchdir, root);
 	if (!error)
 		error = (int)sys(chroot, ".");
 	run->inside = !error;

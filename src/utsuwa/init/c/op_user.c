@@ -120,13 +120,22 @@ static int find_line(const char *text, const char *user, size_t size, struct lin
 	return 0;
 }
 
-static void add_group(struct found_user *user, u32 gid)
+/* The primary group comes first and is often listed, too. However many an image lists, the kernel has the last word. */
+static int add_group(struct found_user *user, u32 gid)
 {
-	for (u32 i = 0; i < user->group_count; i++)
-		if (user->groups[i] == gid)
-			return;
-	if (user->group_count < GROUPS_LIMIT)
-		user->groups[user->group_count++] = gid;
+	if (user->group_count && user->groups[0] == gid)
+		return 0;
+	if (user->group_count == user->group_space) {
+		u64 space = user->group_space ? user->group_space * 2 : 32;
+		u32 *more = arena(space * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		memcpy(more, user->groups, user->group_count * sizeof *more);
+		user->groups = more;
+		user->group_space = space;
+	}
+	user->groups[user->group_count++] = gid;
+	return 0;
 }
 
 static int lists_member(const struct line *line, const char *name, size_t size)
@@ -152,10 +161,10 @@ static int add_memberships(struct run *run, const char *name, size_t size)
 	int error = load(run, "/etc/group", &text);
 	if (error)
 		return error;
-	while (next_line(&text.data, &line))
+	while (!error && next_line(&text.data, &line))
 		if (line.count >= 4 && number_of(line.field[2], line.size[2], &gid) && lists_member(&line, name, size))
-			add_group(&run->user, gid);
-	return 0;
+			error = add_group(&run->user, gid);
+	return error;
 }
 
 static int find_group(struct run *run, const char *group, u32 *gid)
@@ -215,8 +224,8 @@ int op_FIND_USER(struct run *run, struct cursor *fields)
 	if (error)
 		return error;
 	/* the primary group is a supplementary one as well: dropping it must not give access (CVE-2022-36109) */
-	add_group(&run->user, run->user.gid);
-	return *group || !line.count ? 0 : add_memberships(run, line.field[0], line.size[0]);
+	error = add_group(&run->user, run->user.gid);
+	return error || *group || !line.count ? error : add_memberships(run, line.field[0], line.size[0]);
 }
 
 int op_SET_HOME(struct run *run, struct cursor *fields)
