@@ -41,6 +41,12 @@ _CRUN = {
     "test_no_processes_at_all_count_as_one": "takes 0 for no limit",
     "test_update_of_a_stopped_container_is_refused": "says nothing",
     "test_update_takes_sizes_as_people_write_them": "knows no options behind the id",
+    "test_exec_has_a_listener_of_its_own": "the state has no pid then",
+    "test_without_an_agent_there_is_no_container": "words it otherwise",
+    "test_write_may_not_be_asked_about": "does not look",
+    "test_everything_may_not_be_asked_about": "does not look",
+    "test_an_agent_that_nobody_asks_need_not_be_there": "connects to it all the same",
+    "test_who_asks_says_whom": "runs the container, and the calls do not exist",
     "test_not_in_a_stopped_container": "exits with 1",
     "test_not_in_a_paused_container": "exits with 1",
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tests.golden.hosts import HYBRID, V1, V2, V2_JOIN, options
 from utsuwa.linux.capabilities import NAMES
 from utsuwa.linux.host import Host
+from utsuwa.plan import ops
 from utsuwa.plan.create import create
 from utsuwa.plan.exec import execute
 from utsuwa.plan.options import ExecOptions
@@ -280,6 +281,14 @@ def seccomp_without_no_new_privileges() -> Plan:
 @case
 def seccomp_with_no_new_privileges() -> Plan:
     return create(spec(), V2, options(V2, seccomp=Filter))
+
+
+@case
+def seccomp_that_asks_an_agent() -> Plan:
+    class Asking(Filter):
+        flags = ops.NEW_LISTENER
+
+    return create(spec(process={"noNewPrivileges": False}), V2, options(V2, seccomp=Asking))
 
 
 @case

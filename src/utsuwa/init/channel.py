@@ -21,6 +21,7 @@ EXECUTING = 4
 FAILED = 5
 
 _SIZE = 32
+_CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 _GO_ON = (1).to_bytes(8, "little")
 
 
@@ -99,6 +100,16 @@ class Channel:
             self._connection.send(_GO_ON)
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def descriptor(self) -> int:
+        """The descriptor that comes behind a REQUEST which has one; the caller owns it. Raises Internal without."""
+        from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
+
+        _, ancillary, _, _ = self._connection.recvmsg(_SIZE, CMSG_SPACE(4), _CLOEXEC)
+        for level, kind, data in ancillary:
+            if level == SOL_SOCKET and kind == SCM_RIGHTS:
+                return int.from_bytes(data[:4], "little")
+        raise Internal("the container's process announced a descriptor and sent none")
 
     def close(self) -> None:
         """Hang up; a process that waits for a reply then ends."""

@@ -78,6 +78,10 @@ class Child:
         """Let the child go on after a REQUEST."""
         self._channel.reply()
 
+    def descriptor(self) -> int:
+        """The descriptor that belongs to the REQUEST just given; the caller owns it."""
+        return self._channel.descriptor()
+
     def close(self) -> None:
         """Hang up and collect stage 1. The child, should it be asking, ends."""
         self._channel.close()

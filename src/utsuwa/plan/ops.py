@@ -28,8 +28,8 @@ CONSOLE_SOCKET = "console-socket"
 START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
-# Requests of ASK: what the parent does before the child goes on.
-ID_MAPS, CREATE_RUNTIME_HOOKS, READY = 1, 2, 3
+# Requests: what the parent does before the child goes on; the last one is SECCOMP's, the others are ASK's.
+ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER = 1, 2, 3, 4
 
 # Flags of MOUNT, BIND and REMOUNT.
 COPY_UP = 1
@@ -41,6 +41,8 @@ WHOLE = 4
 ID_MAP = 8
 ID_MAP_RECURSIVE = 16
 RECURSIVE = 1
+
+NEW_LISTENER = 8  # of SECCOMP: SECCOMP_FILTER_FLAG_NEW_LISTENER
 
 # Kinds of HOOK, in the order of their life.
 CREATE_CONTAINER, START_CONTAINER = 1, 2
@@ -391,7 +393,10 @@ class Capabilities(Op):
 
 
 class Seccomp(Op):
-    """seccomp(2) SECCOMP_SET_MODE_FILTER; ``program`` is an array of struct sock_filter."""
+    """seccomp(2) SECCOMP_SET_MODE_FILTER; ``program`` is an array of struct sock_filter.
+
+    With NEW_LISTENER among the ``flags`` the parent is given the listener before anything else happens.
+    """
 
     code = 42
     program: Bytes

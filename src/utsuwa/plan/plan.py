@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.plan.ops import Ask
+from utsuwa.plan.ops import NEW_LISTENER, SECCOMP_LISTENER, Ask, Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +46,15 @@ class Plan:
 
     def requests(self) -> tuple[int, ...]:
         """What the parent will be asked for, in order: the whole conversation."""
-        return tuple([op.request for op in self.ops if isinstance(op, Ask)])
+        return tuple([request for request in map(_request, self.ops) if request])
 
     def describe(self) -> str:
         """One line an operation: what it does, two spaces, and the section in brackets."""
         return "".join([f"{step.op.describe()}  [{step.section}]\n" for step in self.steps])
+
+
+def _request(op: Op) -> int:
+    """What the parent is asked for by ``op``, 0 for nothing."""
+    if isinstance(op, Ask):
+        return op.request
+    return SECCOMP_LISTENER if isinstance(op, Seccomp) and op.flags & NEW_LISTENER else 0

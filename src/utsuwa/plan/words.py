@@ -276,7 +276,8 @@ def _capabilities(op: ops.Capabilities) -> str:
 
 
 def _seccomp(op: ops.Seccomp) -> str:
-    return f"load a seccomp filter of {len(op.program) // 8} instructions"
+    asking = "its listener to the parent" if op.flags & ops.NEW_LISTENER else ""
+    return _with(f"load a seccomp filter of {len(op.program) // 8} instructions", asking)
 
 
 def _chdir(op: ops.Chdir) -> str:

@@ -253,6 +253,11 @@ class Conversation:
             self._save()
             if self._runs:
                 hold_signals()
+        elif request == ops.SECCOMP_LISTENER:
+            from utsuwa.runtime.agent import introduce
+
+            document = self._container.document
+            introduce(self._child.descriptor(), spec, document, CREATING, document.pid)
 
     def _resources(self) -> Resources:
         return self._bundle.linux.resources or Resources()

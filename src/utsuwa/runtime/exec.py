@@ -13,7 +13,7 @@ from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
 from utsuwa.runtime.create import check_console, check_preserved, end, seccomp, write_pid_file
 from utsuwa.runtime.process import start_time
-from utsuwa.runtime.record import PAUSED, STOPPED, Container, Store
+from utsuwa.runtime.record import PAUSED, RUNNING, STOPPED, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals
 from utsuwa.spec.record import Record
 from utsuwa.spec.runtime import Process
@@ -114,6 +114,10 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
     undo.push(end, child)
     while (report := child.next()) is not None:
         if report.kind == REQUEST:
+            if report.value == ops.SECCOMP_LISTENER:
+                from utsuwa.runtime.agent import introduce
+
+                introduce(child.descriptor(), spec, document, RUNNING, child.pid)
             child.reply()
     return child
 

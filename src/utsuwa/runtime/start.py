@@ -10,6 +10,7 @@ from utsuwa.runtime.record import CREATED, CREATING, RUNNING, SOCKET, STOPPED, C
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.init.channel import Channel
     from utsuwa.plan.plan import Plan
 
 _SIGKILL = 9
@@ -41,7 +42,7 @@ def _release(container: Container) -> None:
     """Connect to the waiting process, and listen until it has become the program, or has failed to."""
     from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
 
-    from utsuwa.init.channel import Channel
+    from utsuwa.init.channel import REQUEST, Channel
     from utsuwa.runtime.console import through_directory
 
     path = f"{container.path}/{SOCKET}"
@@ -54,8 +55,21 @@ def _release(container: Container) -> None:
     # The socket's presence means "created": with a connection, that is over, however this ends.
     os.unlink(path)
     channel = Channel(connection, lambda: _plan(container))
-    while channel.next() is not None:
-        pass
+    try:
+        while (report := channel.next()) is not None:
+            if report.kind == REQUEST:
+                _introduce(channel, container)
+    finally:
+        channel.close()
+
+
+def _introduce(channel: Channel, container: Container) -> None:
+    """Give the listener of a filter that is loaded last to its agent: nothing else is asked for after `start`."""
+    from utsuwa.runtime.agent import introduce
+
+    document = container.document
+    introduce(channel.descriptor(), container.spec(), document, CREATED, document.pid)
+    channel.reply()
 
 
 def _plan(container: Container) -> Plan:

@@ -16,7 +16,7 @@ its own; here the profile's order counts.
 
 from __future__ import annotations
 
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.seccomp.assembler import ARCHITECTURE, EQUAL, NUMBER, OPERATORS, Assembler
 from utsuwa.seccomp.program import Program, native_architecture
 from utsuwa.seccomp.syscalls import numbers
@@ -42,6 +42,7 @@ _ACTIONS = {
     "SCMP_ACT_TRACE": 0x7FF0_0000,
     "SCMP_ACT_LOG": 0x7FFC_0000,
     "SCMP_ACT_ALLOW": 0x7FFF_0000,
+    "SCMP_ACT_NOTIFY": 0x7FC0_0000,
 }
 _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 _EPERM = 1
@@ -52,7 +53,9 @@ _FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,  # accepted and without effect: one thread loads the filter
     "SECCOMP_FILTER_FLAG_LOG": 1 << 1,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 1 << 2,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 1 << 5,
 }
+_NEW_LISTENER = 1 << 3
 
 _AUDIT = {
     "SCMP_ARCH_X86_64": 0xC000_003E,
@@ -93,11 +96,12 @@ def compile(seccomp: Seccomp, native_arch: str = "") -> Program:
     companions that the profile lists; other architectures can't occur on this kernel and are left out.
 
     Raises InvalidArgument with the JSON path for what the specification forbids and for a program longer than the
-    kernel takes, Unsupported for ``SCMP_ACT_NOTIFY`` (OCI runtime-spec, config-linux.md, "Seccomp").
+    kernel takes (OCI runtime-spec, config-linux.md, "Seccomp").
     """
     native = native_arch or native_architecture()
     default = ~_verdict(seccomp.defaultAction, seccomp.defaultErrnoRet, "defaultAction", "defaultErrnoRet")
-    flags = _flags(seccomp.flags)
+    notifies = any(rule.action == "SCMP_ACT_NOTIFY" for rule in seccomp.syscalls or ())
+    flags = _flags(seccomp.flags, notifies)
     rules = [_rule(rule, f"syscalls[{at}]") for at, rule in enumerate(seccomp.syscalls or ())]
     newer = default if seccomp.defaultAction in _PERMISSIVE else _ENOSYS
     architectures = [native, *(name for name in _FAMILIES[native] if name in (seccomp.architectures or ()))]
@@ -117,10 +121,8 @@ def compile(seccomp: Seccomp, native_arch: str = "") -> Program:
 
 def _verdict(action: str, errno: int | None, path: str, errno_path: str) -> int:
     """SECCOMP_RET_* with its data."""
-    if action == "SCMP_ACT_NOTIFY":
-        if path == "defaultAction":
-            raise InvalidArgument("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action")
-        raise Unsupported(f"linux.seccomp.{path}: SCMP_ACT_NOTIFY")
+    if action == "SCMP_ACT_NOTIFY" and path == "defaultAction":  # write(2) would ask too, see _rule
+        raise InvalidArgument("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action")
     base = _ACTIONS.get(action)
     if base is None:
         raise InvalidArgument(f'linux.seccomp.{path}: unknown action "{action}"')
@@ -131,15 +133,18 @@ def _verdict(action: str, errno: int | None, path: str, errno_path: str) -> int:
     return base
 
 
-def _flags(names: tuple[str, ...] | None) -> int:
-    """SECCOMP_FILTER_FLAG_*; a profile that says nothing gets SPEC_ALLOW, as with runc: the kernel's own mitigation of
-    speculative store bypass for every filtered process costs more than the filter."""
+def _flags(names: tuple[str, ...] | None, notifies: bool) -> int:
+    """SECCOMP_FILTER_FLAG_*, with a listener where a rule asks an agent.
+
+    A profile that says nothing gets SPEC_ALLOW, as with runc: the kernel's own mitigation of speculative store bypass
+    for every filtered process costs more than the filter.
+    """
+    listener = _NEW_LISTENER if notifies else 0
     if names is None:
-        return _FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
-    flags = 0
+        return _FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"] | listener
+    flags = listener
     for at, name in enumerate(names):
-        if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV":
-            # The kernel refuses it (EINVAL) without a listener, and listeners come with SCMP_ACT_NOTIFY.
+        if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not notifies:  # EINVAL, says the kernel
             raise InvalidArgument(f"linux.seccomp.flags[{at}]: {name} needs a rule with SCMP_ACT_NOTIFY")
         if name not in _FLAGS:
             raise InvalidArgument(f'linux.seccomp.flags[{at}]: unknown flag "{name}"')
@@ -149,6 +154,7 @@ def _flags(names: tuple[str, ...] | None) -> int:
 
 def _rule(rule: SyscallRule, path: str) -> Rule:
     """(names, verdict, alternatives): without alternatives the verdict holds always, else when all of one hold."""
+    # The filtered process tells its runtime that there is a listener to fetch, by write(2).
     if rule.action == "SCMP_ACT_NOTIFY" and "write" in rule.names:
         raise InvalidArgument(f"linux.seccomp.{path}: SCMP_ACT_NOTIFY cannot be used for the write syscall")
     target = ~_verdict(rule.action, rule.errnoRet, f"{path}.action", f"{path}.errnoRet")

@@ -273,29 +273,43 @@ def _check_block_io(block_io: BlockIO, path: str) -> None:
                 invalid(f"{path}{where}.{name}", f"must be from 10 to 1000, found {weight}")
 
 
+RECEIVER = "run.oci.seccomp.receiver"
+"""crun's annotation for ``listenerPath``, from before the specification had that; podman's users still set it."""
+
+
 # -- seccomp ----------------------------------------------------------------------------------------------------------
 
 
 def check_seccomp(linux: Linux, spec: Spec) -> None:
-    """Error numbers only where the action returns one; listeners are not there yet."""
+    """Error numbers only where the action returns one, an agent where one is asked."""
     if linux.seccomp is not None:
         validate_seccomp(linux.seccomp)
+        _check_listener(linux.seccomp, spec.annotations or {})
 
 
 def validate_seccomp(seccomp: Seccomp, path: str = "linux.seccomp") -> None:
     """Check a system call filter; ``path`` starts the JSON paths of errors."""
-    if seccomp.listenerPath:
-        unsupported(f"{path}.listenerPath")
-    if seccomp.listenerMetadata:
-        invalid(f"{path}.listenerMetadata", "must not be set without listenerPath")
     _check_action(f"{path}.defaultAction", seccomp.defaultAction, f"{path}.defaultErrnoRet", seccomp.defaultErrnoRet)
     for index, rule in enumerate(seccomp.syscalls or ()):
         _check_rule(f"{path}.syscalls[{index}]", rule)
 
 
+def _check_listener(seccomp: Seccomp, annotations: dict[str, str]) -> None:
+    """Who asks an agent says where it is; an agent that nobody asks is no error (as with runc)."""
+    if seccomp.listenerPath or annotations.get(RECEIVER):
+        return
+    if seccomp.listenerMetadata:
+        invalid("linux.seccomp.listenerMetadata", "must not be set without listenerPath")
+    for index, rule in enumerate(seccomp.syscalls or ()):
+        if rule.action == "SCMP_ACT_NOTIFY":
+            invalid("linux.seccomp.listenerPath", f"missing, syscalls[{index}] asks it by SCMP_ACT_NOTIFY")
+
+
 def _check_rule(path: str, rule: SyscallRule) -> None:
     if not rule.names:
         invalid(f"{path}.names", "must not be empty")
+    if rule.action == "SCMP_ACT_NOTIFY" and "write" in rule.names:
+        invalid(f"{path}.names", "SCMP_ACT_NOTIFY cannot be used for the write syscall")
     _check_action(f"{path}.action", rule.action, f"{path}.errnoRet", rule.errnoRet)
     for index, argument in enumerate(rule.args or ()):
         if argument.index > 5:
@@ -303,8 +317,8 @@ def _check_rule(path: str, rule: SyscallRule) -> None:
 
 
 def _check_action(path: str, action: str, number_path: str, number: int | None) -> None:
-    if action == "SCMP_ACT_NOTIFY":
-        unsupported(f"{path}: SCMP_ACT_NOTIFY")
+    if action == "SCMP_ACT_NOTIFY" and path.endswith(".defaultAction"):
+        invalid(path, "SCMP_ACT_NOTIFY cannot be used as default action")
     if number is not None and action not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
         invalid(number_path, f"goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE only, the action is {action}")
 

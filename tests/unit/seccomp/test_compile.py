@@ -11,7 +11,7 @@ import pytest
 from tests.needs import needs
 from tests.unit.seccomp import libseccomp, meaning, simulator
 from tests.unit.seccomp.meaning import verdict
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.seccomp.compile import compile
 from utsuwa.seccomp.profile import default_profile
 from utsuwa.seccomp.syscalls import numbers
@@ -296,9 +296,11 @@ def test_what_the_specification_forbids(seccomp: Seccomp, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_notify_is_not_there_yet() -> None:
-    with pytest.raises(Unsupported, match=r"linux\.seccomp\.syscalls\[0\]\.action: SCMP_ACT_NOTIFY"):
-        compile(profile(rule("mkdir", action="SCMP_ACT_NOTIFY")), X86_64)
+def test_a_rule_that_asks_an_agent_needs_a_listener() -> None:
+    asking = rule("mkdir", action="SCMP_ACT_NOTIFY")
+    assert judge(profile(asking), "mkdir") == 0x7FC0_0000
+    assert compile(profile(asking), X86_64).flags == 4 | 8
+    assert compile(profile(asking, flags=("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",)), X86_64).flags == 32 | 8
 
 
 def long(conditions: int) -> Seccomp:

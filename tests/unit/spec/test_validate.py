@@ -264,36 +264,6 @@ BAD = [
         {"..": "1"},
         'linux.resources.unified[".."]: expected the name of a cgroup file as "memory.high"',
     ),
-    ("linux/seccomp", {}, "linux.seccomp.defaultAction: missing, expected one of "),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1},
-        "linux.seccomp.defaultErrnoRet: goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE only, the action is SCMP_ACT_ALLOW",
-    ),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [RULE | {"errnoRet": 1}]},
-        "linux.seccomp.syscalls[0].errnoRet: goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE only, "
-        "the action is SCMP_ACT_ALLOW",
-    ),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [RULE | {"names": []}]},
-        "linux.seccomp.syscalls[0].names: must not be empty",
-    ),
-    (
-        "linux/seccomp",
-        {
-            "defaultAction": "SCMP_ACT_ERRNO",
-            "syscalls": [RULE | {"args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}],
-        },
-        "linux.seccomp.syscalls[0].args[0].index: a system call has arguments 0 to 5, found 6",
-    ),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ERRNO", "listenerMetadata": "x"},
-        "linux.seccomp.listenerMetadata: must not be set without listenerPath",
-    ),
     ("linux/rootfsPropagation", "up", "linux.rootfsPropagation: expected one of private, shared, "),
 ]
 
@@ -409,17 +379,6 @@ NOT_YET = [
     ("linux/intelRdt", {"closID": "a"}, "linux.intelRdt"),
     ("linux/mountLabel", "x", "linux.mountLabel"),
     ("linux/resources/rdma", {"mlx5_1": {"hcaHandles": 3}}, "linux.resources.rdma"),
-    ("linux/seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY"),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_NOTIFY"}]},
-        "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY",
-    ),
-    (
-        "linux/seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x"},
-        "linux.seccomp.listenerPath",
-    ),
     ("process/apparmorProfile", "docker-default", "process.apparmorProfile"),
     ("process/selinuxLabel", "x", "process.selinuxLabel"),
 ]

@@ -44,12 +44,11 @@ void report_failure(struct run *run, int error)
 	transmit(run, &record);
 }
 
-/* Asks the parent and waits until it says go on; a parent that hangs up has given up on this container. */
-int ask(struct run *run, u64 request)
+/* Waits until the parent says go on; a parent that hangs up has given up on this container. */
+static int await_reply(struct run *run)
 {
 	u64 reply = 0;
 	long size;
-	report(run, REPORT_REQUEST, (s64)request);
 	do
 		size = sys(recvfrom, run->channel, &reply, sizeof reply, 0, NULL, NULL);
 	while (size == -EINTR);
@@ -58,6 +57,20 @@ int ask(struct run *run, u64 request)
 	if (size < 0)
 		return (int)size;
 	return size == sizeof reply && reply == 1 ? 0 : fail(run, -EPROTO, DETAIL_NO_REPLY);
+}
+
+int ask(struct run *run, u64 request)
+{
+	report(run, REPORT_REQUEST, (s64)request);
+	return await_reply(run);
+}
+
+/* A request that comes with a descriptor, in a message of its own behind it. */
+int hand_over(struct run *run, u64 request, int descriptor)
+{
+	report(run, REPORT_REQUEST, (s64)request);
+	int error = send_descriptor(run->channel, descriptor, "descriptor");
+	return error ? error : await_reply(run);
 }
 
 int send_descriptor(int socket, int descriptor, const char *payload)

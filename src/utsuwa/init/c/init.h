@@ -122,6 +122,7 @@ char **vector_of(struct list list, size_t spare);
 void report(struct run *run, enum report kind, s64 value);
 void report_failure(struct run *run, int error);
 int ask(struct run *run, u64 request);
+int hand_over(struct run *run, u64 request, int descriptor);
 int send_descriptor(int socket, int descriptor, const char *payload);
 
 /* in_root.c */
@@ -159,6 +160,10 @@ int set_propagation(int mount, u64 flags);
 int fetch_null(struct run *run);
 void close_sources(struct run *run);
 int copy_up(int from, int to);
+
+/* listener.c */
+struct sock_fprog;
+int load_listening(struct run *run, const struct sock_fprog *filter, u64 flags);
 
 /* op_process.c */
 int sweep_descriptors(struct run *run);

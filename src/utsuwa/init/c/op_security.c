@@ -20,6 +20,8 @@ int op_SECCOMP(struct run *run, struct cursor *fields)
 	int error = sweep_descriptors(run);
 	if (error)
 		return error;
+	if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+		return load_listening(run, &filter, flags);
 	long result = sys(seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 	/* TSYNC answers with the id of a thread that is in the way; there is one thread only */
 	return result < 0 ? (int)result : 0;

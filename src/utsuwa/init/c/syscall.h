@@ -44,6 +44,27 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 	return result;
 }
 
+/* A thread on a stack of its own, of which `end` is the upper one; `function` never returns. The thread's id, or an error. */
+static inline long start_thread(u64 flags, u64 *end, void (*function)(void *), void *argument)
+{
+	long result;
+	*--end = (u64)argument;
+	*--end = (u64)function;
+	__asm__ volatile("syscall\n"
+			 "	test %%rax, %%rax\n"
+			 "	jnz 1f\n"
+			 "	xor %%ebp, %%ebp\n"
+			 "	pop %%rax\n"
+			 "	pop %%rdi\n"
+			 "	call *%%rax\n"
+			 "	hlt\n"
+			 "1:\n"
+			 : "=a"(result)
+			 : "a"((long)__NR_clone), "D"(flags), "S"(end)
+			 : "rcx", "r11", "memory", "cc");
+	return result;
+}
+
 /* The kernel hands over a bare stack: argc, argv, NULL, envp, NULL, auxv. `entry` gets its address. */
 #define START_CODE(entry)                          \
 	__asm__(".globl _start\n"                  \
@@ -69,6 +90,27 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 	__asm__ volatile("svc 0"
 			 : "+r"(x0)
 			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory", "cc");
+	return x0;
+}
+
+static inline long start_thread(u64 flags, u64 *end, void (*function)(void *), void *argument)
+{
+	register long x8 __asm__("x8") = __NR_clone;
+	register long x0 __asm__("x0") = (long)flags;
+	register long x1 __asm__("x1") = (long)(end - 2);
+	*--end = (u64)argument;
+	*--end = (u64)function;
+	__asm__ volatile("svc 0\n"
+			 "	cbnz x0, 1f\n"
+			 "	ldp x1, x0, [sp], #16\n"
+			 "	mov x29, #0\n"
+			 "	mov x30, #0\n"
+			 "	blr x1\n"
+			 "	brk #1\n"
+			 "1:\n"
+			 : "+r"(x0), "+r"(x1)
+			 : "r"(x8)
 			 : "memory", "cc");
 	return x0;
 }
