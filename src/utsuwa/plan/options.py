@@ -24,12 +24,14 @@ class CgroupJoin(Record):
     """The container's cgroups on this host.
 
     ``unified``: the v2 directory to be born in, "" for none. ``v1``: directories whose ``tasks`` the process joins.
-    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind.
+    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind. ``resctrl``: directories of
+    the resctrl file system, which are joined in the same way.
     """
 
     unified: str = ""
     v1: tuple[str, ...] = ()
     mounts: Mapping[str, str] = {}
+    resctrl: tuple[str, ...] = ()
 
 
 class CreateOptions(Record):

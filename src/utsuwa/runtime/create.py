@@ -105,6 +105,8 @@ def build(
     manager.create(bundle.linux.resources)
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
+    if bundle.linux.intelRdt is not None:
+        _share_out(container, bundle, undo)
     plan = draft.plan(await_start, store.filters)
     container.warnings = list(plan.warnings)
     slots = {}
@@ -168,19 +170,46 @@ def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Docume
         ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
+        intelRdt=_class_of_service(request.id, bundle) if bundle.linux.intelRdt is not None else None,
     )
+
+
+def _class_of_service(identifier: str, bundle: Bundle) -> dict[str, object]:
+    """The record of the directories in resctrl. Raises FailedPrecondition where there is none."""
+    from utsuwa.linux.resctrl import group
+    from utsuwa.spec.codec import encode
+
+    wanted = bundle.linux.intelRdt
+    assert wanted is not None
+    found: dict[str, object] = encode(group(wanted.closID, identifier, bool(wanted.enableMonitoring)))
+    return found
+
+
+def _share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
+    """Make the container's class of service."""
+    from utsuwa.spec.validate_seldom import schemata
+
+    group, wanted = container.document.rdt(), bundle.linux.intelRdt
+    assert group is not None and wanted is not None
+    undo.push(group.remove)
+    group.make(schemata(wanted))
 
 
 def options(
     request: CreateRequest, bundle: Bundle, manager: Manager, document: Document, await_start: bool, filters: str
 ) -> CreateOptions:
     """What the plan depends on besides the configuration and the host."""
-    joining = manager.join()
+    joining, rdt = manager.join(), document.rdt()
     return CreateOptions(
         bundle=bundle.path,
         root=bundle.rootfs,
         root_mounts=request.root_mounts,
-        cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, mounts=manager.directories()),
+        cgroup=CgroupJoin(
+            unified=joining.unified,
+            v1=joining.v1,
+            mounts=manager.directories(),
+            resctrl=rdt.directories() if rdt else (),
+        ),
         device_filter=manager.device_program(bundle.linux.resources),
         console=request.console >= 0,
         foreground=request.foreground,

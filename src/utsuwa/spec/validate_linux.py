@@ -328,7 +328,7 @@ def _check_action(path: str, action: str, number_path: str, number: int | None) 
 
 def check_seldom(linux: Linux, spec: Spec) -> None:
     """Properties that are rare enough for their checks to be fetched when there is something to check."""
-    if linux.netDevices or linux.timeOffsets:
+    if linux.netDevices or linux.timeOffsets or linux.intelRdt is not None:
         from utsuwa.spec.validate_seldom import check
 
         check(linux)
@@ -339,7 +339,7 @@ def check_seldom(linux: Linux, spec: Spec) -> None:
 
 def check_unsupported(linux: Linux, spec: Spec) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("intelRdt", "mountLabel"):
+    for name in ("mountLabel",):
         if present(getattr(linux, name)):
             unsupported(f"linux.{name}")
 
