@@ -44,6 +44,7 @@ _FACILITIES: dict[str, Callable[[], bool]] = {
     "overlay": _overlay,
     "criu": cache(_criu),
     "memory tracking": cache(lambda: _criu("--feature", "mem_dirty_track")),
+    "systemd": lambda: os.path.isdir("/run/systemd/system"),
     "libseccomp": lambda: find_library("seccomp") is not None,
 }
 

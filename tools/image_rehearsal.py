@@ -187,7 +187,7 @@ class Stage:
         child = self.real["spawn"](plan, slots, keep)
         os.close(spawn._sealed)
         spawn._sealed = -1
-        self.children += [NOBODY, child._stage1]
+        self.children += [NOBODY, child.stage1]
         child._channel._connection.close()
         child._channel._connection = Reports(plan)
         return child

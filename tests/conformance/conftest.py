@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,16 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import oci
 from tests.contract.oci import LAUNCHER, eventually, make_rootfs
 from tests.needs import enforce
 
 
 @pytest.fixture(scope="session")
-def urun() -> str:
-    """The path of the installed launcher: engines take a path, not a command line."""
-    if not LAUNCHER.exists():
-        pytest.skip("needs .venv/bin/urun, which ./dev setup installs")
-    return str(LAUNCHER)
+def urun(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the installed launcher, or (in the virtual machine) of a script: engines take a path."""
+    if LAUNCHER.exists():
+        return str(LAUNCHER)
+    script = tmp_path_factory.mktemp("bin") / "urun"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(oci.urun())} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 @pytest.fixture

@@ -138,3 +138,21 @@ def test_running_out_of_memory_is_an_event(oci: Runtime, bundle: Bundle, tmp_pat
     finally:
         watcher.kill()
         watcher.wait()
+
+
+def test_a_host_without_systemd_has_no_systemd_cgroups(oci: Runtime, bundle: Bundle) -> None:
+    if Path("/run/systemd/system").exists():
+        pytest.skip("this host has systemd")
+    bundle.linux["cgroupsPath"] = f"machine.slice:utsuwa:{oci.id}"
+    told = oci.fails("--systemd-cgroup", "create", "--bundle", str(bundle.write()), oci.id)
+    assert "systemd" in told or "sd-bus" in told
+    assert not oci.exists()
+
+
+@pytest.mark.parametrize("limit", [512 * 1024, 768 * 1024])
+def test_less_than_a_megabyte_is_enough_to_start(oci: Runtime, bundle: Bundle, limit: int) -> None:
+    if oci.name == "runc":
+        pytest.skip("runc needs megabytes")
+    bundle.linux["resources"]["memory"] = {"limit": limit}
+    done = oci.run(bundle.shell("echo started"))
+    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr

@@ -178,6 +178,13 @@ def cgroup_namespace_on_hybrid() -> Plan:
 
 
 @case
+def scope_of_systemd_on_v2() -> Plan:
+    chosen = options(V2, device_filter=bytes(64))
+    assert chosen.cgroup is not None
+    return create(spec(cgroup2=True), V2, chosen.replace(cgroup=chosen.cgroup.replace(scope="libpod-x.scope")))
+
+
+@case
 def writable_cgroups_without_cgroup_of_its_own() -> Plan:
     mounts = tuple(mount for mount in default_spec().mounts or () if mount.type != "cgroup")
     mounts += (Mount(destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=("nosuid", "noexec")),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import os
@@ -15,15 +16,32 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "utsu
 _META_PACKAGE = "linux-image-cloud-amd64"
 
 _OF_CRIU = ("criu", "tar", "gzip", "iptables-restore", "ip6tables-restore")
-_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", *_OF_CRIU)
+_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", "podman", "conmon", *_OF_CRIU)
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
 
 _MATCHES = ("libxt_mark", "libxt_standard")
 """Extensions of iptables-restore that CRIU's rules need."""
 
+_SYSTEMD = (
+    "systemctl",
+    "systemd-run",
+    "dbus-daemon",
+    "busctl",
+    "/lib/systemd/systemd",
+    "/lib/systemd/systemd-executor",  # since systemd 255
+)
+_SYSTEMD_FILES = (
+    *("/usr/share/dbus-1/*.conf", "/usr/share/dbus-1/system.d/org.freedesktop.systemd1.conf"),
+    *("/usr/share/dbus-1/s*-services/org.freedesktop.systemd1.service", "/lib/systemd/system/dbus.s*"),
+    *("/usr/lib/systemd/user/dbus.s*", "/lib/systemd/system/*.target", "/usr/lib/systemd/user/*.target"),
+    *("/lib/systemd/system/*.slice", "/usr/share/containers/*", "/etc/containers/*"),
+)
+"""What it takes to have systemd and a message bus as on the host; the units that start are those of tests/vm/units."""
+
 _PACKAGES = ("py.py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "p*.dist-info")
 _SKIPPED = ("test", "idlelib", "lib2to3", "tkinter", "ensurepip", "turtledemo", "pydoc_data")
-_DIRECTORIES = ["dev", "etc", "proc", "sys", "tmp", "run", "root", "project", "usr/sbin", "var/tmp", "usr/local/bin"]
+_DIRECTORIES = ["dev", "etc", "proc", "sys", "tmp", "run", "root", "project", "var/tmp", "usr/local/bin"]
+_LINKS = ("bin", "sbin", "lib", "lib64")
 
 
 def kernel() -> tuple[Path, Path]:
@@ -71,7 +89,7 @@ def root_image(site_packages: Path) -> Path:
             made = Path(scratch, "image")
             options = ["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", str(tree)]
             mke2fs = shutil.which("mke2fs", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or "mke2fs"
-            subprocess.run([mke2fs, *options, str(made), "256m"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([mke2fs, *options, str(made), "512m"], check=True, stdout=subprocess.DEVNULL)
             os.rename(made, image)
     return image
 
@@ -81,8 +99,12 @@ def _root_files(site_packages: Path) -> list[tuple[str, str]]:
     found = [("bin/busybox", "/bin/busybox")]
     version = site_packages.parent.name  # python3.11
     programs = [f"/usr/bin/{version}"]
-    programs += [path for path in (shutil.which(name, path="/usr/bin:/usr/sbin") for name in _PROGRAMS) if path]
-    found += [(f"usr/bin/{Path(path).name}", path) for path in programs]
+    names = (*_PROGRAMS, *_SYSTEMD)
+    programs += [path for path in (shutil.which(name, path="/usr/bin:/usr/sbin") for name in names) if path]
+    found += [(path if "/systemd/" in path else f"usr/bin/{Path(path).name}", path) for path in programs]
+    found += [(path, path) for pattern in _SYSTEMD_FILES for path in glob.glob(pattern) if os.path.isfile(path)]
+    units = Path(__file__).with_name("units")
+    found += [(f"etc/systemd/system/{path.name}", str(path)) for path in sorted(units.iterdir())]
     library = Path("/usr/lib", version)
     modules = [path for path in library.rglob("*") if path.relative_to(library).parts[0] not in _SKIPPED]
     modules += [path for name in _PACKAGES for top in site_packages.glob(name) for path in (top, *top.rglob("*"))]
@@ -92,8 +114,15 @@ def _root_files(site_packages: Path) -> list[tuple[str, str]]:
             found.append((f"usr/lib/{version}/{beneath}", str(path)))
     extensions = [str(path) for path in library.glob("lib-dynload/*.so")]
     matches = [str(path) for path in Path("/usr/lib").glob("*/xtables/libxt_*.so") if path.stem in _MATCHES]
-    found += [(path.lstrip("/"), path) for path in matches]
-    return found + [(path.lstrip("/"), path) for path in _libraries(programs + extensions)]
+    found += [(path, path) for path in matches]
+    found += [(path, path) for path in _libraries(programs + extensions)]
+    return [(_merged(name), path) for name, path in found]
+
+
+def _merged(name: str) -> str:
+    """A name in the image: /bin, /lib … are links to what is below /usr."""
+    name = name.lstrip("/")
+    return f"usr/{name}" if name.partition("/")[0] in _LINKS else name
 
 
 def _libraries(programs: list[str]) -> list[str]:
@@ -106,19 +135,26 @@ def _libraries(programs: list[str]) -> list[str]:
 def _lay_out(tree: Path, files: dict[str, str], busybox: list[str]) -> None:
     for name in _DIRECTORIES:
         (tree / name).mkdir(parents=True)
+    for name in _LINKS:
+        (tree / "usr" / name).mkdir(exist_ok=True)
+        (tree / name).symlink_to(f"usr/{name}")
     for name, source in files.items():
         target = tree / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     for name in busybox:
-        link = tree / name
+        link = tree / _merged(name)
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.symlink_to("/bin/busybox")
     (python,) = (tree / "usr/bin").glob("python3.*")
     (tree / "usr/bin/python3").symlink_to(python.name)
-    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-    (tree / "etc/group").write_text("root:x:0:\ntty:x:5:\nnogroup:x:65534:\n")
+    (tree / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+        "messagebus:x:100:100::/:/bin/false\nuser:x:1000:1000::/tmp:/bin/sh\n"
+    )
+    (tree / "etc/group").write_text("root:x:0:\ntty:x:5:\nnogroup:x:65534:\nmessagebus:x:100:\nuser:x:1000:\n")
+    (tree / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     (tree / "etc/hostname").write_text("vm\n")
     (tree / "etc/hosts").write_text("127.0.0.1 localhost vm\n")
     (tree / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")

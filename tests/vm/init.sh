@@ -14,5 +14,10 @@ $bb mount -t sysfs sys /new/sys
 for directory in tmp run project; do $bb mount -t tmpfs tmpfs /new/$directory; done
 $bb mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
 $bb tar -x -f /dev/vdb -C /new/project
+case $($bb cat /proc/cmdline) in
+*utsuwa.systemd*) first="/lib/systemd/systemd --unit=utsuwa.target" ;;
+*) first="/bin/busybox sh /project/.vm/start" ;;
+esac
 $bb umount /proc
-exec $bb switch_root /new /bin/busybox sh /project/.vm/start
+# shellcheck disable=SC2086
+exec $bb switch_root /new $first

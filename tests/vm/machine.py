@@ -20,25 +20,28 @@ CRIU = [
     f"tests/contract/test_oci_checkpoint.py::test_{name}"
     for name in ("a_container_goes_on_where_it_was", "pre_dump", "a_terminal_comes_back")
 ]
-DEFAULT = [
-    "-q",
-    "-k",
-    "not crun and not runc",
-    "tests/unit/cgroup",
-    "tests/contract/test_cgroup_manager.py",
-    *OCI,
-    *CRIU,
-]
+OURS = ["-q", "-k", "not crun and not runc"]
+DEFAULT = [*OURS, "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI, *CRIU]
 REQUIRED = "root,cgroup2"
+SYSTEMD = [*OURS, "tests/contract/test_systemd_cgroup.py", "tests/conformance/test_podman_systemd.py"]
 BOOT_SECONDS = 60
 BOOT_ATTEMPTS = 2
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t no_timer_check cgroup_no_v1=all psi=1 random.trust_cpu=on"
 )
+SYSTEMD_ARGUMENTS = "utsuwa.systemd systemd.show_status=no systemd.log_target=console systemd.log_level=warning"
 
 
 def main(arguments: list[str]) -> int:
     """Boot, run, and return the command's status."""
+    if not arguments:
+        return max(leg(DEFAULT, systemd=False), leg(SYSTEMD, systemd=True))
+    systemd = arguments[0] == "--systemd"
+    return leg(arguments[systemd:] or SYSTEMD, systemd=systemd)
+
+
+def leg(arguments: list[str], *, systemd: bool) -> int:
+    """One machine, whose first process is a shell or systemd."""
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         sys.exit("tests/vm: qemu-system-x86_64 is missing: apt-get install qemu-system-x86")
@@ -48,20 +51,21 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="utsuwa-vm-") as scratch:
         status = Path(scratch, "status")
         status.write_bytes(bytes(512))
-        Path(scratch, "project").write_bytes(disks.project(ROOT, command(arguments)))
+        Path(scratch, "project").write_bytes(disks.project(ROOT, command(arguments, REQUIRED + ",systemd" * systemd)))
         Path(scratch, "initramfs").write_bytes(
             initramfs.build(modules, Path("/bin/busybox"), ROOT / "tests/vm/init.sh")
         )
-        machine = [qemu, *hardware(scratch, root_image, status), "-kernel", str(kernel), "-append", KERNEL_ARGUMENTS]
+        words = f"{KERNEL_ARGUMENTS} {SYSTEMD_ARGUMENTS}" if systemd else KERNEL_ARGUMENTS
+        machine = [qemu, *hardware(scratch, root_image, status), "-kernel", str(kernel), "-append", words]
         return boot(machine, status)
 
 
-def command(arguments: list[str]) -> str:
+def command(arguments: list[str], required: str = REQUIRED) -> str:
     """The shell script that the machine runs."""
     if arguments[:1] == ["--shell"]:
         return "\n".join(arguments[1:]) + "\n"
     clock = f"date -s @{int(time.time())} >/dev/null"
-    required = shlex.quote(os.environ.get("UTSUWA_TEST_REQUIRE", REQUIRED))
+    required = shlex.quote(os.environ.get("UTSUWA_TEST_REQUIRE", required))
     settings = f"export PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 UTSUWA_TEST_REQUIRE={required}"
     pytest = shlex.join(["python3", "-m", "pytest", "-p", "no:cacheprovider", *(arguments or DEFAULT)])
     return f"{clock}\n{settings}\n{pytest}\n"

@@ -139,13 +139,15 @@ def _number(name: str, value: int | None) -> int:
     return value
 
 
-def _mask(letters: str) -> int:
+def _mask(text: str) -> int:
     mask = 0
-    for letter in letters:
+    for letter in text:
         bit = dict(_LETTERS).get(letter)
-        if bit is None:
-            raise errors.InvalidArgument(f'access: "{letters}": expected some of the letters rwm')
-        mask |= bit
+        if bit is None and letter != "a":  # runc lets that one pass, and it adds nothing
+            raise errors.InvalidArgument(f'access: "{text}": expected some of the letters rwm')
+        mask |= bit or 0
+    if not mask:
+        raise errors.InvalidArgument(f'access: "{text}": expected some of the letters rwm')
     return mask
 
 
@@ -153,14 +155,19 @@ def line(node: Node, mask: int) -> str:
     """A rule as v1 reads and writes it: ``c 136:* rwm``."""
     kind, *numbers = node
     major, minor = ("*" if number == ANY else number for number in numbers)
-    return f"{kind} {major}:{minor} {''.join(letter for letter, bit in _LETTERS if mask & bit)}"
+    return f"{kind} {major}:{minor} {letters(mask)}"
+
+
+def letters(mask: int) -> str:
+    """An access mask in letters: ``rwm``."""
+    return "".join(letter for letter, bit in _LETTERS if mask & bit)
 
 
 def parse(listing: str) -> Access:
     """v1's ``devices.list``. A default of "allow" prints as ``a *:* rwm`` and hides its exceptions."""
     access = Access()
     for text in listing.splitlines():
-        kind, numbers, letters = text.split()
+        kind, numbers, access_letters = text.split()
         major, minor = (ANY if number == "*" else int(number) for number in numbers.split(":"))
-        access.change(True, (kind, major, minor), _mask(letters))
+        access.change(True, (kind, major, minor), _mask(access_letters))
     return access

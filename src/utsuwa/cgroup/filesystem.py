@@ -75,6 +75,10 @@ def _own(host: Host, controller: str) -> str:
 def load(saved: dict[str, Any]) -> Manager:
     """The manager that ``Manager.save()`` described; Internal when it is something else."""
     try:
+        if saved["version"] == "systemd":
+            from utsuwa.cgroup.systemd import manager
+
+            return manager.load(saved)
         if saved["version"] == "v2":
             from utsuwa.cgroup.v2 import V2Manager
 

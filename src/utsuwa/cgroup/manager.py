@@ -29,30 +29,32 @@ class Join:
     """Where a process has to put itself to be in the container's cgroup.
 
     ``unified`` is the directory for ``CLONE_INTO_CGROUP``, "" when there is none; ``v1`` are the directories whose
-    ``tasks`` file it writes "0" to. Both are empty when the container runs without a cgroup of its own.
+    ``tasks`` file it writes "0" to. Both are empty when the container runs without a cgroup of its own. ``scope`` is
+    the unit of systemd that it asks to be put into instead of going to ``unified``, "" for none.
     """
 
-    __slots__ = ("unified", "v1")
+    __slots__ = ("scope", "unified", "v1")
 
-    def __init__(self, unified: str, v1: tuple[str, ...]) -> None:
+    def __init__(self, unified: str, v1: tuple[str, ...], scope: str = "") -> None:
         self.unified = unified
         self.v1 = v1
+        self.scope = scope
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Join) and (self.unified, self.v1) == (other.unified, other.v1)
+        return isinstance(other, Join) and (self.unified, self.v1, self.scope) == (other.unified, other.v1, other.scope)
 
     def __hash__(self) -> int:
-        return hash((self.unified, self.v1))
+        return hash((self.unified, self.v1, self.scope))
 
     def __repr__(self) -> str:
-        return f"Join(unified={self.unified!r}, v1={self.v1!r})"
+        return f"Join(unified={self.unified!r}, v1={self.v1!r}, scope={self.scope!r})"
 
 
 class Manager(Protocol):
     """A container's cgroup. Every method raises kinds of ``utsuwa.errors.Error`` and names the file it failed at."""
 
-    def create(self, resources: Resources | None = None) -> None:
-        """Make the directories, parents included, and check that nobody lives there.
+    def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
+        """Make the directories, parents included, and check (``vacant``) that nobody lives there.
 
         ``resources`` is asked only for what must be set before a process can join (real-time budgets of v1).
         A failure removes what it made. FailedPrecondition when the cgroup has processes or is frozen.

@@ -43,7 +43,7 @@ class V1Manager:
         self._unprivileged = unprivileged
         self._optional = optional
 
-    def create(self, resources: Resources | None = None) -> None:
+    def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create."""
         made: list[str] = []
         occupied = False
@@ -52,7 +52,8 @@ class V1Manager:
                 fresh = self._make(controllers)
                 made += fresh
                 occupied = occupied or not fresh
-            self._check_vacant(occupied)
+            if vacant:
+                self._check_vacant(occupied)
             if resources is not None and resources.cpu is not None:
                 from utsuwa.cgroup import resources_v1
 

@@ -36,7 +36,7 @@ class V2Manager:
         self._optional = optional
         self._absent = absent
 
-    def create(self, resources: Resources | None = None) -> None:
+    def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create. Gives the cgroup every controller that its ancestors can hand down."""
         try:
             made = tree.make(self._path)
@@ -47,7 +47,8 @@ class V2Manager:
             return
         try:
             enable_controllers(self._top, self._path)
-            self._check_vacant(bool(made))
+            if vacant:
+                self._check_vacant(bool(made))
         except BaseException:
             tree.unmake(made)
             raise

@@ -10,7 +10,7 @@ import os
 import sys
 
 from utsuwa.cli.arguments import Values, parse, quoted, table
-from utsuwa.errors import Error, InvalidArgument, Unsupported
+from utsuwa.errors import Error, InvalidArgument
 from utsuwa.runtime.record import Store
 
 TYPE_CHECKING = False
@@ -63,6 +63,7 @@ class Call:
         self.words = words
         self.default_root = default_root
         self.debug = False
+        self.systemd_cgroup = False
         self.warnings: list[str] = []
 
 
@@ -126,6 +127,7 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     root, is_default = _root(settings)
     call = Call(Store(root), options, positionals, is_default)
     call.debug = bool(settings.get("debug"))
+    call.systemd_cgroup = bool(settings.get("systemd-cgroup"))
     try:
         code = verb.run(call)
     except Error as error:
@@ -156,8 +158,6 @@ def _check_settings(settings: Values) -> None:
         raise InvalidArgument(
             f"invalid value {quoted(str(settings['rootless']))} for --rootless: use true, false or auto"
         )
-    if settings.get("systemd-cgroup"):
-        raise Unsupported("unsupported: --systemd-cgroup, urun manages cgroups by their file system")
 
 
 def _root(settings: Values) -> tuple[str, bool]:
@@ -232,6 +232,7 @@ def _request(call: Call) -> tuple[CreateRequest, Any]:
             pidfd_socket=options.get("pidfd-socket", ""),
             no_pivot=options.get("no-pivot", False),
             no_new_keyring=options.get("no-new-keyring", False),
+            systemd_cgroup=call.systemd_cgroup,
             preserve_fds=options.get("preserve-fds", 0),
             listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0,
         ),
@@ -345,7 +346,8 @@ def _features(_call: Call) -> int:
 def _explain(call: Call) -> int:
     from utsuwa.runtime.explain import explain
 
-    _print(explain(call.options.get("bundle", "")).rstrip("\n") + "\n")
+    text = explain(call.options.get("bundle", ""), systemd_cgroup=call.systemd_cgroup)
+    _print(text.rstrip("\n") + "\n")
     return 0
 
 
@@ -377,11 +379,11 @@ def _ps(call: Call) -> int:
 
 
 def _update(call: Call) -> int:
-    from utsuwa.cli.oci_update import resources, schemata
+    from utsuwa.cli.oci_update import resources
     from utsuwa.runtime.update import update
 
     wanted, call.warnings = resources(call.options)
-    update(call.store, call.words[0], wanted, schemata(call.options))
+    update(call.store, call.words[0], wanted)
     return 0
 
 

@@ -10,8 +10,9 @@ import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
 from utsuwa.errors import FailedPrecondition, Unsupported
-from utsuwa.init.channel import CLONED, EXECUTING, FAILED, Channel
+from utsuwa.init.channel import CLONED, EXECUTING, FAILED, REQUEST, Channel
 from utsuwa.init.encode import encode
+from utsuwa.plan.ops import JOIN_SCOPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ _sealed = -1
 
 
 class Child:
-    """The process that carries out a plan: ``pid`` is 0 until the CLONED report, and then that of a child of ours."""
+    """The process that carries out a plan: ``pid`` is 0 until the CLONED report, and then that of a child of ours.
+
+    ``stage1`` is the pid of who carries it out until then, 0 once that is collected.
+    """
 
     def __init__(self, stage1: int, channel: Channel) -> None:
         self.pid = 0
-        self._stage1 = stage1
+        self.stage1 = stage1
         self._channel = channel
         self._held: list[Report | None] = []
 
@@ -44,29 +48,36 @@ class Child:
         return self._channel.fileno()
 
     def next(self) -> Report | None:
-        """The next report, CLONED first; None when there will be no more.
+        """The next report, CLONED first but for what stage 1 asks; None when there will be no more.
 
         Raises OpFailed when an operation failed, FailedPrecondition when the process ended without a word. Stage 1 is
         collected by then; the child, if ``pid`` says that there is one, is the caller's to wait for.
         """
         if not self.pid and not self._held:
-            self._await_clone()
+            asked = self._await_clone()
+            if asked is not None:
+                return asked
         report = self._held.pop(0) if self._held else self._channel.receive()
         if report is None or report.kind in (FAILED, EXECUTING):
             self._reap()
         return self._channel.accept(report)
 
-    def _await_clone(self) -> None:
-        """Two processes write to the channel: hold back what the child says before stage 1 has told who it is."""
+    def _await_clone(self) -> Report | None:
+        """Two processes write to the channel: hold back what the child says before stage 1 has told who it is.
+
+        What stage 1 itself asks for comes through at once.
+        """
         while True:
             report = self._channel.receive()
+            if report is not None and report.kind == REQUEST and report.value == JOIN_SCOPE:
+                return report
             if report is not None and report.kind == CLONED:
                 self.pid = report.value
                 self._held.insert(0, report)
-                return
+                return None
             self._held.append(report)
             if report is None:
-                return
+                return None
 
     def await_end(self) -> None:
         """Wait for the end of a plan without a CLONE. Raises OpFailed."""
@@ -88,9 +99,9 @@ class Child:
         self._reap()
 
     def _reap(self) -> None:
-        if self._stage1:
-            os.waitpid(self._stage1, 0)
-            self._stage1 = 0
+        if self.stage1:
+            os.waitpid(self.stage1, 0)
+            self.stage1 = 0
 
 
 def carry_out(plan: Plan) -> None:

@@ -60,6 +60,11 @@ def probe() -> Host:
     )
 
 
+def cgroups_of(pid: int) -> dict[str, str]:
+    """The cgroups of process ``pid`` by the keys of ``Host.cgroup_paths``; none when it is gone."""
+    return _cgroup_paths(_read(f"/proc/{pid}/cgroup"))
+
+
 def _read(path: str) -> bytes:
     """A whole file of procfs; b"" where there is none. io.open would import codecs and cost more than the read."""
     try:

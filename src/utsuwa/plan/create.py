@@ -28,6 +28,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *deputy.stand_by(case),
         *mounts.open_sources(case),  # there may be more of them than the container may have open
         *limits.outside(case),
+        *namespaces.join_scope(case),
         *limits.devices(case),
         *identity.hide(case),
         *namespaces.enter(case),  # from its clone on, the container's own process carries out the rest

@@ -44,8 +44,16 @@ def _clocks(case: CreateCase) -> str:
     return "".join([f"{clock} {each.secs or 0} {each.nanosecs or 0}\n" for clock, each in offsets.items()])
 
 
+def join_scope(case: Case) -> Iterator[Step]:
+    """A scope of systemd: the runtime has this process, stage 1, put there, and the child is born in its cgroup."""
+    cgroup = case.options.cgroup
+    if cgroup and cgroup.scope:
+        yield Step(ops.Ask(ops.JOIN_SCOPE), _CGROUPS)
+
+
 def enter_container(case: ExecCase) -> Iterator[Step]:
     """Join the cgroups of a running container, and its namespaces by the pidfd of its first process."""
+    yield from join_scope(case)
     yield from _join_cgroups(case)
     if case.kinds:
         yield Step(ops.Enter(ops.PIDFD, case.flags()), _NAMESPACES)
@@ -54,8 +62,13 @@ def enter_container(case: ExecCase) -> Iterator[Step]:
 
 def _clone(case: Case, flags: int) -> Step:
     """The child, on v2 born in its cgroup."""
+    return Step(ops.Clone(flags, birthplace(case)), _NAMESPACES)
+
+
+def birthplace(case: Case) -> str:
+    """The v2 cgroup that a child is cloned into, "" for where its parent is."""
     cgroup = case.options.cgroup
-    return Step(ops.Clone(flags, cgroup.unified if cgroup else ""), _NAMESPACES)
+    return cgroup.unified if cgroup and not cgroup.scope else ""
 
 
 def _join_cgroups(case: Case) -> Iterator[Step]:
@@ -63,8 +76,6 @@ def _join_cgroups(case: Case) -> Iterator[Step]:
     cgroup = case.options.cgroup
     if cgroup and cgroup.v1:
         yield Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS)
-    if cgroup and cgroup.resctrl:
-        yield Step(ops.JoinCgroups(cgroup.resctrl), "config-linux.md#intelrdt")
 
 
 def settle(case: CreateCase) -> Iterator[Step]:

@@ -28,8 +28,8 @@ CONSOLE_SOCKET = "console-socket"
 START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
-# Requests: what the parent does before the child goes on; the last one is SECCOMP's, the others are ASK's.
-ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER = 1, 2, 3, 4
+# Requests: what the parent does before the child goes on; SECCOMP_LISTENER is SECCOMP's, the others are ASK's.
+ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE = 1, 2, 3, 4, 5
 
 # Flags of MOUNT, BIND and REMOUNT.
 COPY_UP = 1

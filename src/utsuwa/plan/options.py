@@ -24,14 +24,14 @@ class CgroupJoin(Record):
     """The container's cgroups on this host.
 
     ``unified``: the v2 directory to be born in, "" for none. ``v1``: directories whose ``tasks`` the process joins.
-    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind. ``resctrl``: directories of
-    the resctrl file system, which are joined in the same way.
+    ``scope``: the unit of systemd that stage 1 asks to be put into, "" for none: its child is then born where it is.
+    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind.
     """
 
     unified: str = ""
     v1: tuple[str, ...] = ()
+    scope: str = ""
     mounts: Mapping[str, str] = {}
-    resctrl: tuple[str, ...] = ()
 
 
 class CreateOptions(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from utsuwa.linux.mounts import MS_REC, MS_SLAVE
 from utsuwa.linux.namespaces import CLONE_NEWNET, CLONE_NEWNS
-from utsuwa.plan import limits, ops, rootfs
+from utsuwa.plan import limits, namespaces, ops, rootfs
 from utsuwa.plan.case import CreateCase
 from utsuwa.plan.create import create
 from utsuwa.plan.plan import Plan, Step
@@ -42,7 +42,8 @@ def restore(spec: Spec, host: Host, options: CreateOptions, criu: Criu) -> Plan:
     assert spec.process is not None  # or there would be no plan
     case = CreateCase(spec, spec.process, host, options)
     cgroup = options.cgroup
-    steps = [*limits.devices(case), Step(ops.Clone(CLONE_NEWNS, cgroup.unified if cgroup else ""), _ROOT)]
+    steps = [*namespaces.join_scope(case), *limits.devices(case)]
+    steps.append(Step(ops.Clone(CLONE_NEWNS, namespaces.birthplace(case)), _ROOT))
     if cgroup and cgroup.v1:
         steps.append(Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS))
     steps += [

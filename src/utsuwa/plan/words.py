@@ -70,6 +70,7 @@ def _ask(op: ops.Ask) -> str:
     return {
         ops.ID_MAPS: "ask the runtime to write the id maps",
         ops.CREATE_RUNTIME_HOOKS: "ask the runtime to run prestart and createRuntime hooks",
+        ops.JOIN_SCOPE: "ask the runtime to have systemd put this process into the container's scope",
         ops.READY: "ask the runtime to save the container's record",
     }[op.request]
 

@@ -9,7 +9,7 @@ import os
 import time
 
 from utsuwa.cgroup.filesystem import open_manager
-from utsuwa.errors import Error, InvalidArgument
+from utsuwa.errors import Error, Internal, InvalidArgument
 from utsuwa.init.channel import CLONED, REQUEST, WAITING
 from utsuwa.init.spawn import spawn
 from utsuwa.linux.host import probe
@@ -46,7 +46,7 @@ class CreateRequest(Record):
     socket that takes the terminal's master, -1 without; ``foreground``: that is us, for a terminal of our own.
     ``preserve_fds``: how many descriptors from 3 on the process
     keeps, ``listen_fds`` how many listening sockets come before them.
-    ``user``: a name to look up inside, instead of process.user.
+    ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
     """
 
     id: str
@@ -62,6 +62,7 @@ class CreateRequest(Record):
     root_mounts: tuple[Mount, ...] = ()
     user: str | None = None
     init: bool = False
+    systemd_cgroup: bool = False
 
 
 def create(store: Store, request: CreateRequest) -> Container:
@@ -105,8 +106,6 @@ def build(
     manager.create(bundle.linux.resources)
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
-    if bundle.linux.intelRdt is not None:
-        _share_out(container, bundle, undo)
     plan = draft.plan(await_start, store.filters)
     container.warnings = list(plan.warnings)
     slots = {}
@@ -137,7 +136,7 @@ class Draft:
     def __init__(self, request: CreateRequest, bundle: Bundle, host: Host) -> None:
         """``host``: what ``probe()`` told this process."""
         self._request, self._bundle, self._host = request, bundle, host
-        self.manager = open_manager(host, bundle.linux.cgroupsPath, request.id)
+        self.manager = manager_for(request, bundle, host)
         self.document = describe(request, bundle, self.manager)
         self._plan: Plan | None = None
 
@@ -152,6 +151,16 @@ class Draft:
             return self._plan
         choices = options(self._request, self._bundle, self.manager, self.document, await_start, filters)
         return plan_create(self._bundle.spec, self._host, choices)
+
+
+def manager_for(request: CreateRequest, bundle: Bundle, host: Host) -> Manager:
+    """Who manages the container's cgroup: its files, or systemd when that is asked for."""
+    path = bundle.linux.cgroupsPath
+    if not request.systemd_cgroup:
+        return open_manager(host, path, request.id)
+    from utsuwa.cgroup.systemd.manager import open_manager as open_unit
+
+    return open_unit(host, path, request.id, bundle.spec.annotations)
 
 
 def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
@@ -170,46 +179,19 @@ def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Docume
         ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
-        intelRdt=_class_of_service(request.id, bundle) if bundle.linux.intelRdt is not None else None,
     )
-
-
-def _class_of_service(identifier: str, bundle: Bundle) -> dict[str, object]:
-    """The record of the directories in resctrl. Raises FailedPrecondition where there is none."""
-    from utsuwa.linux.resctrl import group
-    from utsuwa.spec.codec import encode
-
-    wanted = bundle.linux.intelRdt
-    assert wanted is not None
-    found: dict[str, object] = encode(group(wanted.closID, identifier, bool(wanted.enableMonitoring)))
-    return found
-
-
-def _share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
-    """Make the container's class of service."""
-    from utsuwa.spec.validate_seldom import schemata
-
-    group, wanted = container.document.rdt(), bundle.linux.intelRdt
-    assert group is not None and wanted is not None
-    undo.push(group.remove)
-    group.make(schemata(wanted))
 
 
 def options(
     request: CreateRequest, bundle: Bundle, manager: Manager, document: Document, await_start: bool, filters: str
 ) -> CreateOptions:
     """What the plan depends on besides the configuration and the host."""
-    joining, rdt = manager.join(), document.rdt()
+    joining = manager.join()
     return CreateOptions(
         bundle=bundle.path,
         root=bundle.rootfs,
         root_mounts=request.root_mounts,
-        cgroup=CgroupJoin(
-            unified=joining.unified,
-            v1=joining.v1,
-            mounts=manager.directories(),
-            resctrl=rdt.directories() if rdt else (),
-        ),
+        cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, scope=joining.scope, mounts=manager.directories()),
         device_filter=manager.device_program(bundle.linux.resources),
         console=request.console >= 0,
         foreground=request.foreground,
@@ -268,7 +250,9 @@ class Conversation:
 
     def _answer(self, request: int) -> None:
         spec = self._bundle.spec
-        if request == ops.ID_MAPS:
+        if request == ops.JOIN_SCOPE:
+            admit(self._manager, self._child, self._resources())
+        elif request == ops.ID_MAPS:
             from utsuwa.runtime.idmaps import write
 
             linux = self._bundle.linux
@@ -310,6 +294,15 @@ class Conversation:
                 hooks.run(kind, hooks.of(spec, kind), state, document.bundle, process)
         finally:
             os.close(process)
+
+
+def admit(manager: Manager | None, child: Child, resources: Resources | None = None) -> None:
+    """Let stage 1 of a child, who has asked for it, into the container's unit of systemd."""
+    from utsuwa.cgroup.systemd.manager import SystemdManager
+
+    if not isinstance(manager, SystemdManager):
+        raise Internal("a process asks for a scope of systemd where there is none")
+    manager.admit(child.stage1, resources)
 
 
 def listen(container: Container) -> int:

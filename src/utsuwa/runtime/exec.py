@@ -11,7 +11,7 @@ from utsuwa.linux.host import probe
 from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
-from utsuwa.runtime.create import check_console, check_preserved, end, seccomp, write_pid_file
+from utsuwa.runtime.create import admit, check_console, check_preserved, end, seccomp, write_pid_file
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import PAUSED, RUNNING, STOPPED, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals
@@ -118,6 +118,8 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
                 from utsuwa.runtime.agent import introduce
 
                 introduce(child.descriptor(), spec, document, RUNNING, child.pid)
+            elif report.value == ops.JOIN_SCOPE:
+                admit(container.manager(), child)
             child.reply()
     return child
 
@@ -140,10 +142,9 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
     manager = container.manager()
     if manager is None:
         return None
-    joined, rdt = manager.join(), container.document.rdt()
-    resctrl = rdt.directories() if rdt else ()
+    joined = manager.join()
     if not subdirectories:
-        return CgroupJoin(unified=joined.unified, v1=joined.v1, resctrl=resctrl)
+        return CgroupJoin(unified=joined.unified, v1=joined.v1, scope=joined.scope)
     unified, v1 = joined.unified, list(joined.v1)
     for subdirectory in subdirectories:
         controllers, colon, path = subdirectory.rpartition(":")
@@ -159,7 +160,7 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
             raise FailedPrecondition(
                 f"exec: adding pid of the process to cgroup {directory}: no such file or directory"
             )
-    return CgroupJoin(unified=unified, v1=tuple(v1), resctrl=resctrl)
+    return CgroupJoin(unified=unified, v1=tuple(v1))
 
 
 def _below(path: str) -> str:

@@ -32,7 +32,7 @@ FLAGS = (
 )
 ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
 
-UNSAFE_ANNOTATIONS = ("bundle", "org.criu.config", "run.oci.keep_original_groups")
+UNSAFE_ANNOTATIONS = ("bundle", "org.criu.config", "org.systemd.property.", "run.oci.keep_original_groups")
 ANNOTATIONS = {"org.opencontainers.runc.checkpoint.enabled": "true"}
 """The name by which engines know that there is a `checkpoint`; whether CRIU is installed is for them to see."""
 
@@ -48,7 +48,7 @@ def features() -> Features:
         linux=LinuxFeatures(
             namespaces=tuple(sorted(KINDS)),
             capabilities=tuple(capabilities.NAMES),
-            cgroup=CgroupFeatures(v1=True, v2=True, systemd=False, systemdUser=False, rdma=True),
+            cgroup=CgroupFeatures(v1=True, v2=True, systemd=True, systemdUser=True, rdma=True),
             seccomp=SeccompFeatures(
                 enabled=True,
                 actions=ACTIONS,
@@ -60,7 +60,7 @@ def features() -> Features:
             apparmor=off,
             selinux=off,
             memoryPolicy=MemoryPolicyFeatures(modes=tuple(sorted(memory.MODES)), flags=tuple(sorted(memory.FLAGS))),
-            intelRdt=IntelRdtFeatures(enabled=True, schemata=True, monitoring=True),
+            intelRdt=IntelRdtFeatures(enabled=False, schemata=False, monitoring=False),
             mountExtensions=MountExtensions(idmap=on),
             netDevices=on,
         ),

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.cgroup.filesystem import open_manager
 from utsuwa.criu import messages
 from utsuwa.criu.service import Service, channel, environment, find, version
 from utsuwa.errors import NotFound, Unavailable, from_oserror
-from utsuwa.init.channel import CLONED
+from utsuwa.init.channel import CLONED, REQUEST
 from utsuwa.init.spawn import carry_out, spawn
 from utsuwa.linux.host import probe
 from utsuwa.linux.namespaces import CLONE_NEWNET
@@ -21,7 +20,18 @@ from utsuwa.plan.restore import network as plan_network
 from utsuwa.plan.restore import restore as plan_restore
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime import external
-from utsuwa.runtime.create import CreateRequest, check_console, describe, end, end_cgroup, now, options, write_pid_file
+from utsuwa.runtime.create import (
+    CreateRequest,
+    admit,
+    check_console,
+    describe,
+    end,
+    end_cgroup,
+    manager_for,
+    now,
+    options,
+    write_pid_file,
+)
 from utsuwa.runtime.migration import (
     DESCRIPTORS,
     LOG_LEVEL,
@@ -95,7 +105,7 @@ class Restoration:
     ) -> None:
         self._created, self._request, self._bundle, self._undo = created, request, bundle, undo
         self._host = probe()
-        self._manager: Manager = open_manager(self._host, bundle.linux.cgroupsPath, created.id)
+        self._manager: Manager = manager_for(created, bundle, self._host)
         self._container = store.create(created.id)
         undo.push(self._container.unlock)
         undo.push(self._container.remove)
@@ -154,7 +164,10 @@ class Restoration:
     def _launch(self, child: Child) -> None:
         """See CRIU's process through the plan, and the limits set, until it is executed."""
         while (report := child.next()) is not None:
-            if report.kind == CLONED:
+            if report.kind == REQUEST:  # of stage 1, to be put into a scope of systemd
+                admit(self._manager, child, self._bundle.linux.resources)
+                child.reply()
+            elif report.kind == CLONED:
                 self._manager.apply(self._bundle.linux.resources or Resources())
 
     def _settings(self, pid: int, inherited: list[tuple[str, int]], joined: list[bytes], made: Plan) -> bytes:

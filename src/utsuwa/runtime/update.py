@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import FailedPrecondition
-from utsuwa.runtime.record import STOPPED, Container, Store
+from utsuwa.runtime.record import STOPPED, Store
 from utsuwa.spec.validate_linux import validate_resources
 
 TYPE_CHECKING = False
@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from utsuwa.spec.runtime import Resources
 
 
-def update(store: Store, identifier: str, resources: Resources, schemata: tuple[str, ...] = ()) -> None:
+def update(store: Store, identifier: str, resources: Resources) -> None:
     """Write those limits that ``resources`` has; all others, and access to devices, stay as they are.
 
-    ``schemata``: new lines for the container's class of service (resctrl). Raises NotFound, FailedPrecondition when the
-    container is stopped or has no cgroup, InvalidArgument for the values.
+    Raises NotFound, FailedPrecondition when the container is stopped or has no cgroup, InvalidArgument for the values.
     """
     memory = resources.memory
     if memory is not None and memory.limit is None:
@@ -31,15 +30,6 @@ def update(store: Store, identifier: str, resources: Resources, schemata: tuple[
         manager = container.manager()
         if manager is None:
             raise FailedPrecondition(f"container {identifier} has no cgroup, which is what could be limited")
-        if schemata:
-            _share_out(container, schemata)
         manager.apply(resources, devices=False)
     finally:
         container.unlock()
-
-
-def _share_out(container: Container, schemata: tuple[str, ...]) -> None:
-    rdt = container.document.rdt()
-    if rdt is None:
-        raise FailedPrecondition(f"container {container.id} has no class of service, create it with linux.intelRdt")
-    rdt.share_out(schemata)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def validate(spec: Spec) -> None:
     """Raise InvalidArgument for the first property that must not be so, Unsupported for what this version can't do.
 
-    Both name the property by its JSON path (``mounts[2].destination: …``, ``unsupported: linux.mountLabel …``).
+    Both name the property by its JSON path (``mounts[2].destination: …``, ``unsupported: linux.intelRdt …``).
     """
     for check in CHECKS:
         check(spec)

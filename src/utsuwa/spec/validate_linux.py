@@ -214,7 +214,8 @@ def validate_resources(resources: Resources, at: str = "linux.resources.") -> No
 
 def _check_device_rules(resources: Resources, path: str) -> None:
     for index, rule in enumerate(resources.devices or ()):
-        if not rule.access or not set(rule.access) <= set("rwm"):
+        # An "a" beside them adds nothing; runc lets it pass, and its own tests have it.
+        if not set(rule.access or "") & set("rwm") or not set(rule.access or "") <= set("rwma"):
             invalid(f"{path}[{index}].access", f"expected some of r, w and m, found {shown(rule.access or '')}")
         for name in ("major", "minor"):
             number = getattr(rule, name)
@@ -328,7 +329,7 @@ def _check_action(path: str, action: str, number_path: str, number: int | None) 
 
 def check_seldom(linux: Linux, spec: Spec) -> None:
     """Properties that are rare enough for their checks to be fetched when there is something to check."""
-    if linux.netDevices or linux.timeOffsets or linux.intelRdt is not None:
+    if linux.netDevices or linux.timeOffsets:
         from utsuwa.spec.validate_seldom import check
 
         check(linux)
@@ -339,7 +340,7 @@ def check_seldom(linux: Linux, spec: Spec) -> None:
 
 def check_unsupported(linux: Linux, spec: Spec) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("mountLabel",):
+    for name in ("intelRdt", "mountLabel"):
         if present(getattr(linux, name)):
             unsupported(f"linux.{name}")
 

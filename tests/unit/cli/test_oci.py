@@ -46,12 +46,6 @@ def test_a_verb_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (1, "No help topic for 'foo'\n")
 
 
-def test_the_systemd_manager_is_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = run(capfd, "--root", str(tmp_path), "--systemd-cgroup", "list")
-    assert code == 1
-    assert "unsupported: --systemd-cgroup" in err
-
-
 def test_the_root_directory_is_no_root(capfd: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capfd, "--root", "/", "list")
     assert code == 1
