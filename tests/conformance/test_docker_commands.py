@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.conftest import removed
-from tests.conformance.test_podman import LIMITS
+from tests.conformance.engines import LIMITS
 from tests.contract.oci import eventually
 from tests.integration.household import IMAGE, Household
 from tests.needs import needs
