@@ -36,6 +36,16 @@ def apply(path: str | None, rules: Iterable[DeviceRule] | None) -> None:
         raise errors.FailedPrecondition(f"cgroup {path}: devices.list is {reached} where {target} was written")
 
 
+def lines(rules: Iterable[DeviceRule] | None) -> tuple[str, ...]:
+    """What brings a new cgroup without children there, whatever it inherited: ``FILE VALUE``, to be written in order.
+
+    The kernel refuses what the parent cgroup does not have with EPERM, so there is nothing to check afterwards.
+    """
+    target = devices.wanted(rules or ())
+    first, then = ("allow", "deny") if target.default_allow else ("deny", "allow")
+    return (f"devices.{first} a", *[f"devices.{then} {line}" for line in _lines(target.exceptions)])
+
+
 def transition(current: devices.Access, target: devices.Access) -> tuple[list[str], list[str]]:
     """Lines for devices.deny, then lines for devices.allow, that turn ``current`` into ``target``'s default and,
     where that is "deny", its exceptions."""

@@ -51,7 +51,12 @@ class Join:
 
 
 class Manager(Protocol):
-    """A container's cgroup. Every method raises kinds of ``utsuwa.errors.Error`` and names the file it failed at."""
+    """A container's cgroup. Every method raises kinds of ``utsuwa.errors.Error`` and names the file it failed at.
+
+    ``fresh``: as far as is known, nothing of it was there before create().
+    """
+
+    fresh: bool
 
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """Make the directories, parents included, and check (``vacant``) that nobody lives there.
@@ -85,6 +90,14 @@ class Manager(Protocol):
 
         The files that change hands are those of /sys/kernel/cgroup/delegate (config-linux.md#cgroup-ownership); limits
         stay ours.
+        """
+        raise NotImplementedError
+
+    def device_lines(self, resources: Resources | None) -> tuple[str, ...]:
+        """v1: ``FILE VALUE`` lines that guard devices.
+
+        They are for a process in the cgroup to write into its `devices` directory, once it has made its device nodes;
+        there are none where apply() has to do it, or device_program() is the way.
         """
         raise NotImplementedError
 

@@ -42,6 +42,7 @@ class V1Manager:
         self._paths = paths
         self._unprivileged = unprivileged
         self._optional = optional
+        self.fresh = True
 
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create."""
@@ -52,6 +53,7 @@ class V1Manager:
                 fresh = self._make(controllers)
                 made += fresh
                 occupied = occupied or not fresh
+            self.fresh = not occupied
             if vacant:
                 self._check_vacant(occupied)
             if resources is not None and resources.cpu is not None:
@@ -113,6 +115,14 @@ class V1Manager:
 
     def delegate(self, uid: int) -> None:
         """Nothing: on v1 a cgroup in other hands is a way out (release_agent), and the specification rules it out."""
+
+    def device_lines(self, resources: Resources | None) -> tuple[str, ...]:
+        """See Manager.device_lines. A cgroup that was there before may have children, and takes no new default then."""
+        if self._unprivileged or not self.fresh or "devices" not in self.directories():
+            return ()
+        from utsuwa.cgroup import devices_v1
+
+        return devices_v1.lines(resources.devices if resources is not None else None)
 
     def device_program(self, resources: Resources | None) -> bytes | None:
         """None: on v1 the kernel's own `devices` controller decides, and apply() writes its lists."""

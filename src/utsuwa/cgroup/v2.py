@@ -35,6 +35,7 @@ class V2Manager:
         self._unprivileged = unprivileged
         self._optional = optional
         self._absent = absent
+        self.fresh = True
 
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create. Gives the cgroup every controller that its ancestors can hand down."""
@@ -47,8 +48,9 @@ class V2Manager:
             return
         try:
             enable_controllers(self._top, self._path)
+            self.fresh = bool(made)
             if vacant:
-                self._check_vacant(bool(made))
+                self._check_vacant(self.fresh)
         except BaseException:
             tree.unmake(made)
             raise
@@ -95,6 +97,10 @@ class V2Manager:
                     continue  # a file of a controller that is not enabled here
                 except OSError as error:
                     raise failure(error, f"give {self._path}/{key} to user {uid}") from error
+
+    def device_lines(self, resources: Resources | None) -> tuple[str, ...]:
+        """See Manager.device_lines: none, a program decides."""
+        return ()
 
     def device_program(self, resources: Resources | None) -> bytes | None:
         """See Manager.device_program."""

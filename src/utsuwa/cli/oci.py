@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from utsuwa.runtime.create import CreateRequest
+    from utsuwa.runtime.draft import CreateRequest
 
 NAME = "urun"
 _HELP = "help|h"
@@ -212,7 +212,7 @@ def _print(text: str) -> None:
 
 def _request(call: Call) -> tuple[CreateRequest, Any]:
     """What create and run have in common, and the console socket, to be kept until the child has its copy."""
-    from utsuwa.runtime.create import CreateRequest
+    from utsuwa.runtime.draft import CreateRequest
     from utsuwa.runtime.undo import raise_on_signals
 
     raise_on_signals()

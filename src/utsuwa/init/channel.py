@@ -94,6 +94,14 @@ class Channel:
         self._last = report.kind
         return report
 
+    def instruct(self, plan: Callable[[], Plan], message: bytes, rights: list[tuple[int, int, bytes]]) -> None:
+        """Send another plan; failures are worded by that one from now on."""
+        self._plan = plan
+        try:
+            self._connection.sendmsg([message], rights)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
     def reply(self) -> None:
         """Let the process go on after a REQUEST. That it is gone already is what :meth:`next` finds out."""
         try:

@@ -205,8 +205,15 @@ _BY_DETAIL: dict[int, Callable[[Any, Report, str], str]] = {
     ADD_ADDRESS: _saying("giving it its addresses back: {reason}"),
     DEVICE_UP: _saying("setting it up: {reason}"),
 }
+
+
+def _line_of_cgroup(op: Any, report: Report, reason: str) -> str:
+    return f"write {op.lines[report.value]} in cgroup {op.directory}: {reason}"
+
+
 _BY_OP: dict[type[ops.Op], Callable[[Any, Report, str], str]] = {
     ops.JoinNamespaces: _listed("paths"),
+    ops.WriteCgroup: _line_of_cgroup,
     ops.FindExecutable: lambda op, _report, reason: f'exec: "{op.file}": {reason}',
     ops.Exec: lambda op, _report, reason: f"exec {op.args[0]}: {reason}",
 }

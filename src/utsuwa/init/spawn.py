@@ -16,7 +16,7 @@ from utsuwa.plan.ops import JOIN_SCOPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from utsuwa.init.channel import Report
     from utsuwa.plan.plan import Plan
@@ -85,6 +85,10 @@ class Child:
         if report is not None:
             self._channel.accept(report)
 
+    def instruct(self, plan: Callable[[], Plan], message: bytes, rights: list[tuple[int, int, bytes]]) -> None:
+        """Give the rest of its plan to one that waits for it (AWAIT_PLAN). What it then says is about that one."""
+        self._channel.instruct(plan, message, rights)
+
     def reply(self) -> None:
         """Let the child go on after a REQUEST."""
         self._channel.reply()
@@ -127,7 +131,7 @@ def spawn(plan: Plan, slots: Mapping[str, int] | None = None, keep: tuple[int, .
         slots = slots or {}
         keep = (*plan.keep, *keep)
         description = os.memfd_create("plan", os.MFD_CLOEXEC)
-        _write(description, encode(plan.ops, slots, channel, keep))
+        write(description, encode(plan.ops, slots, channel, keep))
         # A descriptor duplicated onto itself loses close-on-exec in the new process, and in no other (POSIX.1-2024).
         inherited = {description, channel, *keep, *slots.values()}
         actions = [(os.POSIX_SPAWN_DUP2, number, number) for number in inherited]
@@ -203,7 +207,8 @@ def _memory_file() -> int:
         return os.memfd_create("utsuwa-init", flags)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of a plan into its file in memory."""
     view = memoryview(data)
     while view:
         written = os.write(descriptor, view)

@@ -2,53 +2,128 @@
 
 from __future__ import annotations
 
+import os
 from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
 from utsuwa.monitor.frames import EXECUTE
-from utsuwa.monitor.records import Execute, Start, runtime_root
+from utsuwa.monitor.records import PLAN_FILE, Execute, Start, monitor_directory, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
-    from utsuwa.runtime.bundle import Bundle
-    from utsuwa.runtime.create import CreateRequest, Draft
+    from utsuwa.runtime.draft import CreateRequest, Draft
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
-
-def prepare(kind: int, payload: bytes, host: Host) -> Callable[[int], int]:
-    """Read a request and what it is about; the function that carries it out, given the console (or -1)."""
-    from utsuwa.runtime import bundle as bundles
-    from utsuwa.runtime.create import Draft
-    from utsuwa.runtime.record import Store
-    from utsuwa.spec.codec import parse
-    from utsuwa.spec.record import decode
-
-    if kind == EXECUTE:
-        request = decode(Execute, parse(payload))
-        return lambda console: execute(request, console)
-    start = decode(Start, parse(payload))
-    try:
-        bundle = bundles.load(start.directory)
-        wanted = _wanted(start)
-        draft = Draft(wanted, bundle, host)
-        draft.settle(Store(runtime_root(start.run)).filters)
-    except Error as error:
-        problem = error  # told when it is asked for
-        return lambda _console: _fail(problem)
-    return lambda console: create(start, wanted.replace(console=console), bundle, draft)
+_EPOCH = os.urandom(16)
+"""One for each forkserver: plans that another one has kept may be of another version of us, or of another host."""
 
 
-def _fail(error: Error) -> int:
-    raise error
+class Creation:
+    """A request on its way."""
+
+    def __init__(self, host: Host, spare: Spare | None) -> None:
+        """Before there is a request. ``host`` is what ``probe()`` told, ``spare`` an executor that waits."""
+        self._host, self._spare = host, spare
+        self._facts = repr(host)
+        self._execute: Execute | None = None
+        self._start: Start | None = None
+        self._problem: Error | None = None
+        self._draft: Draft | None = None
+
+    def prepare(self, kind: int, payload: bytes) -> None:
+        """Read the request, and do all that needs no go-ahead. What is wrong is told when it is asked for."""
+        from utsuwa.spec.codec import parse
+        from utsuwa.spec.record import decode
+
+        if kind == EXECUTE:
+            self._dismiss_spare()
+            self._execute = decode(Execute, parse(payload))
+            return
+        self._start = decode(Start, parse(payload))
+        try:
+            self._draft = self._settled(self._start)
+        except Error as error:
+            self._problem = error
+
+    def carry_out(self, arrive: Callable[[], int]) -> tuple[int, int]:
+        """The pid, and a descriptor of the mount namespace if that is a new one (or -1).
+
+        ``arrive`` waits for the standard streams; it gives the socket that takes the terminal instead, or -1.
+
+        To take mounts down needs grace periods of RCU, 1 to 2 ms. The last process of a mount namespace would spend
+        them before anybody hears of its end: whoever holds the namespace as well spends them instead.
+        """
+        if self._problem:
+            raise self._problem
+        if self._execute:
+            return execute(self._execute, arrive()), -1
+        assert self._start is not None and self._draft is not None
+        from utsuwa.runtime.create import build
+        from utsuwa.runtime.record import Store
+        from utsuwa.runtime.start import poststart
+        from utsuwa.runtime.undo import Undo
+
+        held: list[int] = []
+        with Undo() as undo:
+            container, child = build(
+                Store(runtime_root(self._start.run)),
+                _wanted(self._start),
+                self._draft.bundle,
+                undo,
+                await_start=False,
+                meanwhile=lambda pid: held.append(_mounts_of(pid)),
+                draft=self._draft,
+                spare=self._spare,
+                arrive=arrive,
+            )
+            poststart(container)
+        return child.pid, held[0]
+
+    def finish(self) -> None:
+        """Everybody has been told: do what only the next start gains by."""
+        self._dismiss_spare()
+        if self._start and self._draft and not self._start.remove:
+            try:
+                self._draft.keep(self._kept(self._start), self._key(self._start))
+            except Error:  # no room: the next one is made from the configuration again
+                return
+
+    def _settled(self, start: Start) -> Draft:
+        """The draft of the last start if it was the same, a new one otherwise."""
+        from utsuwa.runtime import bundle
+        from utsuwa.runtime.draft import Draft
+
+        wanted, read = _wanted(start), bundle.read(start.directory)
+        draft = Draft.recall(self._kept(start), self._key(start), wanted, read, self._host)
+        if draft is None:
+            draft = Draft.make(wanted, read, self._host)
+            draft.settle(f"{runtime_root(start.run)}/.seccomp")
+        return draft
+
+    def _kept(self, start: Start) -> str:
+        return f"{monitor_directory(start.run, start.id)}/{PLAN_FILE}"
+
+    def _key(self, start: Start) -> bytes:
+        """All that a draft depends on; config.json by what changes with every change of a file."""
+        config = os.stat(f"{start.directory}/config.json")
+        file = (config.st_ino, config.st_size, config.st_mtime_ns, config.st_ctime_ns)
+        asked = (start.id, start.directory, start.run, start.tty, start.mounts, start.user, start.init)
+        return _EPOCH + repr((file, asked, self._facts)).encode("utf-8", "surrogateescape")
+
+    def _dismiss_spare(self) -> None:
+        if self._spare:
+            self._spare.dismiss()
+            self._spare = None
 
 
 def _wanted(start: Start) -> CreateRequest:
     """What the runtime is asked; a terminal's socket is not there yet, but whether there will be one is known."""
-    from utsuwa.runtime.create import CreateRequest
+    from utsuwa.runtime.draft import CreateRequest
 
     return CreateRequest(
         id=start.id,
@@ -60,18 +135,11 @@ def _wanted(start: Start) -> CreateRequest:
     )
 
 
-def create(start: Start, request: CreateRequest, bundle: Bundle, draft: Draft) -> int:
-    """Create the container and start it; the pid of its first process. Raises what the runtime raises."""
-    from utsuwa.runtime.create import build
-    from utsuwa.runtime.record import Store
-    from utsuwa.runtime.start import poststart
-    from utsuwa.runtime.undo import Undo
-
-    with Undo() as undo:
-        store = Store(runtime_root(start.run))
-        container, child = build(store, request, bundle, undo, await_start=False, draft=draft)
-        poststart(container)
-    return child.pid
+def _mounts_of(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has ended
+        return -1
 
 
 def execute(request: Execute, console: int) -> int:

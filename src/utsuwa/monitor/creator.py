@@ -17,6 +17,7 @@ from utsuwa.spec.codec import dumps, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.init.spare import Spare
     from utsuwa.monitor.stdio import Stdio
 
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
@@ -55,14 +56,25 @@ class Creator:
         except OSError:  # it was killed, as will be seen
             return
 
-    def create(self, stdio: Stdio) -> int:
-        """Have the process made with this stdio; its pid. Raises Failed. The creator ends in either case."""
+    def proceed(self) -> None:
+        """Allow it to leave traces: somebody has written down that there will be some."""
+        try:
+            self._socket.send(b"!")
+        except OSError:  # it was killed, as will be seen
+            return
+
+    def create(self, stdio: Stdio) -> tuple[int, int]:
+        """Have the process made with this stdio; its pid, and its mount namespace (or -1). Raises Failed.
+
+        The creator ends in either case.
+        """
         rights = b"".join([fd.to_bytes(4, "little") for fd in stdio.theirs()])
+        answer, received = b"", [-1]
         try:
             self._socket.sendmsg([b"!"], [(SOL_SOCKET, SCM_RIGHTS, rights)])
-            answer = self._answer()
-        except OSError:
-            answer = b""
+            answer, received = self._answer()
+        except OSError:  # it was killed
+            pass
         finally:
             stdio.leave()
             self._socket.close()
@@ -70,27 +82,30 @@ class Creator:
             raise Failed("Internal", "the process that was to create the container was killed", 125)
         told = parse(answer)
         if "pid" in told:
-            return int(told["pid"])
+            return int(told["pid"]), received[0]
         raise Failed(told["kind"], told["message"], told["code"])
 
-    def _answer(self) -> bytes:
-        data = b""
+    def _answer(self) -> tuple[bytes, list[int]]:
+        data, ancillary, _flags, _address = self._socket.recvmsg(65536, CMSG_SPACE(4), _CLOEXEC)
         while piece := self._socket.recv(65536):
             data += piece
-        return data
+        return data, descriptors(ancillary) or [-1]
 
 
 def _wait(connection: socket, hurry: bool) -> None:
     """The creator's life. Never returns."""
-    from utsuwa.monitor.creation import docker_code, prepare
+    from utsuwa.monitor.creation import Creation, docker_code
 
+    mounts, creation = -1, None
     try:
         reaper.heed_children()
         if not hurry:
             memory.take()
-        host = probe()
-        make = prepare(*_request(connection), host)
-        result: dict[str, object] = {"pid": make(_enter(_streams(connection)))}
+        creation = Creation(probe(), None if hurry else _spare())
+        creation.prepare(*_request(connection))
+        _exactly(connection, 1)
+        pid, mounts = creation.carry_out(lambda: _enter(_streams(connection)))
+        result: dict[str, object] = {"pid": pid}
     except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)
     except Error as error:
@@ -98,9 +113,27 @@ def _wait(connection: socket, hurry: bool) -> None:
     except BaseException as error:
         result = {"kind": "Internal", "message": f"{type(error).__name__}: {error}", "code": 125}
     try:
-        connection.sendall(dumps(result).encode())
+        _tell(connection, dumps(result).encode(), mounts)
+        connection.close()
+        if creation and mounts >= 0:
+            creation.finish()
     finally:
         os._exit(0)
+
+
+def _spare() -> Spare | None:
+    """An executor to wait with us, where we may make what it makes ahead."""
+    from utsuwa.init.spare import Spare
+    from utsuwa.plan.ops import LoopbackUp, Unshare
+    from utsuwa.runtime.draft import AHEAD
+
+    return Spare((Unshare(AHEAD), LoopbackUp())) if os.geteuid() == 0 else None
+
+
+def _tell(connection: socket, answer: bytes, right: int) -> None:
+    """The first byte carries the descriptor, if there is one."""
+    rights = [(SOL_SOCKET, SCM_RIGHTS, right.to_bytes(4, "little"))] if right >= 0 else []
+    connection.sendall(answer[connection.sendmsg([answer], rights) :])
 
 
 def _request(connection: socket) -> tuple[int, bytes]:

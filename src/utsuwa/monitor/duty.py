@@ -74,9 +74,8 @@ def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
 def _obey(kind: int, payload: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
     if kind == frames.START:
         from utsuwa.monitor.keeper import keep
-        from utsuwa.monitor.records import Start
 
-        keep(decode(Start, parse(payload)), connection, creator, control, busy)
+        keep(payload, connection, creator, control, busy)
     elif kind == frames.EXECUTE:
         from utsuwa.monitor.executor import execute
         from utsuwa.monitor.records import Execute

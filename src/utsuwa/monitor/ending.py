@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from utsuwa.spec.mount import Mount
+
 
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
@@ -93,18 +95,29 @@ def release_name(directory: str) -> None:
 
 def empty(monitor_directory: str, keep_lock: bool) -> None:
     """Remove the run's files. The lock stays with a container that can start again: a new file would be another
-    lock.
+    lock; and with it what makes that start a fast one.
     """
-    from utsuwa.monitor.records import LOCK_FILE
+    from utsuwa.monitor.records import LOCK_FILE, PLAN_FILE
 
     try:
         for name in os.listdir(monitor_directory):
-            if name != LOCK_FILE or not keep_lock:
+            if not keep_lock or name not in (LOCK_FILE, PLAN_FILE):
                 os.unlink(f"{monitor_directory}/{name}")
         if not keep_lock:
             os.rmdir(monitor_directory)
     except OSError:
         return
+
+
+def empty_work(mounts: tuple[Mount, ...]) -> None:
+    """Remove what overlayfs left in its working directory: it would do so at the next mount, when somebody waits."""
+    for mount in mounts:
+        work = mount.option("workdir")
+        if work:
+            try:
+                os.rmdir(f"{work}/work")
+            except OSError:
+                continue
 
 
 def was_out_of_memory(start: Start) -> bool:

@@ -56,8 +56,9 @@ class _Executor:
     def start(self, creator: Creator) -> int:
         """The pid of the process. Raises Failed."""
         request = self._request
+        creator.proceed()
         stdio = Stdio(request.tty, request.openStdin)
-        self._pid = creator.create(stdio)
+        self._pid, _ = creator.create(stdio)
         name_process(self._control, self._pid)
         stdio.connect(self.relay, once=True)
         if request.rows:

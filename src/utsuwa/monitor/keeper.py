@@ -12,7 +12,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 from utsuwa.errors import Conflict, Error
 from utsuwa.monitor import frames
 from utsuwa.monitor.creator import Failed
-from utsuwa.monitor.ending import empty
+from utsuwa.monitor.ending import empty, empty_work
 from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_over
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
@@ -43,15 +43,19 @@ if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
 
 
-def keep(start: Start, connection: int, creator: Creator, control: socket, busy: int) -> None:
+def keep(request: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
     """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
+    start = decode(Start, parse(request))
     directory = make_monitor_directory(start.run, start.id)
     lock = take_lock(directory)
     if lock is None:
         refuse(connection, Conflict(f"container {start.id} is running already"))
         return
+    began = now()
+    announce(start, directory, began)
+    creator.proceed()
     try:
-        keeper = Keeper(start, directory, control)
+        keeper = Keeper(start, directory, control, began)
     except OSError:  # the container was removed while its start was under way
         empty(directory, keep_lock=False)
         raise
@@ -71,9 +75,19 @@ def go_on(received: list[int], control: socket, ended: int | None) -> None:
     """The life of a later worker, from what the guard gave to it."""
     document, descriptors = take_over(received)
     handover = decode(Handover, parse(document))
-    keeper = Keeper(handover.start, monitor_directory(handover.start.run, handover.start.id), control)
+    start = handover.start
+    keeper = Keeper(start, monitor_directory(start.run, start.id), control, handover.began)
     keeper.take_over(handover, dict(zip(handover.names, descriptors, strict=True)), ended)
     keeper.live()
+
+
+def announce(start: Start, directory: str, began: str) -> None:
+    """From here on the container counts as started, and what it leaves is ours to clean up."""
+    from utsuwa.runtime.process import start_time
+
+    me = os.getppid()  # the guard: it is there from the first to the last
+    run = Run(number=start.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began)
+    write(directory, RUN_FILE, run)
 
 
 class Handover(Record):
@@ -88,13 +102,13 @@ class Handover(Record):
 class Keeper:
     """The state of one run."""
 
-    def __init__(self, start: Start, directory: str, control: socket) -> None:
+    def __init__(self, start: Start, directory: str, control: socket, began: str) -> None:
         self._start, self._directory, self._control = start, directory, control
-        self._began = now()
+        self._began = began
         self._status: int | None = None
         self._lost = False
         self._pid = 0
-        self._lock = self._listener = -1
+        self._lock = self._listener = self._mounts = -1
         self._log: JsonLog | None = None
         self._bundle = os.open(start.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if start.log:
@@ -104,39 +118,30 @@ class Keeper:
 
     def create(self, creator: Creator) -> int:
         """Have the container created and started; its pid. Raises Failed."""
-        self._announce()
-        stdio = Stdio(self._start.tty, self._start.openStdin)
-        self._pid = creator.create(stdio)
-        stdio.connect(self.relay, self._start.stdinOnce)
-        if self._start.rows:
-            self.relay.resize(self._start.rows, self._start.columns)
+        self._stdio = Stdio(self._start.tty, self._start.openStdin)
+        self._pid, self._mounts = creator.create(self._stdio)
         return self._pid
 
     def take_over(self, handover: Handover, descriptors: dict[str, int], ended: int | None) -> None:
         """Be what the last worker was. The guard keeps its own copies, and so do we."""
-        self._began, self._pid, self._status = handover.began, handover.pid, ended
+        self._pid, self._status = handover.pid, ended
         self._lock, self._listener = descriptors.pop("lock"), descriptors.pop("listener")
         self.relay.adopt(descriptors, self._start.stdinOnce)
         self.relay.watch(self._listener, self._accept)
 
-    def _announce(self) -> None:
-        """From here on the container counts as started, and what it leaves is ours to clean up."""
-        from utsuwa.runtime.process import start_time
-
-        me = os.getppid()  # the guard: it is there from the first to the last
-        run = Run(number=self._start.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=self._began)
-        write(self._directory, RUN_FILE, run)
-
     def attend(self, connection: int, pid: int, lock: int) -> None:
         """Let clients in, first of all the one that asked."""
+        started = dumps({"pid": pid}).encode()
+        if self._start.attach:
+            self.relay.attach(connection, owner=True).send(frames.STARTED, started)
+        else:
+            _tell(connection, frames.pack(frames.STARTED, started))
+        self._stdio.connect(self.relay, self._start.stdinOnce)
+        if self._start.rows:
+            self.relay.resize(self._start.rows, self._start.columns)
         self._lock, self._listener = lock, self._listen()
         self.relay.watch(self._listener, self._accept)
         self._hand_over()
-        if self._start.attach:
-            client = self.relay.attach(connection, owner=True)
-            client.send(frames.STARTED, dumps({"pid": pid}).encode())
-        else:
-            _tell(connection, frames.pack(frames.STARTED, dumps({"pid": pid}).encode()))
 
     def live(self) -> None:
         """Until the container's process has ended and everybody knows, or until it is quiet."""
@@ -148,6 +153,9 @@ class Keeper:
                 say_idle(self._control)
                 return
         self.relay.drain()
+        if self._mounts >= 0:
+            os.close(self._mounts)  # and with that they are gone: who is told of the end may mount the same again
+            empty_work(self._start.mounts)
         record = self.note_end()
         os.close(self._lock)
         name_process(self._control, self._pid)  # the guard lets go of the lock, too, and of everything

@@ -3,6 +3,7 @@
 RUN/monitors/ID/lock         held by the monitor, and by what it forks until the container exists
 RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
 RUN/monitors/ID/attach.sock  where clients attach
+RUN/monitors/ID/plan         what the last start worked out, for the next one
 RUN/runtime/ID/              the OCI runtime's own record, with the container's process
 ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
 """
@@ -20,7 +21,7 @@ from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import Record, decode
 
-RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE = "run.json", "exit.json", "lock", "attach.sock"
+RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE, PLAN_FILE = "run.json", "exit.json", "lock", "attach.sock", "plan"
 _FLOCK = struct.Struct("hhqqi4x")
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 

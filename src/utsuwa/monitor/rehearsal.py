@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.runtime.bundle import Bundle
+    from utsuwa.runtime.draft import CreateRequest, Draft
+
 _PACKAGES = ("cgroup", "init", "linux", "monitor", "plan", "runtime", "seccomp", "spec")
 _STRANGERS = ("features", "explain", "ps", "list", "compile", "assembler", "profile", "syscalls", "flags")
 """Modules of those packages that no start needs."""
@@ -89,16 +94,13 @@ def _make_config() -> bytes:
 
 
 def _plan(config: bytes) -> None:
-    """From bytes to bytes: decode, validate, plan, encode. Nothing is touched outside of this process."""
-    from utsuwa.cgroup.filesystem import load, open_manager
-    from utsuwa.init.encode import encode
+    """From bytes to bytes: decode, validate, plan, encode; and back. Nothing is touched outside of this process."""
+    from utsuwa.cgroup.filesystem import load
     from utsuwa.linux.host import probe
-    from utsuwa.plan.create import create
     from utsuwa.runtime.bundle import Bundle
-    from utsuwa.runtime.create import CreateRequest, describe, options
+    from utsuwa.runtime.draft import CreateRequest, Draft
     from utsuwa.seccomp.cache import key
-    from utsuwa.spec.codec import decode, dumps, parse
-    from utsuwa.spec.codec import encode as as_json
+    from utsuwa.spec.codec import decode, dumps, encode, parse
     from utsuwa.spec.mount import Mount
     from utsuwa.spec.runtime import Spec
     from utsuwa.spec.validate import validate
@@ -107,16 +109,25 @@ def _plan(config: bytes) -> None:
     validate(spec)
     assert spec.linux is not None and spec.linux.seccomp is not None
     key(spec.linux.seccomp, "")
-    host = probe()
-    manager = open_manager(host, spec.linux.cgroupsPath, _ID)
     root = Mount(type="overlay", source="overlay", options=("lowerdir=/a:/b", "upperdir=/c", "workdir=/d"))
     request = CreateRequest(id=_ID, bundle="/", root_mounts=(root,), user="0")
     bundle = Bundle("/", config, spec.replace(linux=spec.linux.replace(seccomp=None)), "/")
-    record = describe(request, bundle, manager)
-    dumps(as_json(record))
-    plan = create(bundle.spec, host, options(request, bundle, manager, record, False, ""))
-    encode(plan.ops, {}, 3)
-    load(manager.save())
+    draft = Draft.make(request, bundle, probe())
+    dumps(encode(draft.document))
+    draft.settle("")
+    load(draft.manager.save())
+    if draft.settled:
+        _recall(draft, request, bundle)
+
+
+def _recall(draft: Draft, request: CreateRequest, bundle: Bundle) -> None:
+    from utsuwa.linux.host import probe
+    from utsuwa.runtime.draft import Draft
+
+    memory = os.memfd_create("rehearsal", os.MFD_CLOEXEC)
+    os.write(memory, draft.packed(b"key"))
+    Draft.recall(f"/proc/self/fd/{memory}", b"key", request, bundle, probe())
+    os.close(memory)
 
 
 def _speak() -> None:

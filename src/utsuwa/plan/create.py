@@ -37,6 +37,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *rootfs.prepare(case),
         *mounts.attach(case),
         *devices.make(case),
+        *limits.device_rules(case),
         *process.create_runtime_hooks(case),
         *process.create_container_hooks(case),
         *rootfs.enter(case),

@@ -37,6 +37,17 @@ def devices(case: CreateCase) -> Iterator[Step]:
         yield Step(ops.AttachDeviceFilter(cgroup.unified, program), "config-linux.md#allowed-device-list")
 
 
+def device_rules(case: CreateCase) -> Iterator[Step]:
+    """Devices of cgroup v1 are guarded by its own lists. Now that the nodes are made, and block devices mounted: a
+    process that is denied a device can do neither.
+    """
+    cgroup = case.options.cgroup
+    if cgroup and cgroup.device_lines:
+        yield Step(
+            ops.WriteCgroup(cgroup.mounts["devices"], cgroup.device_lines), "config-linux.md#allowed-device-list"
+        )
+
+
 def _oom_score(case: Case, score: int) -> Iterator[Step]:
     """Below our own score only CAP_SYS_RESOURCE goes; without it the process keeps ours, and that is said."""
     ours = case.host.oom_score_adj

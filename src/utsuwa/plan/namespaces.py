@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, KINDS
+from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWTIME, KINDS
 from utsuwa.plan import deputy, ops
 from utsuwa.plan.plan import Step
 
@@ -29,7 +29,7 @@ def enter(case: CreateCase) -> Iterator[Step]:
     if joined:
         kinds, paths = zip(*joined, strict=True)
         yield Step(ops.JoinNamespaces(kinds, paths), _NAMESPACES)
-    yield _clone(case, case.flags(joined=False) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME))
+    yield _clone(case, case.flags(joined=False) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME | case.options.ahead))
     if not leaves_early:
         yield from _join_cgroups(case)
     if case.makes("cgroup"):
@@ -81,7 +81,7 @@ def _join_cgroups(case: Case) -> Iterator[Step]:
 def settle(case: CreateCase) -> Iterator[Step]:
     """What new namespaces start without: a session and its keyring, and a loopback interface that is up."""
     yield from new_session(case)
-    if case.makes("network"):
+    if case.makes("network") and not case.options.ahead & CLONE_NEWNET:
         yield Step(ops.LoopbackUp(), _NAMESPACES)
     for device, wanted in (case.linux.netDevices or {}).items():
         yield Step(ops.NetDevice(device, wanted.name or ""), deputy.NET_DEVICES)

@@ -468,6 +468,14 @@ class ReopenNull(Op):
     code = 55
 
 
+class WriteCgroup(Op):
+    """Write into files of a v1 cgroup; a line is the file's name, a space and the value."""
+
+    code = 61
+    directory: Text
+    lines: Texts
+
+
 def __getattr__(name: str) -> object:
     """Fetch an operation of seldom.py (PEP 562), or ``OPS``, all of them: most plans name none."""
     if name[0] != "_":

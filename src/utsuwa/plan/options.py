@@ -25,25 +25,27 @@ class CgroupJoin(Record):
 
     ``unified``: the v2 directory to be born in, "" for none. ``v1``: directories whose ``tasks`` the process joins.
     ``scope``: the unit of systemd that stage 1 asks to be put into, "" for none: its child is then born where it is.
-    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind.
+    ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind. ``device_lines``: what
+    guards devices on v1, see ``Manager.device_lines``.
     """
 
     unified: str = ""
     v1: tuple[str, ...] = ()
     scope: str = ""
     mounts: Mapping[str, str] = {}
+    device_lines: tuple[str, ...] = ()
 
 
 class CreateOptions(Record):
     """How one container is created.
 
     ``bundle``, ``root``: absolute host directories. ``root_mounts``: what the plan mounts at ``root`` first (target "")
-    and beneath it. ``device_filter``: eBPF instructions for the v2 cgroup. ``foreground``: the console's
-    master ends at a terminal, ours. ``keyring``: name of the session keyring,
-    None for none. ``preserve_fds``: how many descriptors after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be
-    looked up in the container instead of ``process.user``. ``init``: a reaper stays as the first process.
-    ``seccomp``: the compiled ``linux.seccomp``. ``state_json``: status -> the state document in front of and behind
-    the pid, for hooks.
+    and beneath it. ``device_filter``: eBPF instructions for the v2 cgroup. ``foreground``: the console's master ends at
+    a terminal, ours. ``keyring``: name of the session keyring, None for none. ``preserve_fds``: how many descriptors
+    after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be looked up in the container instead of ``process.user``.
+    ``init``: a reaper stays as the first process. ``seccomp``: the compiled ``linux.seccomp``. ``ahead``: CLONE_NEW*
+    bits of namespaces that the executor has made before it gets the plan, with the loopback interface of a new network
+    up. ``state_json``: status -> the state document in front of and behind the pid, for hooks.
     """
 
     bundle: str
@@ -60,6 +62,7 @@ class CreateOptions(Record):
     user: str | None = None
     init: bool = False
     seccomp: Program | None = None
+    ahead: int = 0
     state_json: StateJson | None = None
 
 

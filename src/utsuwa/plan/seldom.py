@@ -45,6 +45,12 @@ class IoPriority(Op):
     priority: Number
 
 
+class AwaitPlan(Op):
+    """Receive another plan and its descriptors over the channel, and go on with that one instead."""
+
+    code = 62
+
+
 class Deputy(Op):
     """Fork a process that keeps the caller's rights, for the halves of BIND and NET_DEVICE that need them."""
 

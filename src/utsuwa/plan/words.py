@@ -62,6 +62,10 @@ def _join_cgroups(op: ops.JoinCgroups) -> str:
     return f"join the cgroups {', '.join(op.directories)}"
 
 
+def _write_cgroup(op: ops.WriteCgroup) -> str:
+    return f"write in cgroup {op.directory}: {', '.join(op.lines)}"
+
+
 def _unshare(op: ops.Unshare) -> str:
     return f"make a new {names(op.flags)} {_plural('namespace', op.flags)}"
 
@@ -340,6 +344,7 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.Enter: _enter,
     ops.Clone: _clone,
     ops.JoinCgroups: _join_cgroups,
+    ops.WriteCgroup: _write_cgroup,
     ops.Unshare: _unshare,
     ops.Ask: _ask,
     ops.SessionKeyring: _session_keyring,

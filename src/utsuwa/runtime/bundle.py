@@ -14,13 +14,35 @@ CONFIG = "config.json"
 
 
 class Bundle:
-    """A bundle that was read and found valid: its absolute path, the configuration as bytes and as record, the root."""
+    """A bundle that was read: its absolute path, and the configuration as bytes. What that says is read when asked for,
+    and raises InvalidArgument with the JSON path of what is wrong in it.
+    """
 
-    def __init__(self, path: str, config: bytes, spec: Spec, rootfs: str) -> None:
+    def __init__(self, path: str, config: bytes, spec: Spec | None = None, rootfs: str | None = None) -> None:
         self.path = path
         self.config = config
-        self.spec = spec
-        self.rootfs = rootfs
+        self._spec = spec
+        self._rootfs = rootfs
+
+    @property
+    def spec(self) -> Spec:
+        """The valid configuration."""
+        if self._spec is None:
+            spec: Spec = decode(Spec, parse(self.config))
+            validate(spec)
+            self._spec = spec
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Spec) -> None:
+        self._spec = spec
+
+    @property
+    def rootfs(self) -> str:
+        """The absolute path of the root file system, which is there."""
+        if self._rootfs is None:
+            self._rootfs = _rootfs(self.path, self.spec)
+        return self._rootfs
 
     @property
     def linux(self) -> Linux:
@@ -33,11 +55,15 @@ def load(path: str) -> Bundle:
 
     Raises NotFound without a directory or a config.json, InvalidArgument with the JSON path of what is wrong in it.
     """
+    bundle = read(path)
+    bundle.rootfs  # noqa: B018 - asked for, it is checked
+    return bundle
+
+
+def read(path: str) -> Bundle:
+    """Read the bundle in directory ``path``, but don't look at what it says. Raises NotFound."""
     absolute = os.path.abspath(path or ".")
-    config = read_config(absolute)
-    spec: Spec = decode(Spec, parse(config))
-    validate(spec)
-    return Bundle(absolute, config, spec, rootfs(absolute, spec))
+    return Bundle(absolute, read_config(absolute))
 
 
 def read_config(bundle: str) -> bytes:
@@ -63,7 +89,7 @@ def read_config(bundle: str) -> bytes:
         os.close(descriptor)
 
 
-def rootfs(bundle: str, spec: Spec) -> str:
+def _rootfs(bundle: str, spec: Spec) -> str:
     """The directory of the root file system, without symbolic links: a relative root.path counts from the bundle."""
     if spec.root is None:
         raise InvalidArgument("root: missing, a container on Linux needs a root file system")

@@ -6,21 +6,16 @@
 from __future__ import annotations
 
 import os
-import time
 
-from utsuwa.cgroup.filesystem import open_manager
 from utsuwa.errors import Error, Internal, InvalidArgument
-from utsuwa.init.channel import CLONED, REQUEST, WAITING
-from utsuwa.init.spawn import spawn
+from utsuwa.init.channel import CLONED, EXECUTING, REQUEST, WAITING
 from utsuwa.linux.host import probe
 from utsuwa.plan import ops
-from utsuwa.plan.create import create as plan_create
-from utsuwa.plan.options import CgroupJoin, CreateOptions
 from utsuwa.runtime import bundle as bundles
+from utsuwa.runtime.draft import Draft
 from utsuwa.runtime.process import start_time
-from utsuwa.runtime.record import CREATING, SOCKET, Container, Document, Store, replace_file
+from utsuwa.runtime.record import CREATING, SOCKET, Container, Store, replace_file
 from utsuwa.runtime.undo import Undo, hold_signals
-from utsuwa.spec.record import Record
 from utsuwa.spec.runtime import Resources
 
 TYPE_CHECKING = False
@@ -28,41 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from utsuwa.cgroup.manager import Manager
+    from utsuwa.init.spare import Spare
     from utsuwa.init.spawn import Child
-    from utsuwa.linux.host import Host
-    from utsuwa.plan.options import Program
-    from utsuwa.plan.plan import Plan
     from utsuwa.runtime.bundle import Bundle
-    from utsuwa.spec.mount import Mount
+    from utsuwa.runtime.draft import CreateRequest, Started
     from utsuwa.spec.runtime import Spec
 
 _SIGKILL = 9
-
-
-class CreateRequest(Record):
-    """What `create` and `run` are asked: the bundle, and how to deal with it.
-
-    ``bundle`` and the paths are absolute or relative to the working directory. ``console`` is a connected stream
-    socket that takes the terminal's master, -1 without; ``foreground``: that is us, for a terminal of our own.
-    ``preserve_fds``: how many descriptors from 3 on the process
-    keeps, ``listen_fds`` how many listening sockets come before them.
-    ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
-    """
-
-    id: str
-    bundle: str = ""
-    console: int = -1
-    foreground: bool = False
-    pid_file: str = ""
-    no_pivot: bool = False
-    no_new_keyring: bool = False
-    pidfd_socket: str = ""
-    preserve_fds: int = 0
-    listen_fds: int = 0
-    root_mounts: tuple[Mount, ...] = ()
-    user: str | None = None
-    init: bool = False
-    systemd_cgroup: bool = False
 
 
 def create(store: Store, request: CreateRequest) -> Container:
@@ -85,13 +52,17 @@ def build(
     undo: Undo,
     *,
     await_start: bool,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Callable[[int], object] | None = None,
     draft: Draft | None = None,
+    spare: Spare | None = None,
+    arrive: Callable[[], int] | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
-    ``meanwhile`` is called once while the process mounts, which costs its caller no time on a second processor.
-    ``draft``: what was worked out of the same request earlier.
+    ``meanwhile`` is called once, with the process's pid, while it mounts: that costs its caller no time on a second
+    processor.
+    ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a plan.
+    ``arrive``: waits until 0, 1 and 2 are the container's; gives request.console, which is not known before.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -99,27 +70,26 @@ def build(
     container = store.create(request.id)
     undo.push(container.unlock)
     undo.push(container.remove)
-    draft = draft or Draft(request, bundle, probe())
+    draft = draft or Draft.make(request, bundle, probe())
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document)
-    manager.create(bundle.linux.resources)
+    manager.create(draft.resources)
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
-    plan = draft.plan(await_start, store.filters)
-    container.warnings = list(plan.warnings)
-    slots = {}
-    if request.console >= 0:
-        slots[ops.CONSOLE_SOCKET] = request.console
+    console = arrive() if arrive else request.console
+    slots = {ops.CONSOLE_SOCKET: console} if console >= 0 else {}
     if await_start:
         slots[ops.START_LISTENER] = listener = listen(container)
-    child = spawn(plan, slots)
+    started = draft.start(spare, slots, await_start, store.filters)
+    child = started.child
+    container.warnings = list(started.warnings)
     if container.document.poststop:
         undo.push(_poststop, container, bundle)
     undo.push(end, child)
     if await_start:
         os.close(listener)
-    Conversation(container, bundle, child, manager, runs=not await_start).hold(meanwhile)
+    Conversation(container, bundle, draft, started, runs=not await_start).hold(meanwhile)
     container.complete()
     if request.pidfd_socket:
         from utsuwa.runtime.console import send_pidfd
@@ -130,128 +100,42 @@ def build(
     return container, child
 
 
-class Draft:
-    """What a creation needs to know and can work out without touching the host: cgroups, record, plan."""
-
-    def __init__(self, request: CreateRequest, bundle: Bundle, host: Host) -> None:
-        """``host``: what ``probe()`` told this process."""
-        self._request, self._bundle, self._host = request, bundle, host
-        self.manager = manager_for(request, bundle, host)
-        self.document = describe(request, bundle, self.manager)
-        self._plan: Plan | None = None
-
-    def settle(self, filters: str) -> None:
-        """Make the plan of a process that starts at once, unless making the cgroups decides what is in it."""
-        if self._host.euid == 0 and not self._host.in_user_namespace:
-            self._plan = self.plan(False, filters)
-
-    def plan(self, await_start: bool, filters: str) -> Plan:
-        """The plan, once the cgroups are made."""
-        if self._plan is not None and not await_start:
-            return self._plan
-        choices = options(self._request, self._bundle, self.manager, self.document, await_start, filters)
-        return plan_create(self._bundle.spec, self._host, choices)
-
-
-def manager_for(request: CreateRequest, bundle: Bundle, host: Host) -> Manager:
-    """Who manages the container's cgroup: its files, or systemd when that is asked for."""
-    path = bundle.linux.cgroupsPath
-    if not request.systemd_cgroup:
-        return open_manager(host, path, request.id)
-    from utsuwa.cgroup.systemd.manager import open_manager as open_unit
-
-    return open_unit(host, path, request.id, bundle.spec.annotations)
-
-
-def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
-    """What is known before anything is made."""
-    spec = bundle.spec
-    namespaces = bundle.linux.namespaces or ()
-    return Document(
-        id=request.id,
-        ociVersion=spec.ociVersion,
-        bundle=bundle.path,
-        rootfs=bundle.rootfs,
-        created=now(),
-        annotations=spec.annotations,
-        cgroup=manager.save(),
-        options={"no_pivot": request.no_pivot, "no_new_keyring": request.no_new_keyring},
-        ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
-        poststart=bool(spec.hooks and spec.hooks.poststart),
-        poststop=bool(spec.hooks and spec.hooks.poststop),
-    )
-
-
-def options(
-    request: CreateRequest, bundle: Bundle, manager: Manager, document: Document, await_start: bool, filters: str
-) -> CreateOptions:
-    """What the plan depends on besides the configuration and the host."""
-    joining = manager.join()
-    return CreateOptions(
-        bundle=bundle.path,
-        root=bundle.rootfs,
-        root_mounts=request.root_mounts,
-        cgroup=CgroupJoin(unified=joining.unified, v1=joining.v1, scope=joining.scope, mounts=manager.directories()),
-        device_filter=manager.device_program(bundle.linux.resources),
-        console=request.console >= 0,
-        foreground=request.foreground,
-        await_start=await_start,
-        no_pivot=request.no_pivot,
-        keyring=None if request.no_new_keyring else f"_ses.{request.id}",
-        preserve_fds=request.listen_fds + request.preserve_fds,
-        user=request.user,
-        init=request.init,
-        seccomp=seccomp(bundle.spec, filters),
-        state_json=lambda status: _state_around_pid(document, status),
-    )
-
-
-def _state_around_pid(document: Document, status: str) -> tuple[str, str]:
-    from utsuwa.runtime.hooks import state_around_pid
-
-    return state_around_pid(document, status)
-
-
-def seccomp(spec: Spec, filters: str) -> Program | None:
-    """The compiled linux.seccomp, from the cache directory ``filters`` if it is there; None when there is none."""
-    if spec.linux is None or spec.linux.seccomp is None:
-        return None
-    from utsuwa.seccomp.cache import compiled
-
-    return compiled(spec.linux.seccomp, filters)
-
-
 class Conversation:
     """What the parent does while the child carries out its plan."""
 
-    def __init__(self, container: Container, bundle: Bundle, child: Child, manager: Manager, *, runs: bool) -> None:
+    def __init__(self, container: Container, bundle: Bundle, draft: Draft, started: Started, *, runs: bool) -> None:
         self._container = container
         self._bundle = bundle
-        self._child = child
-        self._manager = manager
+        self._started = started
+        self._child = started.child
+        self._manager = draft.manager
+        self._resources = draft.resources or Resources()
         self._runs = runs  # its program without waiting for start
-        self._prepared = False
+        self._saved = False
 
-    def hold(self, meanwhile: Callable[[], object] | None = None) -> None:
+    def hold(self, meanwhile: Callable[[int], object] | None = None) -> None:
         """Answer the child until it waits for `start`, or runs its program. Raises OpFailed for what failed."""
         child = self._child
         while (report := child.next()) is not None:
             if report.kind == CLONED:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
-                self._manager.apply(self._resources(), devices=False)
+                self._manager.apply(self._resources, devices=False)
                 self._save()
+                if self._started.asks_once and not self._devices_are_left():
+                    child.reply()  # before it asks: then neither waits for the other
                 if meanwhile is not None:
-                    meanwhile()
+                    meanwhile(child.pid)
             elif report.kind == REQUEST:
                 self._answer(report.value)
                 child.reply()
+            elif report.kind == EXECUTING and self._runs:
+                hold_signals()
             elif report.kind == WAITING:
                 return
 
     def _answer(self, request: int) -> None:
-        spec = self._bundle.spec
         if request == ops.JOIN_SCOPE:
-            admit(self._manager, self._child, self._resources())
+            admit(self._manager, self._child, self._resources)
         elif request == ops.ID_MAPS:
             from utsuwa.runtime.idmaps import write
 
@@ -259,27 +143,27 @@ class Conversation:
             write(self._child.pid, linux.uidMappings or (), linux.gidMappings or ())
         elif request == ops.CREATE_RUNTIME_HOOKS:
             self._save()
-            self._run_hooks(spec)
+            self._run_hooks(self._bundle.spec)
         elif request == ops.READY:
             # Not earlier: on v1 everything is denied for a moment, and the child makes its device nodes until now.
-            self._manager.apply(Resources(devices=self._resources().devices))
+            if self._devices_are_left():
+                self._manager.apply(Resources(devices=self._resources.devices))
             self._save()
-            if self._runs:
-                hold_signals()
         elif request == ops.SECCOMP_LISTENER:
             from utsuwa.runtime.agent import introduce
 
             document = self._container.document
-            introduce(self._child.descriptor(), spec, document, CREATING, document.pid)
+            introduce(self._child.descriptor(), self._bundle.spec, document, CREATING, document.pid)
 
-    def _resources(self) -> Resources:
-        return self._bundle.linux.resources or Resources()
+    def _devices_are_left(self) -> bool:
+        """On v1 the process guards itself where it can; on v2 a filter was attached before it was."""
+        return not self._started.guards_devices and "devices" in self._manager.directories()
 
     def _save(self) -> None:
         """Write down which process it is, before anything may depend on it."""
-        if self._prepared:
+        if self._saved:
             return
-        self._prepared = True
+        self._saved = True
         pid = self._child.pid
         self._container.save(pid=pid, startTime=start_time(pid) or 0, cgroup=self._manager.save())
 
@@ -353,12 +237,6 @@ def announce_sockets(spec: Spec, count: int) -> Spec:
 def write_pid_file(path: str, pid: int) -> None:
     """Put the pid into a file, decimal and without a newline, in one step."""
     replace_file(os.path.abspath(path), str(pid).encode(), 0o644)
-
-
-def now() -> str:
-    """The time in UTC as RFC 3339 with nanoseconds."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
 
 
 def end(child: Child) -> None:

@@ -11,7 +11,8 @@ from utsuwa.linux.host import probe
 from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
-from utsuwa.runtime.create import admit, check_console, check_preserved, end, seccomp, write_pid_file
+from utsuwa.runtime.create import admit, check_console, check_preserved, end, write_pid_file
+from utsuwa.runtime.draft import seccomp
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import PAUSED, RUNNING, STOPPED, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from utsuwa.linux.host import probe
 from utsuwa.plan.create import create as plan_create
 from utsuwa.runtime import bundle as bundles
-from utsuwa.runtime.create import CreateRequest, manager_for, options
+from utsuwa.runtime.draft import CreateRequest, manager_for, options
 from utsuwa.runtime.record import Container, Document
 
 TYPE_CHECKING = False

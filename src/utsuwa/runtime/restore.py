@@ -20,18 +20,8 @@ from utsuwa.plan.restore import network as plan_network
 from utsuwa.plan.restore import restore as plan_restore
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime import external
-from utsuwa.runtime.create import (
-    CreateRequest,
-    admit,
-    check_console,
-    describe,
-    end,
-    end_cgroup,
-    manager_for,
-    now,
-    options,
-    write_pid_file,
-)
+from utsuwa.runtime.create import admit, check_console, end, end_cgroup, write_pid_file
+from utsuwa.runtime.draft import CreateRequest, describe, manager_for, now, options
 from utsuwa.runtime.migration import (
     DESCRIPTORS,
     LOG_LEVEL,

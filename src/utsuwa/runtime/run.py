@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from utsuwa.runtime import bundle as bundles
-from utsuwa.runtime.create import CreateRequest, build, check_console
+from utsuwa.runtime.create import build, check_console
+from utsuwa.runtime.draft import CreateRequest
 from utsuwa.runtime.record import Container, Store
 from utsuwa.runtime.undo import Undo
 
@@ -61,7 +62,7 @@ def _run(
     return code, container.warnings + ([] if keep else remove(container))
 
 
-def _load_what_follows() -> None:
+def _load_what_follows(_pid: int) -> None:
     """Import what only the wait and the removal need: done while the container's process is at its own work."""
     from utsuwa.runtime import delete, foreground  # noqa: F401
 

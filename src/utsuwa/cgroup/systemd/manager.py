@@ -89,6 +89,7 @@ class SystemdManager:
         self._extra = extra or []
         self._started = started
         self._host = host
+        self.fresh = True
 
     # --- the unit ---------------------------------------------------------------------------------------------------
 
@@ -253,6 +254,10 @@ class SystemdManager:
     def delegate(self, uid: int) -> None:
         """See Manager.delegate."""
         self._files.delegate(uid)
+
+    def device_lines(self, resources: Resources | None) -> tuple[str, ...]:
+        """See Manager.device_lines: none, systemd may have children in the unit by now."""
+        return ()
 
     def device_program(self, resources: Resources | None) -> bytes | None:
         """See Manager.device_program."""

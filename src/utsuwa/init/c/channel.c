@@ -1,6 +1,7 @@
 /* The conversation with the parent: 32-byte records up, 8-byte replies down, over a SOCK_SEQPACKET socket. */
 #include "init.h"
 #include "message.h"
+#include "rights.h"
 
 #include <asm/signal.h>
 
@@ -45,12 +46,12 @@ void report_failure(struct run *run, int error)
 }
 
 /* Waits until the parent says go on; a parent that hangs up has given up on this container. */
-static int await_reply(struct run *run)
+static int await_reply(struct run *run, u64 flags)
 {
 	u64 reply = 0;
 	long size;
 	do
-		size = sys(recvfrom, run->channel, &reply, sizeof reply, 0, NULL, NULL);
+		size = sys(recvfrom, run->channel, &reply, sizeof reply, flags, NULL, NULL);
 	while (size == -EINTR);
 	if (size == 0)
 		leave(1);
@@ -59,37 +60,66 @@ static int await_reply(struct run *run)
 	return size == sizeof reply && reply == 1 ? 0 : fail(run, -EPROTO, DETAIL_NO_REPLY);
 }
 
+/* A parent that knows what will be asked may have answered already. */
 int ask(struct run *run, u64 request)
 {
+	int error = await_reply(run, MSG_DONTWAIT_);
+	if (error != -EAGAIN)
+		return error;
 	report(run, REPORT_REQUEST, (s64)request);
-	return await_reply(run);
+	return await_reply(run, 0);
 }
 
 /* A request that comes with a descriptor, in a message of its own behind it. */
 int hand_over(struct run *run, u64 request, int descriptor)
 {
 	report(run, REPORT_REQUEST, (s64)request);
-	int error = send_descriptor(run->channel, descriptor, "descriptor");
-	return error ? error : await_reply(run);
-}
-
-int send_descriptor(int socket, int descriptor, const char *payload)
-{
-	struct vector part = {payload, length(payload)};
-	struct control control = {DESCRIPTOR_CONTROL_SIZE, SOL_SOCKET_, SCM_RIGHTS_, {descriptor}};
-	struct message message = {
-		.parts = &part,
-		.part_count = 1,
-		.control = &control,
-		.control_size = DESCRIPTOR_CONTROL_SPACE,
-	};
-	long result = sys(sendmsg, socket, &message, MSG_NOSIGNAL_);
-	return result < 0 ? (int)result : 0;
+	long sent = send_rights(run->channel, "descriptor", 10, &descriptor, 1, 0);
+	return sent < 0 ? (int)sent : await_reply(run, 0);
 }
 
 int op_ASK(struct run *run, struct cursor *fields)
 {
 	return ask(run, take(fields));
+}
+
+/*
+ * Moves the received descriptors to the numbers that came with them. The first is the plan, and stays where it is. The
+ * sender takes numbers that are in use here, as 0 to 2 are, or far above those that the kernel gives out.
+ */
+static int place(const int *descriptors, const u64 *numbers, u32 count)
+{
+	for (u32 i = 1; i < count; i++) {
+		long error = sys(dup3, descriptors[i], numbers[i], numbers[i] > 2 ? O_CLOEXEC : 0);
+		if (error < 0)
+			return (int)error;
+		close_fd(descriptors[i]);
+	}
+	return 0;
+}
+
+/*
+ * A message of u64 numbers with as many descriptors: the plan, then those that it needs, each to get its number. Nothing but
+ * the end of the file means that nobody needs this process.
+ */
+int op_AWAIT_PLAN(struct run *run, struct cursor *fields)
+{
+	u64 numbers[RIGHTS_LIMIT];
+	int descriptors[RIGHTS_LIMIT];
+	u32 count;
+	long size;
+	(void)fields;
+	do
+		size = receive_rights(run->channel, numbers, sizeof numbers, descriptors, &count, 0);
+	while (size == -EINTR);
+	if (!size)
+		leave(0);
+	if (size < 0)
+		return (int)size;
+	if (!count || (u64)size != count * sizeof *numbers)
+		return fail(run, -EPROTO, DETAIL_BAD_PLAN);
+	int error = place(descriptors, numbers, count);
+	return error ? error : adopt_plan(run, descriptors[0]);
 }
 
 static void die(int signal)

@@ -83,6 +83,7 @@ struct run {
 	u32 slot_count;
 	const u8 *ops;
 	u64 op_count;
+	int renewed; /* AWAIT_PLAN has put another plan in place */
 	const char *birthplace; /* the cgroup that CLONE names, NULL without CLONE */
 	int cgroup; /* it, opened while the host's mounts are in view */
 	int born;     /* the clone has been made: this is the container's process */
@@ -106,6 +107,7 @@ struct run {
 /* main.c */
 int fail(struct run *run, int error, enum detail detail);
 int fail_value(struct run *run, int error, enum detail detail, s64 value);
+int adopt_plan(struct run *run, int descriptor);
 void *arena(size_t size);
 
 /* decode.c */
@@ -123,7 +125,6 @@ void report(struct run *run, enum report kind, s64 value);
 void report_failure(struct run *run, int error);
 int ask(struct run *run, u64 request);
 int hand_over(struct run *run, u64 request, int descriptor);
-int send_descriptor(int socket, int descriptor, const char *payload);
 
 /* in_root.c */
 int root_of(struct run *run);

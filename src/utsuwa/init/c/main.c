@@ -109,6 +109,10 @@ static void run_plan(struct run *run)
 {
 	const u8 *at = run->ops;
 	for (run->index = 0; run->index < run->op_count; run->index++) {
+		if (run->renewed) {
+			run->renewed = 0;
+			at = run->ops;
+		}
 		const struct op *op = (const struct op *)at;
 		struct cursor fields = {at + sizeof *op};
 		at = fields.at + op->size;
@@ -123,14 +127,10 @@ static void run_plan(struct run *run)
 	}
 }
 
-static int map_plan(const char *number, const u8 **plan, u64 *size)
+static int map_plan(int descriptor, const u8 **plan, u64 *size)
 {
-	int descriptor = 0;
 	struct stat status;
-	for (; *number >= '0' && *number <= '9' && descriptor < 100000000; number++)
-		descriptor = descriptor * 10 + *number - '0';
-	/* a container that executes /proc/1/exe, or has it as the interpreter of a script, gives no plan */
-	int error = *number || descriptor < 3 ? -EINVAL : status_of(descriptor, &status);
+	int error = status_of(descriptor, &status);
 	if (error)
 		return error;
 	long at = sys(mmap, NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0L);
@@ -138,6 +138,34 @@ static int map_plan(const char *number, const u8 **plan, u64 *size)
 		return (int)at;
 	*plan = (const u8 *)at;
 	*size = (u64)status.st_size;
+	return 0;
+}
+
+/* The descriptor that our argument names; a container that executes /proc/1/exe, or has it as interpreter, names none. */
+static int plan_number(const char *text)
+{
+	int number = 0;
+	for (; *text >= '0' && *text <= '9' && number < 100000000; text++)
+		number = number * 10 + *text - '0';
+	return *text || number < 3 ? -1 : number;
+}
+
+/* What the plan so far has made of this process stays. */
+int adopt_plan(struct run *run, int descriptor)
+{
+	const u8 *plan;
+	u64 size;
+	int error = map_plan(descriptor, &plan, &size), channel = run->channel;
+	close_fd(descriptor);
+	if (error)
+		return error;
+	run->slot_count = 0;
+	error = check_plan(run, plan, size);
+	run->channel = channel;
+	if (error)
+		return fail(run, error, DETAIL_BAD_PLAN);
+	run->renewed = 1;
+	run->index = ~0U; /* the next one is the first */
 	return 0;
 }
 
@@ -182,7 +210,7 @@ __attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *
 		if (*aux == 25 /* AT_RANDOM */)
 			__stack_chk_guard = *(u64 *)aux[1] & ~0xffULL;
 	run.channel = run.root = run.null = run.empty = run.proc = run.cgroup = run.deputy = -1;
-	if (argc != 2 || map_plan(argv[1], &plan, &size))
+	if (argc != 2 || map_plan(plan_number(argv[1]), &plan, &size))
 		leave(2);
 	int error = check_plan(&run, plan, size);
 	if (error) {

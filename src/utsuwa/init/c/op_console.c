@@ -1,5 +1,6 @@
 /* The terminal, and the owner of stdio. */
 #include "init.h"
+#include "rights.h"
 #include <asm/ioctls.h>
 #include <asm/termios.h>
 #include <linux/magic.h>
@@ -59,7 +60,8 @@ static int send_master(int socket, int master)
 		return error;
 	const char *text = decimal(number, digits + sizeof digits);
 	memcpy(name + 9, text, length(text) + 1);
-	return send_descriptor(socket, master, name);
+	long sent = send_rights(socket, name, length(name), &master, 1, 0);
+	return sent < 0 ? (int)sent : 0;
 }
 
 static int use_slave(int slave)

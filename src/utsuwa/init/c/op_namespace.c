@@ -162,6 +162,30 @@ int op_JOIN_CGROUPS(struct run *run, struct cursor *fields)
 	return 0;
 }
 
+/* Each line is "FILE VALUE"; a file stays open for the lines that follow. */
+int op_WRITE_CGROUP(struct run *run, struct cursor *fields)
+{
+	int directory = open_path(take_text(fields), O_PATH | O_DIRECTORY), error = 0;
+	struct list lines = take_list(fields);
+	if (directory < 0)
+		return fail(run, directory, DETAIL_OPEN_CGROUP);
+	for (u64 i = 0; i < lines.count && !error; i++) {
+		char name[64];
+		const char *line = next_text(&lines.at);
+		size_t size = 0;
+		while (size < sizeof name - 1 && line[size] && line[size] != ' ') {
+			name[size] = line[size];
+			size++;
+		}
+		name[size] = 0;
+		error = line[size] == ' ' ? write_file(directory, name, line + size + 1, length(line + size + 1)) : -EINVAL;
+		if (error)
+			fail_value(run, error, DETAIL_NONE, (s64)i);
+	}
+	close_fd(directory);
+	return error;
+}
+
 int op_BECOME_ROOT(struct run *run, struct cursor *fields)
 {
 	(void)run, (void)fields;

@@ -75,7 +75,7 @@ static int open_signals(void)
 static void tell_end(struct guard *guard, const int *rights, u32 count)
 {
 	struct end end = {guard->ended ? guard->pid : 0, guard->status};
-	send_rights(guard->control, &end, sizeof end, rights, count);
+	send_rights(guard->control, &end, sizeof end, rights, count, MSG_DONTWAIT_);
 }
 
 /* Nobody is collected before the worker has said which child matters: a container may be faster than that message. */
@@ -126,9 +126,9 @@ static void lose_worker(struct guard *guard)
 static void hear(struct guard *guard)
 {
 	struct word word;
-	int rights[MOST];
+	int rights[RIGHTS_LIMIT];
 	u32 count = 0;
-	long size = receive_rights(guard->control, &word, sizeof word, rights, &count);
+	long size = receive_rights(guard->control, &word, sizeof word, rights, &count, MSG_DONTWAIT_);
 	if (size == -EAGAIN || size == -EINTR)
 		return;
 	if (size < (long)sizeof word) {
@@ -142,6 +142,8 @@ static void hear(struct guard *guard)
 		tell_end(guard, guard->held, guard->count);
 	} else if (word.kind == HANDOVER) {
 		let_go(guard);
+		while (count > MOST)
+			sys(close, rights[--count]);
 		memcpy(guard->held, rights, count * sizeof *rights);
 		guard->count = count;
 		guard->watched = word.watched < count ? word.watched : count;
@@ -166,7 +168,7 @@ static int ask_forkserver(const struct guard *guard, int theirs)
 		return 0;
 	memcpy(address.sun_path, guard->forkserver, size);
 	if (sys(connect, connection, &address, sizeof address.sun_family + size) == 0)
-		asked = send_rights((int)connection, frame, sizeof frame, &theirs, 1) == sizeof frame;
+		asked = send_rights((int)connection, frame, sizeof frame, &theirs, 1, MSG_DONTWAIT_) == sizeof frame;
 	sys(close, connection);
 	return asked;
 }

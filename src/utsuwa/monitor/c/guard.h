@@ -2,7 +2,7 @@
 #ifndef UTSUWA_GUARD_H
 #define UTSUWA_GUARD_H
 
-#include "syscall.h"
+#include "rights.h"
 
 #define MOST 8 /* descriptors in one message */
 
@@ -20,8 +20,5 @@ struct end {
 	u32 pid;
 	s32 status;
 };
-
-long send_rights(int socket, const void *data, size_t size, const int *rights, u32 count);
-long receive_rights(int socket, void *data, size_t size, int *rights, u32 *count);
 
 #endif

@@ -1,0 +1,64 @@
+"""An executor started ahead of its plan: it has carried out what every plan begins with, and waits for the rest.
+
+It costs a process of 40 kB that sleeps; the start that it was made for saves the program's own start and the making of
+its slowest namespaces.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import SCM_RIGHTS, SOL_SOCKET
+from struct import pack
+
+from utsuwa.init.spawn import Child, spawn, write
+from utsuwa.plan.ops import AwaitPlan
+from utsuwa.plan.plan import Plan, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from utsuwa.plan.ops import Op
+
+CHANNEL = 3
+"""What a plan for a spare names as its channel; the executor keeps the one that it has."""
+_FIRST = 100
+"""The number that the first of the plan's descriptors gets: above all that the executor has open."""
+
+
+def numbers(slots: Iterable[str]) -> dict[str, int]:
+    """The descriptors to encode a spare's plan with."""
+    return {slot: _FIRST + index for index, slot in enumerate(sorted(slots))}
+
+
+class Spare:
+    """A waiting executor. It ends by itself when we do."""
+
+    def __init__(self, ahead: tuple[Op, ...]) -> None:
+        """Start it with ``ahead``, what all plans that may come begin with. Raises what spawn raises."""
+        self.ahead = ahead
+        self._child = spawn(Plan([Step(op, "ahead of its plan") for op in (*ahead, AwaitPlan())]))
+
+    def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int]) -> Child:
+        """Have it carry out the rest, with our own 0, 1 and 2 as its.
+
+        ``wire``: that rest, encoded with ``numbers(slots)``. ``plan`` gives it in words, should something fail. From
+        here on this process never takes the processor from another: it is for looking on.
+        """
+        description = os.memfd_create("plan", os.MFD_CLOEXEC)
+        try:
+            write(description, wire)
+            wanted = numbers(slots)
+            given = [description, 0, 1, 2, *[slots[slot] for slot in wanted]]
+            places = pack(f"<{len(given)}Q", 0, 0, 1, 2, *wanted.values())
+            rights = pack(f"<{len(given)}i", *given)
+            # A report of the child would put us in its place otherwise, where both are on one processor (sched(7)).
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            self._child.instruct(plan, places, [(SOL_SOCKET, SCM_RIGHTS, rights)])
+        finally:
+            os.close(description)
+        return self._child
+
+    def dismiss(self) -> None:
+        """Nobody needs it: it ends, and is collected."""
+        self._child.close()

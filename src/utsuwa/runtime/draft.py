@@ -1,0 +1,287 @@
+"""What a creation can work out before it touches the host: cgroups, record, plan.
+
+A draft can be made ahead of the moment in which it is wanted, and kept for the next start of the same container.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from marshal import dumps, loads
+
+from utsuwa.cgroup.filesystem import load, open_manager
+from utsuwa.linux.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS
+from utsuwa.plan import ops
+from utsuwa.plan.create import create
+from utsuwa.plan.options import CgroupJoin, CreateOptions
+from utsuwa.runtime.record import Document
+from utsuwa.spec.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from utsuwa.cgroup.manager import Manager
+    from utsuwa.init.spare import Spare
+    from utsuwa.init.spawn import Child
+    from utsuwa.linux.host import Host
+    from utsuwa.plan.options import Program
+    from utsuwa.plan.plan import Plan
+    from utsuwa.runtime.bundle import Bundle
+    from utsuwa.spec.mount import Mount
+    from utsuwa.spec.runtime import Resources, Spec
+
+AHEAD = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
+"""The namespaces that a spare executor has made when it waits: the slowest, and such as show nothing of the host."""
+
+
+class CreateRequest(Record):
+    """What `create` and `run` are asked: the bundle, and how to deal with it.
+
+    ``bundle`` and the paths are absolute or relative to the working directory. ``console`` is a connected stream
+    socket that takes the terminal's master, -1 without; ``foreground``: that is us, for a terminal of our own.
+    ``preserve_fds``: how many descriptors from 3 on the process
+    keeps, ``listen_fds`` how many listening sockets come before them.
+    ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
+    """
+
+    id: str
+    bundle: str = ""
+    console: int = -1
+    foreground: bool = False
+    pid_file: str = ""
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    pidfd_socket: str = ""
+    preserve_fds: int = 0
+    listen_fds: int = 0
+    root_mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    init: bool = False
+    systemd_cgroup: bool = False
+
+
+class _Settled(Record):
+    """What is left of a plan that is on the wire: enough to create by it, not enough to explain it.
+
+    ``wire`` is for a spare executor. ``guards``, ``asks_once``: see Started.
+    """
+
+    wire: bytes
+    guards: bool
+    warnings: tuple[str, ...]
+    asks_once: bool
+
+
+class Draft:
+    """One creation on paper."""
+
+    def __init__(
+        self,
+        request: CreateRequest,
+        bundle: Bundle,
+        host: Host,
+        manager: Manager,
+        document: Document,
+        resources: Resources | None,
+    ) -> None:
+        self._request, self.bundle, self._host = request, bundle, host
+        self.manager, self.document, self.resources = manager, document, resources
+        self._plan: Plan | None = None
+        self.settled: _Settled | None = None
+
+    @classmethod
+    def make(cls, request: CreateRequest, bundle: Bundle, host: Host) -> Self:
+        """From a bundle; ``host``: what ``probe()`` told this process. The plan comes later."""
+        manager = manager_for(request, bundle, host)
+        return cls(request, bundle, host, manager, describe(request, bundle, manager), bundle.linux.resources)
+
+    def settle(self, filters: str) -> None:
+        """Make the plan for a spare executor, for a process that starts at once.
+
+        Not where making the cgroups decides what is in it, nor where there are hooks, which are told of the process.
+        """
+        spec = self.bundle.spec
+        if self._host.euid == 0 and not self._host.in_user_namespace and not spec.hooks and can_begin_ahead(spec):
+            from utsuwa.init.encode import encode
+            from utsuwa.init.spare import CHANNEL, numbers
+
+            plan = self._plan = self._make(False, filters, AHEAD)
+            wire = encode(plan.ops, numbers(self._slots()), CHANNEL)
+            asks_once = plan.requests() == (ops.READY,)
+            guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
+            self.settled = _Settled(wire=wire, guards=guards, warnings=plan.warnings, asks_once=asks_once)
+
+    def keep(self, path: str, key: bytes) -> None:
+        """Write down what is settled, for ``recall`` with the same key."""
+        from utsuwa.runtime.record import replace_file
+
+        if self.settled:
+            replace_file(path, self.packed(key), 0o600)
+
+    def packed(self, key: bytes) -> bytes:
+        """What ``recall`` reads, once it is settled."""
+        from utsuwa.spec.codec import encode
+
+        settled = self.settled
+        assert settled is not None
+        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once)
+        resources = None if self.resources is None else encode(self.resources)
+        return dumps((key, encode(self.document), self.manager.save(), resources, about))
+
+    @classmethod
+    def recall(cls, path: str, key: bytes, request: CreateRequest, bundle: Bundle, host: Host) -> Self | None:
+        """The draft that was kept with this key, if any. The file is as trusted as the bundle."""
+        from utsuwa.spec.record import decode
+        from utsuwa.spec.runtime import Resources
+
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            kept, document, cgroup, resources, about = loads(os.read(fd, os.fstat(fd).st_size))
+        except (EOFError, TypeError, ValueError):  # cut short
+            return None
+        finally:
+            os.close(fd)
+        if kept != key:
+            return None
+        found: Document = decode(Document, document)
+        limits = None if resources is None else decode(Resources, resources)
+        draft = cls(request, bundle, host, load(cgroup), found.replace(created=now()), limits)
+        wire, guards, warnings, asks_once = about
+        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once)
+        return draft
+
+    def start(self, spare: Spare | None, slots: Mapping[str, int], await_start: bool, filters: str) -> Started:
+        """Have the plan carried out, now that the cgroups are made: one may have been there, which changes it."""
+        settled = self.settled
+        if settled and spare and not await_start and self.manager.fresh:
+            child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, AHEAD), slots)
+            return Started(child, settled.warnings, settled.asks_once, settled.guards)
+        from utsuwa.init.spawn import spawn
+
+        plan = self._make(await_start, filters)
+        guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
+        return Started(spawn(plan, slots), plan.warnings, plan.requests() == (ops.READY,), guards)
+
+    def _make(self, await_start: bool, filters: str, ahead: int = 0) -> Plan:
+        choices = options(self._request, self.bundle, self.manager, self.document, await_start, filters)
+        return create(self.bundle.spec, self._host, choices.replace(ahead=ahead) if ahead else choices)
+
+    def _slots(self) -> tuple[str, ...]:
+        return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
+
+
+class Started:
+    """A plan that is being carried out. ``asks_once``: its only question is READY. ``guards_devices``: the process
+    writes the rules of its devices cgroup by itself.
+    """
+
+    __slots__ = ("asks_once", "child", "guards_devices", "warnings")
+
+    def __init__(self, child: Child, warnings: tuple[str, ...], asks_once: bool, guards_devices: bool) -> None:
+        self.child = child
+        self.warnings = warnings
+        self.asks_once = asks_once
+        self.guards_devices = guards_devices
+
+
+def can_begin_ahead(spec: Spec) -> bool:
+    """Whether a container is made in new namespaces of these kinds, that are not owned by a user namespace of its own.
+
+    A new uts namespace has the host's name, as it was then: one that keeps it is not for us.
+    """
+    kinds = {namespace.type: namespace.path for namespace in (spec.linux and spec.linux.namespaces) or ()}
+    new = all(kind in kinds and not kinds[kind] for kind in ("network", "ipc", "uts", "mount"))
+    return new and "user" not in kinds and bool(spec.hostname)
+
+
+def manager_for(request: CreateRequest, bundle: Bundle, host: Host) -> Manager:
+    """Who manages the container's cgroup: its files, or systemd when that is asked for."""
+    path = bundle.linux.cgroupsPath
+    if not request.systemd_cgroup:
+        return open_manager(host, path, request.id)
+    from utsuwa.cgroup.systemd.manager import open_manager as open_unit
+
+    return open_unit(host, path, request.id, bundle.spec.annotations)
+
+
+def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Document:
+    """What is known before anything is made."""
+    spec = bundle.spec
+    namespaces = bundle.linux.namespaces or ()
+    return Document(
+        id=request.id,
+        ociVersion=spec.ociVersion,
+        bundle=bundle.path,
+        rootfs=bundle.rootfs,
+        created=now(),
+        annotations=spec.annotations,
+        cgroup=manager.save(),
+        options={"no_pivot": request.no_pivot, "no_new_keyring": request.no_new_keyring},
+        ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
+        poststart=bool(spec.hooks and spec.hooks.poststart),
+        poststop=bool(spec.hooks and spec.hooks.poststop),
+    )
+
+
+def options(
+    request: CreateRequest, bundle: Bundle, manager: Manager, document: Document, await_start: bool, filters: str
+) -> CreateOptions:
+    """What the plan depends on besides the configuration and the host."""
+    joining = manager.join()
+    return CreateOptions(
+        bundle=bundle.path,
+        root=bundle.rootfs,
+        root_mounts=request.root_mounts,
+        cgroup=CgroupJoin(
+            unified=joining.unified,
+            v1=joining.v1,
+            scope=joining.scope,
+            mounts=manager.directories(),
+            device_lines=_device_lines(bundle, manager),
+        ),
+        device_filter=manager.device_program(bundle.linux.resources),
+        console=request.console >= 0,
+        foreground=request.foreground,
+        await_start=await_start,
+        no_pivot=request.no_pivot,
+        keyring=None if request.no_new_keyring else f"_ses.{request.id}",
+        preserve_fds=request.listen_fds + request.preserve_fds,
+        user=request.user,
+        init=request.init,
+        seccomp=seccomp(bundle.spec, filters),
+        state_json=lambda status: _state_around_pid(document, status),
+    )
+
+
+def _device_lines(bundle: Bundle, manager: Manager) -> tuple[str, ...]:
+    """What the process writes by itself; in other namespaces of these kinds it has no right to, or no way there."""
+    for namespace in bundle.linux.namespaces or ():
+        if namespace.type == "user" or (namespace.type == "mount" and namespace.path):
+            return ()
+    return manager.device_lines(bundle.linux.resources)
+
+
+def _state_around_pid(document: Document, status: str) -> tuple[str, str]:
+    from utsuwa.runtime.hooks import state_around_pid
+
+    return state_around_pid(document, status)
+
+
+def seccomp(spec: Spec, filters: str) -> Program | None:
+    """The compiled linux.seccomp, from the cache directory ``filters`` if it is there; None when there is none."""
+    if spec.linux is None or spec.linux.seccomp is None:
+        return None
+    from utsuwa.seccomp.cache import compiled
+
+    return compiled(spec.linux.seccomp, filters)
+
+
+def now() -> str:
+    """The time in UTC as RFC 3339 with nanoseconds."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
