@@ -38,11 +38,11 @@ def rehearse(watch):
     """Play; ``watch`` is told what is to be watched: 1 an act that makes no process, 2 one that does, 0 nothing."""
     directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
     modules = sys.modules
-    names = ("runtime.create", "runtime.foreground", "runtime.undo", "cli.oci", "linux.host")
-    create, foreground, undo, oci, host = (modules[f"utsuwa.{name}"] for name in names)
+    names = ("runtime.create", "runtime.draft", "runtime.foreground", "runtime.undo", "cli.oci", "linux.host")
+    create, draft, foreground, undo, oci, host = (modules[f"utsuwa.{name}"] for name in names)
     stage = Stage(directory)
     kept = [(os, name, getattr(os, name)) for name in ("open", "read", "rmdir", "waitpid", "write")]
-    kept += [(create, "probe", create.probe), (create, "spawn", create.spawn), (oci, "_print", oci._print)]
+    kept += [(create, "probe", create.probe), (draft, "spawn", draft.spawn), (oci, "_print", oci._print)]
     kept += [(host, "_read", host._read)]
     kept += [
         (undo, "raise_on_signals", undo.raise_on_signals),

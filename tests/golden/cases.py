@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.golden.hosts import HYBRID, V1, V2, V2_JOIN, options
+from tests.golden.hosts import HYBRID, V1, V2, V2_JOIN, options, v1_join
 from utsuwa.linux.capabilities import NAMES
 from utsuwa.linux.host import Host
-from utsuwa.plan import ops
+from utsuwa.plan import ahead, ops
 from utsuwa.plan.create import create
 from utsuwa.plan.exec import execute
 from utsuwa.plan.options import ExecOptions
@@ -89,6 +89,22 @@ NARROW = (IDMapping(containerID=0, hostID=1000, size=1),)
 @case
 def default_on_v1() -> Plan:
     return create(spec(), V1, options())
+
+
+@case
+def devices_guarded_on_v1() -> Plan:
+    lines = ("devices.deny a", "devices.allow b *:* m", "devices.allow c 1:3 rwm")
+    return create(spec(), V1, options(cgroup=v1_join().replace(device_lines=lines)))
+
+
+@case
+def before_there_is_a_request() -> Plan:
+    return ahead.begin()
+
+
+@case
+def begun_ahead() -> Plan:
+    return create(spec(), V1, options(ahead=ahead.KINDS))
 
 
 @case

@@ -11,14 +11,12 @@ from _socket import SCM_RIGHTS, SOL_SOCKET
 from struct import pack
 
 from utsuwa.init.spawn import Child, spawn, write
-from utsuwa.plan.ops import AwaitPlan
-from utsuwa.plan.plan import Plan, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from utsuwa.plan.ops import Op
+    from utsuwa.plan.plan import Plan
 
 CHANNEL = 3
 """What a plan for a spare names as its channel; the executor keeps the one that it has."""
@@ -34,10 +32,9 @@ def numbers(slots: Iterable[str]) -> dict[str, int]:
 class Spare:
     """A waiting executor. It ends by itself when we do."""
 
-    def __init__(self, ahead: tuple[Op, ...]) -> None:
-        """Start it with ``ahead``, what all plans that may come begin with. Raises what spawn raises."""
-        self.ahead = ahead
-        self._child = spawn(Plan([Step(op, "ahead of its plan") for op in (*ahead, AwaitPlan())]))
+    def __init__(self, beginning: Plan) -> None:
+        """``beginning`` ends with AWAIT_PLAN. Raises what spawn raises."""
+        self._child = spawn(beginning)
 
     def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int]) -> Child:
         """Have it carry out the rest, with our own 0, 1 and 2 as its.

@@ -124,10 +124,9 @@ def _wait(connection: socket, hurry: bool) -> None:
 def _spare() -> Spare | None:
     """An executor to wait with us, where we may make what it makes ahead."""
     from utsuwa.init.spare import Spare
-    from utsuwa.plan.ops import LoopbackUp, Unshare
-    from utsuwa.runtime.draft import AHEAD
+    from utsuwa.plan.ahead import begin
 
-    return Spare((Unshare(AHEAD), LoopbackUp())) if os.geteuid() == 0 else None
+    return Spare(begin()) if os.geteuid() == 0 else None
 
 
 def _tell(connection: socket, answer: bytes, right: int) -> None:

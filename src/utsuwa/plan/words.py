@@ -329,6 +329,7 @@ _FIXED: dict[type[ops.Op], str] = {
     ops.Pivot: "pivot into the root and let go of the host's file systems",
     ops.MoveRoot: "move the root over the host's file systems and chroot into it",
     ops.NoNewPrivs: "give up gaining privileges by exec (no_new_privs)",
+    ops.AwaitPlan: "wait for the rest of the plan, as it will be for the container that is wanted",
     ops.AwaitStart: "wait for start",
     ops.Deputy: "leave a deputy outside, with the caller's rights",
     ops.Dismiss: "dismiss the deputy",

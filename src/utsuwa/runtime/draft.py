@@ -10,8 +10,8 @@ import time
 from marshal import dumps, loads
 
 from utsuwa.cgroup.filesystem import load, open_manager
-from utsuwa.linux.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS
-from utsuwa.plan import ops
+from utsuwa.init.spawn import spawn
+from utsuwa.plan import ahead, ops
 from utsuwa.plan.create import create
 from utsuwa.plan.options import CgroupJoin, CreateOptions
 from utsuwa.runtime.record import Document
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.spec.mount import Mount
     from utsuwa.spec.runtime import Resources, Spec
-
-AHEAD = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
-"""The namespaces that a spare executor has made when it waits: the slowest, and such as show nothing of the host."""
 
 
 class CreateRequest(Record):
@@ -107,7 +104,7 @@ class Draft:
             from utsuwa.init.encode import encode
             from utsuwa.init.spare import CHANNEL, numbers
 
-            plan = self._plan = self._make(False, filters, AHEAD)
+            plan = self._plan = self._make(False, filters, ahead.KINDS)
             wire = encode(plan.ops, numbers(self._slots()), CHANNEL)
             asks_once = plan.requests() == (ops.READY,)
             guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
@@ -159,17 +156,15 @@ class Draft:
         """Have the plan carried out, now that the cgroups are made: one may have been there, which changes it."""
         settled = self.settled
         if settled and spare and not await_start and self.manager.fresh:
-            child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, AHEAD), slots)
+            child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, ahead.KINDS), slots)
             return Started(child, settled.warnings, settled.asks_once, settled.guards)
-        from utsuwa.init.spawn import spawn
-
         plan = self._make(await_start, filters)
         guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
         return Started(spawn(plan, slots), plan.warnings, plan.requests() == (ops.READY,), guards)
 
-    def _make(self, await_start: bool, filters: str, ahead: int = 0) -> Plan:
+    def _make(self, await_start: bool, filters: str, done: int = 0) -> Plan:
         choices = options(self._request, self.bundle, self.manager, self.document, await_start, filters)
-        return create(self.bundle.spec, self._host, choices.replace(ahead=ahead) if ahead else choices)
+        return create(self.bundle.spec, self._host, choices.replace(ahead=done) if done else choices)
 
     def _slots(self) -> tuple[str, ...]:
         return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
