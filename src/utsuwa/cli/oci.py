@@ -51,7 +51,7 @@ _RESTORE = (
     *("bundle|b=", "console-socket=", "pid-file=", "detach|d", "no-subreaper", "no-pivot", "lsm-profile="),
     *("lsm-mount-context=", *_CRIU),
 )
-_EXEC_FAILED = 255
+_FAILED = {"exec": 255, "explain": 2}
 
 
 class Call:
@@ -131,9 +131,9 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     try:
         code = verb.run(call)
     except Error as error:
-        return _fail(settings, error, _EXEC_FAILED if name == "exec" else 1)
+        return _fail(settings, error, _FAILED.get(name, 1))
     except OSError as error:
-        return _fail(settings, _kernel_said(error), _EXEC_FAILED if name == "exec" else 1)
+        return _fail(settings, _kernel_said(error), _FAILED.get(name, 1))
     if call.warnings:
         from utsuwa.cli.oci_report import warn
 
@@ -344,11 +344,11 @@ def _features(_call: Call) -> int:
 
 
 def _explain(call: Call) -> int:
-    from utsuwa.runtime.explain import explain
+    from utsuwa.cli.oci_explain import explain
 
-    text = explain(call.options.get("bundle", ""), systemd_cgroup=call.systemd_cgroup)
-    _print(text.rstrip("\n") + "\n")
-    return 0
+    text, code = explain(call.options, call.words, call.systemd_cgroup)
+    _print(text)
+    return code
 
 
 def _pause(call: Call) -> int:
@@ -441,7 +441,7 @@ VERBS = {
     "list": Verb(_list, 0, 0, "format|f=", "quiet|q", _HELP),
     "spec": Verb(_spec, 0, 0, "bundle|b=", "rootless", _HELP),
     "features": Verb(_features, 0, 0, _HELP),
-    "explain": Verb(_explain, 0, 0, "bundle|b=", _HELP),
+    "explain": Verb(_explain, 0, 2, "bundle|b=", "diff", "format|f=", _HELP),
     "pause": Verb(_pause, 1, 1, _HELP),
     "resume": Verb(_resume, 1, 1, _HELP),
     "ps": Verb(_ps, 1, None, "format|f=", _HELP, interspersed=False),

@@ -29,6 +29,9 @@ class Step:
     def __repr__(self) -> str:
         return f"Step({self.op!r}, {self.section!r})"
 
+    def __str__(self) -> str:
+        return f"{self.op.describe()}  [{self.section}]"
+
 
 class Plan:
     """Steps in order. ``warnings`` are things asked for that can't be had and need not be (config.md: SHOULD warn).
@@ -50,7 +53,7 @@ class Plan:
 
     def describe(self) -> str:
         """One line an operation: what it does, two spaces, and the section in brackets."""
-        return "".join([f"{step.op.describe()}  [{step.section}]\n" for step in self.steps])
+        return "".join([f"{step}\n" for step in self.steps])
 
 
 def _request(op: Op) -> int:

@@ -1,4 +1,4 @@
-"""`urun explain`: the plan of a bundle on this host, without carrying it out."""
+"""`urun explain`: the plan of a bundle on this host without carrying it out, and what two bundles' plans differ in."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from utsuwa.runtime.record import Container, Document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.plan.plan import Plan
+    from typing import Any
+
+    from utsuwa.plan.compare import Change
+    from utsuwa.plan.plan import Plan, Step
+
+_PLACE = "BUNDLE"
 
 
-def explain(bundle: str, identifier: str = "ID", systemd_cgroup: bool = False) -> str:
-    """Every kernel operation that `create` asks for, one a line, with the section of the specification it is from."""
-    loaded = bundles.load(bundle)
-    console = 0 if loaded.spec.process and loaded.spec.process.terminal else -1
-    request = CreateRequest(id=identifier, bundle=bundle, console=console, systemd_cgroup=systemd_cgroup)
-    return _plan(request, loaded).describe()
+def plan(bundle: str, identifier: str = "ID", systemd_cgroup: bool = False) -> Plan:
+    """Every kernel operation that `create` asks for, in order. Raises what `create` does of a bundle."""
+    return _planned(bundles.load(bundle), identifier, systemd_cgroup)
+
+
+def differences(first: str, second: str, systemd_cgroup: bool = False) -> list[Change]:
+    """How the plan of the second bundle comes of the first one's. Where the bundles lie makes no difference."""
+    from utsuwa.plan.compare import compare
+
+    one, other = [_planned(_anywhere(bundles.load(path)), "ID", systemd_cgroup) for path in (first, second)]
+    return compare(one, other)
 
 
 def plan_of(container: Container) -> Plan:
@@ -36,6 +46,68 @@ def plan_of(container: Container) -> Plan:
         systemd_cgroup=(document.cgroup or {}).get("version") == "systemd",
     )
     return _plan(request, bundles.Bundle(document.bundle, b"", spec, document.rootfs))
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """The plan for programs: each operation by the name that docs/child-protocol.md has for it, with its fields."""
+    return {"operations": [_step(step) for step in plan.steps], "warnings": list(plan.warnings)}
+
+
+def documents(changes: list[Change]) -> list[dict[str, Any]]:
+    """What differs, for programs: ``before`` and ``after`` are the numbers of the operation in the plans, or 0."""
+    return [{"before": each.before, "after": each.after, **_step(each.step)} for each in changes if each.sign != " "]
+
+
+def described(changes: list[Change]) -> str:
+    """What differs, for people: nothing for plans that are alike."""
+    lines: list[str] = []
+    alike = 0
+    for index, change in enumerate(changes):
+        if change.sign == " ":
+            alike += 1
+            continue
+        lines += [f"     ({alike} alike)"] * (alike > 0)
+        alike = 0
+        lines.append(f"{change.sign}{change.before or change.after:4} {change.step}{_unseen(changes, index)}")
+    lines += [f"     ({alike} alike)"] * (alike > 0 and bool(lines))
+    return "".join([f"{line}\n" for line in lines])
+
+
+def _unseen(changes: list[Change], index: int) -> str:
+    """The names of fields that differ where the words for an operation and its neighbour are the same."""
+    op = changes[index].step.op
+    for other in changes[max(index - 1, 0) : index + 2]:
+        if other.sign not in (" ", changes[index].sign) and str(other.step) == str(changes[index].step):
+            pairs = zip(op.fields, op.values(), other.step.op.values(), strict=True)
+            return f" ({', '.join(name for name, mine, theirs in pairs if mine != theirs)} differs)"
+    return ""
+
+
+def _step(step: Step) -> dict[str, Any]:
+    op = step.op
+    name = "".join(f"_{letter}" if letter.isupper() else letter for letter in type(op).__name__)[1:].upper()
+    fields = {field: _plain(value) for field, value in zip(op.fields, op.values(), strict=True)}
+    return {"op": name, "fields": fields, "section": step.section, "description": op.describe()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _anywhere(bundle: bundles.Bundle) -> bundles.Bundle:
+    """The bundle as it would be in a place called BUNDLE."""
+    root = bundle.rootfs
+    if root == bundle.path or root.startswith(bundle.path + "/"):
+        root = _PLACE + root[len(bundle.path) :]
+    return bundles.Bundle(_PLACE, b"", bundle.spec, root)
+
+
+def _planned(bundle: bundles.Bundle, identifier: str, systemd_cgroup: bool) -> Plan:
+    console = 0 if bundle.spec.process and bundle.spec.process.terminal else -1
+    request = CreateRequest(id=identifier, bundle=bundle.path, console=console, systemd_cgroup=systemd_cgroup)
+    return _plan(request, bundle)
 
 
 def _plan(request: CreateRequest, bundle: bundles.Bundle) -> Plan:
