@@ -57,6 +57,30 @@ _CRUN_ID_MAPS = {
     "test_in_a_user_namespace_the_owners_are_its_users": "mounts nothing that is beneath the source",
     "test_more_of_them_than_descriptors_may_be_open": "opens all of them at once",
 }
+_CRUN_MOUNTS = {
+    "test_a_recursive_word_goes_all_the_way_down": "forgets the attributes of the source, and refuses some words",
+    "test_links_that_are_not_followed": "does not know nosymfollow",
+    **{
+        f"test_propagation[crun-{word}]": "leaves a new file system private"
+        for word in (
+            "shared-propagation0",
+            "rshared-propagation1",
+            "unbindable-propagation4",
+            "runbindable-propagation5",
+        )
+    },
+    **{
+        f"test_a_word_for_a_new_file_system[crun-{word}]": "gives the word to the file system"
+        for word in ("symfollow", "silent", "loud", "iversion", "noiversion")
+    },
+}
+_RUNC_MOUNTS = {
+    "test_a_word_for_a_new_file_system[runc-defaults]": "1.1.5 gives the word to the file system",
+    **{
+        f"test_a_recursive_word_goes_all_the_way_down[runc-{word}]": "1.1.5 asks the kernel for nothing it could do"
+        for word in ("ratime", "rnorelatime", "rnostrictatime")
+    },
+}
 _RUNC = {
     "test_the_loopback_interface_is_up_again": "leaves it down",
     "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
@@ -72,7 +96,7 @@ _RUNC = {
     "test_a_console_socket_may_have_a_long_path": "1.1.5 can't connect to more than 107 bytes",
     "test_list_of_a_root_that_is_not_there_fails": "1.1.5 prints an empty list",
 }
-_OF = {"crun": {**_CRUN, **_CRUN_ID_MAPS}, "runc": _RUNC}
+_OF = {"crun": {**_CRUN, **_CRUN_ID_MAPS, **_CRUN_MOUNTS}, "runc": {**_RUNC, **_RUNC_MOUNTS}}
 
 
 def of(name: str) -> str:

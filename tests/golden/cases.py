@@ -231,6 +231,7 @@ def file_systems_of_all_sorts() -> Plan:
         ),
         Mount(destination="/proc/meminfo", source="/var/lib/lxcfs/meminfo", options=("bind",)),
         Mount(destination="/dev/shm", options=("remount", "ro", "nosuid")),
+        Mount(destination="/dev/shm", options=("remount", "size=1m", "sync")),
         Mount(destination="/data", options=("remount", "rro")),
     )
     return create(spec(mounts=mounts), V1, options())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.linux.mounts import MOUNT_ATTR__ATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, parse
 from utsuwa.plan import cgroupmounts, deputy, ops
 from utsuwa.plan.plan import Step
@@ -100,7 +100,7 @@ def _attach(case: CreateCase, placed: Placed) -> Iterator[Step]:
     _refuse(placed)
     rest = options.propagation
     if "remount" in options.actions:
-        yield from _remount(path, options, target)
+        yield from _remount(options, target)
     elif options.bind:
         yield _bind(case, placed)
         rest = rest[1:]
@@ -128,12 +128,10 @@ def _refuse(placed: Placed) -> None:
         raise InvalidArgument(f"{path}.destination: {target} can't be mounted because it is inside /proc")
 
 
-def _remount(path: str, options: Options, target: str) -> Iterator[Step]:
-    if options.data or options.superblock:
-        words = ",".join(options.superblock + options.data)
-        raise Unsupported(f"unsupported: {path}.options: {words} together with remount")
-    if options.set or options.clear:
-        yield Step(ops.Remount(target, options.set, options.clear), _MOUNTS)
+def _remount(options: Options, target: str) -> Iterator[Step]:
+    words = (*options.superblock, *options.data)
+    if options.set or options.clear or words:
+        yield Step(ops.Remount(target, options.set, options.clear, 0, words), _MOUNTS)
     if options.rec_set or options.rec_clear:
         yield Step(ops.Remount(target, options.rec_set, options.rec_clear, ops.RECURSIVE), _MOUNTS)
 

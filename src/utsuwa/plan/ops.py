@@ -209,13 +209,14 @@ class Bind(Op):
 
 
 class Remount(Op):
-    """mount_setattr(2) on a mount that exists."""
+    """mount_setattr(2) on a mount that exists; ``options`` change its file system by fspick and fsconfig."""
 
     code = 20
     target: Text
     set: Number = 0
     clear: Number = 0
     flags: Number = 0
+    options: Texts = ()
 
 
 class Propagate(Op):

@@ -189,8 +189,12 @@ def _name(table: dict[str, int], number: int) -> str:
 
 
 def _remount(op: ops.Remount) -> str:
-    words = " and ".join(changes(op.set, op.clear)) or "as it is"
-    return f"make {op.target} {words}" + (" all the way down" if op.flags & ops.RECURSIVE else "")
+    words = " and ".join(changes(op.set, op.clear))
+    if op.options:
+        return _with(f"reconfigure the file system at {op.target}", *op.options) + (
+            f" and make it {words}" if words else ""
+        )
+    return f"make {op.target} {words or 'as it is'}" + (" all the way down" if op.flags & ops.RECURSIVE else "")
 
 
 def _propagate(op: ops.Propagate) -> str:

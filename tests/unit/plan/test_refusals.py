@@ -41,14 +41,6 @@ def test_mounts_that_are_not_allowed(mount: Mount, message: str) -> None:
     assert message in str(caught.value) and str(caught.value).startswith("mounts[0]")
 
 
-@pytest.mark.parametrize("mount", [
-    Mount(destination="/a", options=("remount", "size=1m")),
-])  # fmt: skip
-def test_mounts_that_this_version_can_not_make(mount: Mount) -> None:
-    with pytest.raises(Unsupported, match=r"unsupported: mounts\[0\]"):
-        plan(spec(mounts=(mount,)))
-
-
 @pytest.mark.parametrize("path", ["/proc/cpuinfo", "/proc//uptime", "/proc/sys/kernel/ns_last_pid"])
 def test_files_of_proc_that_may_be_covered(path: str) -> None:
     made = plan(spec(mounts=with_mounts(Mount(destination=path, source="/lxcfs", options=("bind",)))))

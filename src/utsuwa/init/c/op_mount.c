@@ -304,13 +304,37 @@ int op_BIND(struct run *run, struct cursor *fields)
 	return error;
 }
 
+/* New options of the file system itself: fspick(2) takes the mount's, fsconfig(2) changes it. */
+static int reconfigure(struct run *run, int mount, struct list options)
+{
+	int fs = (int)sys(fspick, mount, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+	if (fs < 0)
+		return fail(run, fs, DETAIL_FSOPEN);
+	int error = 0;
+	for (u64 i = 0; i < options.count && !error; i++) {
+		error = fs_option(fs, next_text(&options.at));
+		if (error)
+			fail_value(run, error, DETAIL_FSCONFIG, (s64)i);
+	}
+	if (!error) {
+		error = (int)sys(fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+		if (error)
+			fail_value(run, error, DETAIL_FSCONFIG, (s64)options.count);
+	}
+	close_fd(fs);
+	return error;
+}
+
 int op_REMOUNT(struct run *run, struct cursor *fields)
 {
 	int target = in_root(run, take_text(fields), O_PATH, 0);
 	if (target < 0)
 		return fail(run, target, DETAIL_OPEN_TARGET);
 	u64 set = take(fields), clear = take(fields), flags = take(fields);
-	int error = set_attributes(target, set, clear, 0, (flags & FLAG_REMOUNT_RECURSIVE) != 0);
+	struct list options = take_list(fields);
+	int error = options.count ? reconfigure(run, target, options) : 0;
+	if (!error)
+		error = set_attributes(target, set, clear, 0, (flags & FLAG_REMOUNT_RECURSIVE) != 0);
 	close_fd(target);
 	return error;
 }
