@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -104,6 +106,27 @@ def test_a_read_only_root_among_the_hosts_mounts_leaves_none_there(
     assert oci("exec", oci.id, "touch", "/newer").returncode == int(readonly)
     assert (bundle.rootfs / "new").exists() != readonly
     assert mounts_below(bundle.path) == []
+
+
+def test_a_terminal_among_the_hosts_mounts(oci: Runtime, bundle: Bundle) -> None:
+    bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "mount"]
+    bundle.process.update(terminal=True, args=["sh", "-c", "tty >/dev/null; test -t 0 && stty size; echo done"])
+    bundle.process["consoleSize"] = {"height": 12, "width": 34}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bundle.path / "console"))
+        listener.listen()
+        oci.create(bundle, "--console-socket", str(bundle.path / "console"))
+        connection, _ = listener.accept()
+        with connection:
+            _, (master,), _, _ = socket.recv_fds(connection, 256, 1)
+    oci.ok("start", oci.id)
+    said = b""
+    try:
+        while b"done" not in said:
+            said += os.read(master, 4096)
+    finally:
+        os.close(master)
+    assert said.split() == [b"12", b"34", b"done"]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *limits.device_rules(case),
         *process.create_runtime_hooks(case),
         *process.create_container_hooks(case),
+        *process.host_console(case),
         *rootfs.enter(case),
         *process.workdir(case),
         *identity.find_user(case),

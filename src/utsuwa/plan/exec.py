@@ -29,6 +29,8 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
         *scheduling.after_joining(case),
         *_become_root(case),
         *namespaces.new_session(case),
+        *process.host_console(case),
+        *_enter_root(case),
         *identity.find_user(case),
         *process.home(case),
         *process.console(case, device=False),
@@ -45,8 +47,12 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
 
 
 def _become_root(case: ExecCase) -> Iterator[Step]:
-    """Be root of the container's user namespace, and in its root directory where no mount namespace leads there."""
+    """Be root of the container's user namespace."""
     if case.has("user"):
         yield Step(ops.BecomeRoot(), "user_namespaces(7)")
+
+
+def _enter_root(case: ExecCase) -> Iterator[Step]:
+    """Be in the container's root directory, where no mount namespace leads there."""
     if not case.has("mount"):
         yield rootfs.chroot(case)

@@ -26,14 +26,22 @@ def workdir(case: CreateCase) -> Iterator[Step]:
 
 
 def console(case: Case, *, device: bool) -> Iterator[Step]:
-    """A terminal; with ``device`` it becomes the container's /dev/console."""
-    if not case.options.console:
-        return
+    """A terminal of the container's devpts; with ``device`` it becomes its /dev/console."""
+    if case.options.console and case.has("mount"):
+        yield _console(case, device)
+
+
+def host_console(case: Case) -> Iterator[Step]:
+    """A terminal of the host's devpts, before it is out of sight: among the host's mounts the container has none."""
+    if case.options.console and not case.has("mount"):
+        yield _console(case, False)
+
+
+def _console(case: Case, device: bool) -> Step:
     size = case.process.consoleSize
     rows, columns = (size.height & 0xFFFF, size.width & 0xFFFF) if size else (0, 0)
-    device = device and case.has("mount")
     plain = int(case.options.foreground)
-    yield Step(ops.Console(ops.CONSOLE_SOCKET, rows, columns, case.process.user.uid, int(device), plain), _PROCESS)
+    return Step(ops.Console(ops.CONSOLE_SOCKET, rows, columns, case.process.user.uid, int(device), plain), _PROCESS)
 
 
 def create_runtime_hooks(case: CreateCase) -> Iterator[Step]:
