@@ -21,6 +21,7 @@ from tests.needs import enforce
 from utsuwa import errors
 from utsuwa.cgroup import tree
 from utsuwa.cgroup.filesystem import load, open_manager
+from utsuwa.cgroup.journal import Journal
 from utsuwa.cgroup.manager import Join, Manager
 from utsuwa.linux.host import Host, probe
 from utsuwa.spec.codec import decode
@@ -235,6 +236,35 @@ def test_limits_move_up_and_down(limiting: Manager) -> None:
     limiting.apply(given(memory={"limit": -1}, cpu={"quota": -1}, pids={"limit": -1}))
     assert setting(limiting, "pids.max") == "max"
     assert setting(limiting, "cpu.cfs_quota_us", "cpu.max") in ("-1", "max 50000")
+
+
+def test_a_failed_update_changes_nothing(limiting: Manager) -> None:
+    limiting.create()
+    first = {
+        "memory": {"limit": 64 * MIB, "swap": 80 * MIB},
+        "cpu": {"shares": 2048, "quota": 50000, "period": 200000},
+        "pids": {"limit": 17},
+    }
+    limiting.apply(given(**first))
+    names = [
+        ("memory.limit_in_bytes", "memory.max"),
+        ("memory.memsw.limit_in_bytes", "memory.swap.max"),
+        ("cpu.shares", "cpu.weight"),
+        ("cpu.cfs_quota_us", "cpu.max"),
+        ("cpu.cfs_period_us", "cpu.max"),
+        ("pids.max",),
+    ]
+    before = [setting(limiting, *each) for each in names]
+    for limit, swap, quota, period in ((128, 256, 90000, 100000), (32, 48, 2000, 20000)):
+        second = {
+            "memory": {"limit": limit * MIB, "swap": swap * MIB},
+            "cpu": {"shares": 10, "quota": quota, "period": period},
+            "pids": {"limit": -1},
+            "blockIO": {"throttleReadBpsDevice": [{"major": 4000, "minor": 4000, "rate": 5}]},
+        }
+        with pytest.raises(errors.Error, match=r'write "4000:4000 .*5"'), Journal() as journal:
+            limiting.apply(given(**second), journal=journal)
+        assert [setting(limiting, *each) for each in names] == before
 
 
 def test_the_pids_limit_holds(limiting: Manager) -> None:

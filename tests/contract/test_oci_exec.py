@@ -172,3 +172,13 @@ def test_in_a_user_namespace(oci: Runtime, bundle: Bundle) -> None:
     assert oci.ok("exec", "-u", "1000:1000", oci.id, "sh", "-c", "id -u; cat /proc/self/uid_map").split() == [
         "1000", "0", "100000", "2000",
     ]  # fmt: skip
+
+
+@needs("cgroup2")
+def test_joins_the_first_process_where_the_container_has_no_room_itself(oci: Runtime, bundle: Bundle) -> None:
+    bundle.linux["namespaces"].append({"type": "cgroup"})
+    bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})
+    moved = "cd /sys/fs/cgroup; mkdir first; echo 0 >first/cgroup.procs; echo +pids >cgroup.subtree_control"
+    bundle.linux["cgroupsPath"] = f"/{oci.id}"
+    oci.running(bundle.shell(f"trap 'exit 3' TERM; {moved}; echo ready; sleep 1000 & wait"))
+    assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/first"

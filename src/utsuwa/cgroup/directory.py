@@ -10,6 +10,10 @@ import os
 
 from utsuwa import errors
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.cgroup.journal import Journal
+
 _ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -18,13 +22,14 @@ _CHUNK = 65536
 
 
 class Directory:
-    """A cgroup directory held open; a context manager."""
+    """A cgroup directory held open; a context manager. What is written is noted in ``journal`` first."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("_journal", "fd", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, journal: Journal | None = None) -> None:
         """Open ``path``; NotFound when the cgroup does not exist."""
         self.path = path
+        self._journal = journal
         try:
             self.fd = os.open(path, _ENTER)
         except OSError as error:
@@ -64,6 +69,8 @@ class Directory:
 
     def attempt(self, key: str, value: str) -> OSError | None:
         """Write ``value`` to ``key`` in one write; the kernel's refusal is returned, for callers who know better."""
+        if self._journal is not None:
+            self._journal.note(self, _plain(key), value)
         try:
             fd = os.open(_plain(key), _WRITE, dir_fd=self.fd)
             try:

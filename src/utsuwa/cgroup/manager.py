@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.spec.runtime import Resources
 else:
     Protocol = object
@@ -77,10 +78,11 @@ class Manager(Protocol):
         """
         raise NotImplementedError
 
-    def apply(self, resources: Resources, *, devices: bool = True) -> None:
+    def apply(self, resources: Resources, *, devices: bool = True, journal: Journal | None = None) -> None:
         """Write ``linux.resources``; what is absent there is left as it is.
 
-        ``devices=False`` is for `update`, which must not touch device access. Raises FailedPrecondition for a limit
+        ``devices=False`` is for `update`, which must not touch device access; ``journal`` notes what was there before,
+        and takes it all back when this fails. Raises FailedPrecondition for a limit
         whose controller this host lacks, InvalidArgument for a value that the kernel or the specification refuses.
         """
         raise NotImplementedError

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from utsuwa.cgroup.directory import Directory
     from utsuwa.spec.runtime import Memory, Resources
+    from utsuwa.spec.seldom import Rdma
 
 THROTTLES = (
     ("throttleReadBpsDevice", "rbps", "blkio.throttle.read_bps_device"),
@@ -123,10 +124,11 @@ def settle(cgroup: Directory, writes: Iterable[tuple[str, str]]) -> None:
         waiting = [(key, value) for key, value, _ in refused]
 
 
-def refuse_unsupported(resources: Resources) -> None:
-    """Properties that no manager of this version writes."""
-    if resources.rdma:
-        raise errors.Unsupported("linux.resources.rdma: rdma limits are not supported by this version")
+def write_rdma(cgroup: Directory, limits: dict[str, Rdma]) -> None:
+    """rdma.max, the same on both versions: what is not given of a device stays what it is."""
+    for device, limit in limits.items():
+        counts = (("hca_handle", limit.hcaHandles), ("hca_object", limit.hcaObjects))
+        cgroup.write("rdma.max", " ".join([device, *(f"{key}={value}" for key, value in counts if value is not None)]))
 
 
 def no_controller(property_name: str, controller: str, remedy: str) -> errors.Error:
@@ -152,6 +154,8 @@ def needs(resources: Resources, *, unified: bool) -> dict[str, str]:
                 found.setdefault(controller, f"{section}.{name}")
     if resources.hugepageLimits:
         found["hugetlb"] = "hugepageLimits"
+    if resources.rdma:
+        found["rdma"] = "rdma"
     return found
 
 

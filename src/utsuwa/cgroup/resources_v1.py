@@ -13,12 +13,13 @@ from utsuwa.cgroup.resources import (
     no_controller,
     page_size,
     pids_text,
-    refuse_unsupported,
     settle,
+    write_rdma,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
     from utsuwa.spec.seldom import BlockIO, HugepageLimit, NetworkResources
 
@@ -35,9 +36,8 @@ def prepare(directories: dict[str, str], resources: Resources) -> None:
             _write_realtime(cgroup, cpu)
 
 
-def apply(directories: dict[str, str], resources: Resources) -> None:
+def apply(directories: dict[str, str], resources: Resources, journal: Journal | None = None) -> None:
     """Write what is set, but devices, to the container's ``directories`` (by single controller)."""
-    refuse_unsupported(resources)
     if resources.unified:
         raise errors.InvalidArgument("linux.resources.unified: invalid configuration: cannot use unified on cgroup v1")
     wanted = needs(resources, unified=False)
@@ -46,7 +46,7 @@ def apply(directories: dict[str, str], resources: Resources) -> None:
             raise no_controller(name, controller, "mount it as cgroup v1, or leave the limit out")
     for controller, name, write in _WRITERS:
         if controller in wanted:
-            with Directory(directories[controller]) as cgroup:
+            with Directory(directories[controller], journal) as cgroup:
                 write(cgroup, getattr(resources, name))
 
 
@@ -174,6 +174,7 @@ _WRITERS = (
     ("pids", "pids", _write_pids),
     ("blkio", "blockIO", _write_blkio),
     ("hugetlb", "hugepageLimits", _write_hugetlb),
+    ("rdma", "rdma", write_rdma),
     ("net_cls", "network", _write_net_cls),
     ("net_prio", "network", _write_net_prio),
 )

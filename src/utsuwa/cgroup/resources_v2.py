@@ -16,13 +16,14 @@ from utsuwa.cgroup.resources import (
     no_controller,
     page_size,
     pids_text,
-    refuse_unsupported,
     settle,
     swap_max,
+    write_rdma,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
     from utsuwa.spec.seldom import BlockIO, HugepageLimit
 
@@ -30,11 +31,10 @@ _NAMES = {"blkio": "io"}
 _DEFAULT_PERIOD = 100_000
 
 
-def apply(path: str, resources: Resources) -> None:
+def apply(path: str, resources: Resources, journal: Journal | None = None) -> None:
     """Write what is set to the cgroup at ``path``; ``unified`` last, so that it has the last word."""
-    refuse_unsupported(resources)
     wanted = needs(resources, unified=True)
-    with Directory(path) as cgroup:
+    with Directory(path, journal) as cgroup:
         if wanted or resources.unified:
             _check_controllers(cgroup, resources, wanted)
         for controller, name, write in _WRITERS:
@@ -46,7 +46,6 @@ def apply(path: str, resources: Resources) -> None:
 
 def refuse_without_cgroup(resources: Resources) -> None:
     """A container that has no cgroup, for lack of permission, can't have limits either."""
-    refuse_unsupported(resources)
     named = next(iter(needs(resources, unified=True).values()), None)
     if resources.unified:
         named = named or f"unified.{next(iter(resources.unified))}"
@@ -162,4 +161,5 @@ _WRITERS = (
     ("pids", "pids", _write_pids),
     ("blkio", "blockIO", _write_io),
     ("hugetlb", "hugepageLimits", _write_hugetlb),
+    ("rdma", "rdma", write_rdma),
 )

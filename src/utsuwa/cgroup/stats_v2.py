@@ -15,6 +15,7 @@ _IO = (
     ("rios", "ioServicedRecursive", "Read"),
     ("wios", "ioServicedRecursive", "Write"),
 )
+_EVENTS = ("low", "high", "max", "oom", "oom_kill")
 
 
 def collect(path: str) -> dict[str, Any]:
@@ -54,11 +55,12 @@ def _cpuset(cgroup: Directory) -> dict[str, Any]:
 
 def _memory(cgroup: Directory) -> dict[str, Any]:
     raw = flat(cgroup.peek("memory.stat"))
+    events = flat(cgroup.peek("memory.events"))
     usage = {
         "limit": number(cgroup.peek("memory.max")),
         "usage": number(cgroup.peek("memory.current")),
         "max": number(cgroup.peek("memory.peak")),
-        "failcnt": flat(cgroup.peek("memory.events")).get("max"),
+        "failcnt": events.get("max"),
     }
     found = {
         "cache": raw.get("file", 0),
@@ -67,6 +69,7 @@ def _memory(cgroup: Directory) -> dict[str, Any]:
         "kernel": known({"usage": raw.get("kernel")}) or None,
         "raw": raw,
         "psi": pressure(cgroup, "memory.pressure"),
+        "event_count": {name: count for name, count in events.items() if name in _EVENTS},
     }
     return known(found)
 

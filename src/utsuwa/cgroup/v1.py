@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.cgroup.manager import Join
     from utsuwa.spec.runtime import Resources
 
@@ -99,12 +100,12 @@ class V1Manager:
 
         return Join(self._paths.get("", ""), tuple(path for joint, path in self._paths.items() if joint))
 
-    def apply(self, resources: Resources, *, devices: bool = True) -> None:
+    def apply(self, resources: Resources, *, devices: bool = True, journal: Journal | None = None) -> None:
         """See Manager.apply."""
         from utsuwa.cgroup import devices_v1, resources_v1
 
         directories = self.directories()
-        resources_v1.apply(directories, resources)
+        resources_v1.apply(directories, resources, journal)
         if not devices:
             return
         try:

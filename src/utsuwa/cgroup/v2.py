@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.cgroup.manager import Join
     from utsuwa.spec.runtime import Resources
 
@@ -76,14 +77,14 @@ class V2Manager:
         """See Manager.directories."""
         return {} if self._absent else {"": self._path}
 
-    def apply(self, resources: Resources, *, devices: bool = True) -> None:
+    def apply(self, resources: Resources, *, devices: bool = True, journal: Journal | None = None) -> None:
         """See Manager.apply. Device rules are not written but attached: device_program()."""
         from utsuwa.cgroup import resources_v2
 
         if self._absent:
             resources_v2.refuse_without_cgroup(resources)
             return
-        resources_v2.apply(self._path, resources)
+        resources_v2.apply(self._path, resources, journal)
 
     def delegate(self, uid: int) -> None:
         """See Manager.delegate."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from errno import EBUSY
 
 from utsuwa.errors import FailedPrecondition, InvalidArgument
 from utsuwa.init.channel import REQUEST
 from utsuwa.init.spawn import spawn
-from utsuwa.linux.host import probe
+from utsuwa.linux.host import cgroups_of, probe
 from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
@@ -88,7 +89,29 @@ def check_state(container: Container, ignore_paused: bool) -> None:
 
 
 def launch(container: Container, request: ExecRequest, undo: Undo, filters: str) -> Child:
-    """Start the process and bring it to where it runs its program."""
+    """Start the process and bring it to where it runs its program.
+
+    A container may hand its controllers down to cgroups of its own, and then has no room for processes in its own
+    cgroup ("no internal processes", cgroups(7)): the process goes where the first one is.
+    """
+    cgroup = joining(container, request.cgroups)
+    try:
+        return _launch(container, request, undo, filters, cgroup)
+    except FailedPrecondition as error:
+        if (
+            cgroup is None
+            or request.cgroups
+            or (getattr(error, "errno", 0), type(getattr(error, "op", None)))
+            != (
+                EBUSY,
+                ops.Clone,
+            )
+        ):
+            raise
+    return _launch(container, request, undo, filters, _beside_first(container, cgroup))
+
+
+def _launch(container: Container, request: ExecRequest, undo: Undo, filters: str, cgroup: CgroupJoin | None) -> Child:
     document = container.document
     spec = container.spec()
     pidfd = open_init(container)
@@ -96,7 +119,7 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
         keyring = None if (document.options or {}).get("no_new_keyring") else f"_ses.{container.id}"
         options = ExecOptions(
             root=document.rootfs,
-            cgroup=joining(container, request.cgroups),
+            cgroup=cgroup,
             console=request.console >= 0,
             foreground=request.foreground,
             keyring=keyring,
@@ -162,6 +185,16 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
                 f"exec: adding pid of the process to cgroup {directory}: no such file or directory"
             )
     return CgroupJoin(unified=unified, v1=tuple(v1))
+
+
+def _beside_first(container: Container, cgroup: CgroupJoin) -> CgroupJoin:
+    """``cgroup`` with the v2 cgroup below it in which the container's first process is now."""
+    place = cgroups_of(container.document.pid).get("", "")
+    top = cgroup.unified
+    for at in [index for index, letter in enumerate(top) if letter == "/"]:
+        if place.startswith(f"{top[at:]}/"):
+            return cgroup.replace(unified=top + place[len(top) - at :])
+    return cgroup
 
 
 def _below(path: str) -> str:

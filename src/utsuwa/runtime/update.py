@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.cgroup.journal import Journal
 from utsuwa.errors import FailedPrecondition
 from utsuwa.runtime.record import STOPPED, Store
 from utsuwa.spec.validate_linux import validate_resources
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 def update(store: Store, identifier: str, resources: Resources) -> None:
     """Write those limits that ``resources`` has; all others, and access to devices, stay as they are.
+
+    If one can't be written, those that were are put back.
 
     Raises NotFound, FailedPrecondition when the container is stopped or has no cgroup, InvalidArgument for the values.
     """
@@ -30,6 +33,7 @@ def update(store: Store, identifier: str, resources: Resources) -> None:
         manager = container.manager()
         if manager is None:
             raise FailedPrecondition(f"container {identifier} has no cgroup, which is what could be limited")
-        manager.apply(resources, devices=False)
+        with Journal() as journal:
+            manager.apply(resources, devices=False, journal=journal)
     finally:
         container.unlock()

@@ -205,8 +205,9 @@ def validate_resources(resources: Resources, at: str = "linux.resources.") -> No
         number, unit = limit.pageSize[:-2], limit.pageSize[-2:]
         if unit not in ("KB", "MB", "GB") or not (number.isascii() and number.isdigit()) or number[0] == "0":
             invalid(f"{at}hugepageLimits[{index}].pageSize", f'expected a size as "2MB", found {shown(limit.pageSize)}')
-    if present(resources.rdma):
-        unsupported(f"{at}rdma")
+    for device, rdma in (resources.rdma or {}).items():
+        if not device or device != "".join(device.split()) or (rdma.hcaHandles is None and rdma.hcaObjects is None):
+            invalid(f"{at}rdma[{shown(device)}]", "expected the name of a device, and hcaHandles, hcaObjects or both")
     for key in resources.unified or ():
         if "/" in key or "." not in key.strip("."):
             invalid(f"{at}unified[{shown(key)}]", 'expected the name of a cgroup file as "memory.high"')

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cgroup.trees import fill, v1_host, v2_host, written
+from tests.unit.cgroup.trees import fill, written
 from utsuwa import errors
 from utsuwa.cgroup import resources, resources_v1, resources_v2
 from utsuwa.cgroup.directory import Directory
-from utsuwa.cgroup.filesystem import open_manager
 from utsuwa.spec.codec import decode
 from utsuwa.spec.runtime import Memory, Resources
+from utsuwa.spec.seldom import Rdma
 
 GIB = 1 << 30
 
@@ -293,12 +293,18 @@ def test_unified_is_for_v2() -> None:
         resources_v1.apply({}, given(unified={"memory.max": "1"}))
 
 
-@pytest.mark.parametrize("make", [v1_host, v2_host])
-def test_rdma_is_unsupported(tmp_path: Path, make) -> None:
-    manager = open_manager(make(tmp_path), "/id", "id")
-    manager.create()
-    with pytest.raises(errors.Unsupported, match=r"linux\.resources\.rdma"):
-        manager.apply(given(rdma={"mlx5_0": {"hcaHandles": 1}}))
+def test_rdma_is_the_same_on_both_versions(tmp_path: Path) -> None:
+    limits = given(rdma={"mlx5_0": {"hcaHandles": 3, "hcaObjects": 0}, "mlx4_1": {"hcaObjects": 7}})
+    v2 = fill(tmp_path / "v2", {"cgroup.controllers": "rdma\n", "rdma.max": ""})
+    v1 = fill(tmp_path / "v1", {"rdma.max": ""})
+    resources_v2.apply(str(v2), limits)
+    resources_v1.apply({"rdma": str(v1)}, limits)
+    assert written(v2)["rdma.max"] == written(v1)["rdma.max"] == "mlx4_1 hca_object=7"
+    with Directory(str(v1)) as cgroup:
+        resources.write_rdma(cgroup, {"mlx5_0": Rdma(hcaHandles=3, hcaObjects=0)})
+    assert written(v1)["rdma.max"] == "mlx5_0 hca_handle=3 hca_object=0"
+    with pytest.raises(errors.FailedPrecondition, match=r"linux\.resources\.rdma: the rdma controller"):
+        resources_v1.apply({}, limits)
 
 
 def test_check_before_update_rejects_a_limit_below_usage(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_v2(tmp_path: Path) -> None:
         "swap": {"limit": stats.NO_LIMIT, "usage": 5100, "failcnt": 0},
         "kernel": {"usage": 77},
         "raw": {"anon": 1, "file": 4096, "kernel": 77},
+        "event_count": {"low": 0, "max": 3, "oom": 0},
     }
     assert data["blkio"] == {
         "ioServiceBytesRecursive": [

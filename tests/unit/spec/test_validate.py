@@ -378,7 +378,6 @@ def test_refuses_what_few_containers_have(changes: dict[str, object], message: s
 NOT_YET = [
     ("linux/intelRdt", {"closID": "a"}, "linux.intelRdt"),
     ("linux/mountLabel", "x", "linux.mountLabel"),
-    ("linux/resources/rdma", {"mlx5_1": {"hcaHandles": 3}}, "linux.resources.rdma"),
     ("process/apparmorProfile", "docker-default", "process.apparmorProfile"),
     ("process/selinuxLabel", "x", "process.selinuxLabel"),
 ]
@@ -422,6 +421,8 @@ GOOD = [
     ("linux/resources/hugepageLimits", [{"pageSize": "64KB", "limit": 0}]),
     ("linux/resources/unified", {"memory.high": "max"}),
     ("linux/resources/rdma", {}),
+    ("linux/resources/rdma", {"mlx5_1": {"hcaHandles": 3}}),
+    ("linux/resources/devices", [{"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwa"}]),
     ("linux/seccomp", {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "flags": [], "syscalls": [RULE]}),
     ("linux/rootfsPropagation", "rslave"),
 ]

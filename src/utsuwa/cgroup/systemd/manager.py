@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from utsuwa.cgroup.journal import Journal
     from utsuwa.cgroup.manager import Join, Manager
     from utsuwa.cgroup.systemd.bus import Bus
     from utsuwa.cgroup.systemd.properties import Property
@@ -183,9 +184,9 @@ class SystemdManager:
     def _unified(self) -> bool:
         return bool(self._files.save()["version"] == "v2")
 
-    def apply(self, resources: Resources, *, devices: bool = True) -> None:
+    def apply(self, resources: Resources, *, devices: bool = True, journal: Journal | None = None) -> None:
         """See Manager.apply. What the unit was started with is not set again; files have the last, exact word."""
-        self._files.apply(resources, devices=devices)
+        self._files.apply(resources, devices=devices, journal=journal)
         if self._host is not None:
             return
         quota, period = self._quota()
@@ -199,7 +200,7 @@ class SystemdManager:
             if resources.cpu is not None and (resources.cpu.quota or resources.cpu.period):
                 # systemd forgets the period of no quota.
                 resources = resources.replace(cpu=resources.cpu.replace(quota=quota, period=period))
-            self._files.apply(resources, devices=False)
+            self._files.apply(resources, devices=False, journal=journal)
 
     def _quota(self) -> tuple[int | None, int | None]:
         """Quota and period as the files have them."""
