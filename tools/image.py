@@ -26,7 +26,7 @@ MAGIC = b"UTIMAGE1"
 VERSION = (3, 11)
 """The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
 
-LEAN = ("cgroup", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
+LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
 LEFT_OUT = tuple(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"])
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
