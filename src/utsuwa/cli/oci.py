@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from utsuwa.plan.plan import Plan
     from utsuwa.runtime.draft import CreateRequest
 
 NAME = "urun"
@@ -62,7 +63,7 @@ class Call:
         self.options: Any = options
         self.words = words
         self.default_root = default_root
-        self.debug = False
+        self.debug: Callable[[Plan], None] | None = None
         self.systemd_cgroup = False
         self.warnings: list[str] = []
 
@@ -126,8 +127,11 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     _check_settings(settings)
     root, is_default = _root(settings)
     call = Call(Store(root), options, positionals, is_default)
-    call.debug = bool(settings.get("debug"))
     call.systemd_cgroup = bool(settings.get("systemd-cgroup"))
+    if settings.get("debug"):
+        from utsuwa.cli.oci_debug import log_of
+
+        call.debug = log_of(settings)
     try:
         code = verb.run(call)
     except Error as error:
@@ -183,7 +187,8 @@ def _kernel_said(error: OSError) -> Error:
 def _fail(settings: Values, error: Error, code: int) -> int:
     from utsuwa.cli.oci_report import fail
 
-    fail(settings, str(error))
+    # What execve(2) says of a program is printed as it is, like a shell's word on it: callers compare the whole line.
+    fail(settings, str(error), "" if type(getattr(error, "op", None)).__name__ == "Exec" else "urun: ")
     signal = getattr(error, "number", 0)  # of undo.Interrupted; importing that to ask costs 0.2 ms
     return 128 + signal if signal else code
 
@@ -234,6 +239,7 @@ def _request(call: Call) -> tuple[CreateRequest, Any]:
             no_new_keyring=options.get("no-new-keyring", False),
             systemd_cgroup=call.systemd_cgroup,
             preserve_fds=options.get("preserve-fds", 0),
+            debug=call.debug,
             listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0,
         ),
         console,
@@ -303,7 +309,7 @@ def _exec(call: Call) -> int:
     from utsuwa.runtime.exec import execute
 
     wanted, _console = request(call.store, call.options, call.words)
-    return execute(call.store, wanted)
+    return execute(call.store, wanted.replace(debug=call.debug) if call.debug else wanted)
 
 
 def _list(call: Call) -> int:

@@ -9,9 +9,10 @@ from utsuwa.cli.arguments import Values, quoted
 from utsuwa.errors import printable
 
 
-def fail(settings: Values, message: str) -> None:
+def fail(settings: Values, message: str, speaker: str = "urun: ") -> None:
     """Report the error that ends the command: one line in --log, and in plain words on standard error.
 
+    ``speaker``: who says so there.
     podman reads the whole log as one JSON object, containerd takes the last object of level "error".
     """
     if settings.get("log"):
@@ -20,7 +21,7 @@ def fail(settings: Values, message: str) -> None:
     elif settings.get("log-format") == "json":
         _write(2, _line(settings, "error", message))
     else:
-        _write(2, f"urun: {printable(message)}\n")
+        _write(2, f"{speaker}{printable(message)}\n")
 
 
 def warn(settings: Values, messages: list[str]) -> None:
@@ -32,6 +33,14 @@ def warn(settings: Values, messages: list[str]) -> None:
             _write(2, _line(settings, "warning", message))
         else:
             _write(2, f"urun: warning: {printable(message)}\n")
+
+
+def debug(settings: Values, message: str) -> None:
+    """Report what --debug asks for: to --log, or else as a log line on standard error."""
+    if settings.get("log"):
+        _log(settings, "debug", message)
+    else:
+        _write(2, _line(settings, "debug", message))
 
 
 def _log(settings: Values, level: str, message: str) -> None:

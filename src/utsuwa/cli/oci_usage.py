@@ -100,7 +100,7 @@ _OPTIONS = {
     "root": "directory of the container records (default: /run/urun, or $XDG_RUNTIME_DIR/urun)",
     "log": "file for errors and warnings (default: standard error)",
     "log-format": "text or json",
-    "debug": "log also what was asked for and could not be had (create)",
+    "debug": "log every operation of a plan, and what was asked for and could not be had",
     "systemd-cgroup": "have systemd make the cgroup: linux.cgroupsPath is slice:prefix:name then",
     "criu": "accepted and ignored",
     "version": "print the version",
@@ -112,8 +112,14 @@ def version() -> int:
     """Print the version as engines parse it: line 1 ``NAME version X``, then commit and spec."""
     from utsuwa import __version__
 
-    _out(f"urun version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\npython: {_interpreter()}\n")
+    _out(f"{called()} version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\npython: {_interpreter()}\n")
     return 0
+
+
+def called() -> str:
+    """The name that we were called by: who is put in the place of runc answers to that name."""
+    name = os.path.basename(sys.argv[0])
+    return name if name in ("runc", "crun") else "urun"
 
 
 def _interpreter() -> str:
@@ -144,8 +150,8 @@ def _main() -> str:
 
     commands = "".join(f"   {name:<12}{summary}\n" for name, (summary, _) in _SUMMARY.items())
     return (
-        "NAME:\n   urun - Open Container Initiative runtime, part of utsuwa\n\n"
-        "USAGE:\n   urun [global options] command [command options] [arguments...]\n\n"
+        f"NAME:\n   {called()} - Open Container Initiative runtime, part of utsuwa\n\n"
+        f"USAGE:\n   {called()} [global options] command [command options] [arguments...]\n\n"
         f"COMMANDS:\n{commands}\nGLOBAL OPTIONS:\n{_options(_GLOBAL)}"
     )
 
@@ -155,7 +161,7 @@ def _command(name: str) -> str:
 
     summary, arguments = _SUMMARY[name]
     return (
-        f"NAME:\n   urun {name} - {summary}\n\nUSAGE:\n   urun {name} {arguments}\n\n"
+        f"NAME:\n   {called()} {name} - {summary}\n\nUSAGE:\n   {called()} {name} {arguments}\n\n"
         f"OPTIONS:\n{_options(VERBS[name].options)}"
     )
 

@@ -19,7 +19,7 @@ from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from utsuwa.cgroup.manager import Manager
@@ -41,6 +41,7 @@ class CreateRequest(Record):
     ``preserve_fds``: how many descriptors from 3 on the process
     keeps, ``listen_fds`` how many listening sockets come before them.
     ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
+    ``debug``: is shown the plan before it is carried out.
     """
 
     id: str
@@ -57,6 +58,7 @@ class CreateRequest(Record):
     user: str | None = None
     init: bool = False
     systemd_cgroup: bool = False
+    debug: Callable[[Plan], None] | None = None
 
 
 class _Settled(Record):
@@ -159,6 +161,8 @@ class Draft:
             child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, ahead.KINDS), slots)
             return Started(child, settled.warnings, settled.asks_once, settled.guards)
         plan = self._make(await_start, filters)
+        if self._request.debug is not None:
+            self._request.debug(plan)
         guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
         return Started(spawn(plan, slots), plan.warnings, plan.requests() == (ops.READY,), guards)
 

@@ -22,7 +22,10 @@ from utsuwa.spec.runtime import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.init.spawn import Child
+    from utsuwa.plan.plan import Plan
     from utsuwa.runtime.console import Terminal
 
 
@@ -44,6 +47,7 @@ class ExecRequest(Record):
     ignore_paused: bool = False
     user: str | None = None
     subreaper: bool = True
+    debug: Callable[[Plan], None] | None = None
 
 
 def execute(store: Store, request: ExecRequest) -> int:
@@ -128,6 +132,8 @@ def _launch(container: Container, request: ExecRequest, undo: Undo, filters: str
             seccomp=seccomp(spec, filters),
         )
         plan = plan_execute(request.process, spec, probe(), options)
+        if request.debug is not None:
+            request.debug(plan)
         slots = {ops.PIDFD: pidfd}
         if request.console >= 0:
             slots[ops.CONSOLE_SOCKET] = request.console

@@ -121,6 +121,8 @@ class Restoration:
         try:
             plan = self._plan(numbers)
             self._container.warnings = list(plan[0].warnings)
+            if self._created.debug is not None:
+                self._created.debug(plan[0])
             child = spawn(plan[0])
         finally:
             theirs.close()
