@@ -35,7 +35,7 @@ def lines(plan: Plan) -> Iterator[str]:
         if isinstance(op, ops.Exec):
             phase = "setns_init: about to exec" if entered else "init: closing the pipe to signal completion"
         yield f"{phase}: {op.describe()}"
-        if isinstance(op, ops.CpuAffinity):
+        if isinstance(op, ops.CpuAffinity) and op.mask.strip(b"\xff"):
             yield f"nsexec: affinity: {int.from_bytes(op.mask, 'little'):#x}"
         elif isinstance(op, ops.Seccomp):
             yield f"seccomp filter flags: {op.flags}"
