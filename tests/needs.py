@@ -24,6 +24,14 @@ def _cgroup2() -> bool:
         return False
 
 
+def _first_line(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
+
+
 def _overlay() -> bool:
     with open("/proc/filesystems") as filesystems:
         return "\toverlay\n" in filesystems.read()
@@ -45,6 +53,7 @@ _FACILITIES: dict[str, Callable[[], bool]] = {
     "criu": cache(_criu),
     "memory tracking": cache(lambda: _criu("--feature", "mem_dirty_track")),
     "systemd": lambda: os.path.isdir("/run/systemd/system"),
+    "apparmor": lambda: _first_line("/sys/module/apparmor/parameters/enabled") == "Y",
     "libseccomp": lambda: find_library("seccomp") is not None,
 }
 

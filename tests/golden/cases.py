@@ -316,6 +316,27 @@ def seccomp_that_asks_an_agent() -> Plan:
 
 
 @case
+def under_an_apparmor_profile() -> Plan:
+    return create(spec(process={"apparmorProfile": "web"}), V2, options(V2, security_modules=("apparmor",)))
+
+
+_SELINUX = {"selinuxLabel": "system_u:system_r:container_t:s0:c1,c2"}
+
+
+@case
+def with_selinux_labels() -> Plan:
+    base = spec(process=_SELINUX, linux={"mountLabel": "system_u:object_r:container_file_t:s0:c1,c2"})
+    return create(base, V2, options(V2, security_modules=("selinux",)))
+
+
+@case
+def exec_under_labels() -> Plan:
+    base = spec(process=_SELINUX | {"apparmorProfile": "web"})
+    assert base.process
+    return _exec(base.process, base, V2, security_modules=("apparmor", "selinux"))
+
+
+@case
 def capabilities_beyond_the_host_and_the_kernel() -> Plan:
     everything = (*NAMES, "CAP_TIME_TRAVEL")
     sets = Capabilities(

@@ -16,7 +16,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "utsu
 _META_PACKAGE = "linux-image-cloud-amd64"
 
 _OF_CRIU = ("criu", "tar", "gzip", "iptables-restore", "ip6tables-restore")
-_PROGRAMS = ("runc", "crun", "setpriv", "unshare", "nsenter", "strace", "podman", "conmon", *_OF_CRIU)
+_PROGRAMS = (
+    *("runc", "crun", "setpriv", "unshare", "nsenter", "strace", "podman", "conmon", "apparmor_parser"),
+    *_OF_CRIU,
+)
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
 
 _MATCHES = ("libxt_mark", "libxt_standard")

@@ -240,6 +240,7 @@ def _request(call: Call) -> tuple[CreateRequest, Any]:
             systemd_cgroup=call.systemd_cgroup,
             preserve_fds=options.get("preserve-fds", 0),
             debug=call.debug,
+            notify=os.environ.get("NOTIFY_SOCKET", ""),
             listen_fds=int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0,
         ),
         console,
@@ -274,7 +275,7 @@ def _run(call: Call) -> int:
 def _start(call: Call) -> int:
     from utsuwa.runtime.start import start
 
-    start(call.store, call.words[0])
+    start(call.store, call.words[0], notify=os.environ.get("NOTIFY_SOCKET", ""))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import Error, InvalidArgument, Unsupported, from_oserror
+from utsuwa.errors import Error, InvalidArgument, from_oserror
 from utsuwa.runtime.exec import ExecRequest
 from utsuwa.runtime.record import Store
 from utsuwa.spec.codec import decode
@@ -27,9 +27,6 @@ def request(store: Store, options: dict[str, Any], words: list[str]) -> tuple[Ex
 
     raise_on_signals()
     identifier, arguments = words[0], words[1:]
-    for unsupported in ("process-label", "apparmor"):
-        if options.get(unsupported):
-            raise Unsupported(f"unsupported: exec --{unsupported}")
     container = store.open(identifier)
     process = process_from_file(options["process"]) if options.get("process") else None
     if process is None:
@@ -92,6 +89,8 @@ def process_from_words(spec: Spec, options: dict[str, Any], arguments: list[str]
         noNewPrivileges=options.get("no-new-privs", process.noNewPrivileges),
         user=_user(process.user, options),
         capabilities=_capabilities(process.capabilities, options.get("cap", ())),
+        apparmorProfile=options.get("apparmor") or process.apparmorProfile,
+        selinuxLabel=options.get("process-label") or process.selinuxLabel,
         consoleSize=None,
     )
 

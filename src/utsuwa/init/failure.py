@@ -175,6 +175,11 @@ def _group(op: Any, _report: Report, _reason: str) -> str:
     return f"unable to find group {group}: no matching entries in group file"
 
 
+def _label(op: Any, report: Report, reason: str) -> str:
+    # podman looks for the path, to say what may be wrong
+    return f"{op.describe()}: write /proc/thread-self/attr/{op.files[report.value]}: {reason}"
+
+
 def _unmappable(op: Any, report: Report, reason: str) -> str:
     if report.errno == errno.EINVAL:
         reason = f"the file system of {op.source} can't be id-mapped (mount_setattr(2) has a list of those that can)"
@@ -214,6 +219,7 @@ def _line_of_cgroup(op: Any, report: Report, reason: str) -> str:
 _BY_OP: dict[type[ops.Op], Callable[[Any, Report, str], str]] = {
     ops.JoinNamespaces: _listed("paths"),
     ops.WriteCgroup: _line_of_cgroup,
+    ops.Label: _label,
     ops.FindExecutable: lambda op, _report, reason: f'exec: "{op.file}": {reason}',
     ops.Exec: lambda op, _report, reason: f"exec {op.args[0]}: {reason}",
 }

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.plan import deputy, devices, identity, limits, mounts, namespaces, process, rootfs, scheduling, security
+from utsuwa.plan import (
+    deputy,
+    devices,
+    identity,
+    labels,
+    limits,
+    mounts,
+    namespaces,
+    process,
+    rootfs,
+    scheduling,
+    security,
+)
 from utsuwa.plan.case import CreateCase
 from utsuwa.plan.plan import Plan
 
@@ -49,6 +61,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *mounts.seal(case),
         *rootfs.seal(case),
         *namespaces.name(case),  # sysctls need a procfs without masks to be in sight (mount_too_revealing)
+        *labels.program(case),
         *security.hide(case),
         *limits.inside(case),
         *scheduling.apply(case),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.plan import identity, limits, namespaces, ops, process, rootfs, scheduling, security
+from utsuwa.plan import identity, labels, limits, namespaces, ops, process, rootfs, scheduling, security
 from utsuwa.plan.case import ExecCase
 from utsuwa.plan.plan import Plan, Step
 
@@ -34,6 +34,7 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
         *identity.find_user(case),
         *process.home(case),
         *process.console(case, device=False),
+        *labels.program(case),
         *limits.inside(case),
         *scheduling.apply(case),
         *identity.own_stdio(case),

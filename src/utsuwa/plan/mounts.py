@@ -6,7 +6,7 @@ import os
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.linux.mounts import MOUNT_ATTR__ATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, parse
-from utsuwa.plan import cgroupmounts, deputy, ops
+from utsuwa.plan import cgroupmounts, deputy, labels, ops
 from utsuwa.plan.plan import Step
 from utsuwa.spec.runtime import Mount
 
@@ -108,6 +108,7 @@ def _attach(case: CreateCase, placed: Placed) -> Iterator[Step]:
         yield from cgroupmounts.attach(case, path, options, target)
     else:
         yield _fresh(case, placed)
+        yield from labels.top(case, mount.type or "", target)
         rest = rest[1:]
     for flags in rest:
         yield Step(ops.Propagate(target, flags), _MOUNTS)
@@ -189,7 +190,7 @@ def _fresh(case: CreateCase, placed: Placed) -> Step:
     mount, options = placed.mount, placed.options
     fstype = mount.type or ""
     bits = options.set | options.rec_set
-    data = [*options.superblock, *options.data]
+    data = [*options.superblock, *options.data, *labels.context(case, fstype)]
     if bits & MOUNT_ATTR_RDONLY and fstype not in _PSEUDO:
         data.insert(
             0, "ro"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWTIME, KINDS
-from utsuwa.plan import deputy, ops
+from utsuwa.plan import deputy, labels, ops
 from utsuwa.plan.plan import Step
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ def new_session(case: Case) -> Iterator[Step]:
     """A session of its own, so that a terminal can control it, with its own keyring (keyrings(7))."""
     yield Step(ops.NewSession(), "setsid(2)")
     if case.options.keyring:
-        yield Step(ops.SessionKeyring(case.options.keyring), "keyrings(7)")
+        yield from labels.keyring(case, case.options.keyring)
 
 
 def name(case: CreateCase) -> Iterator[Step]:

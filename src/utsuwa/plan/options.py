@@ -45,7 +45,8 @@ class CreateOptions(Record):
     after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be looked up in the container instead of ``process.user``.
     ``init``: a reaper stays as the first process. ``seccomp``: the compiled ``linux.seccomp``. ``ahead``: CLONE_NEW*
     bits of namespaces that the executor has made before it gets the plan, with the loopback interface of a new network
-    up. ``state_json``: status -> the state document in front of and behind the pid, for hooks.
+    up. ``security_modules``: those at work, of apparmor and selinux. ``state_json``: status -> the state document in
+    front of and behind the pid, for hooks.
     """
 
     bundle: str
@@ -63,6 +64,7 @@ class CreateOptions(Record):
     init: bool = False
     seccomp: Program | None = None
     ahead: int = 0
+    security_modules: tuple[str, ...] = ()
     state_json: StateJson | None = None
 
 
@@ -80,3 +82,4 @@ class ExecOptions(Record):
     preserve_fds: int = 0
     user: str | None = None
     seccomp: Program | None = None
+    security_modules: tuple[str, ...] = ()

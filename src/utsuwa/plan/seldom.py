@@ -86,4 +86,21 @@ class MemoryPolicy(Op):
     nodes: Bytes = b""
 
 
+class Label(Op):
+    """Write ``value`` to the first of ``files`` that is there in /proc/thread-self/attr (proc_pid_attr(5))."""
+
+    code = 63
+    files: Texts
+    value: Text
+
+
+class Xattr(Op):
+    """fsetxattr(2) on an in-root file or directory."""
+
+    code = 64
+    path: Text
+    name: Text
+    value: Text
+
+
 OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())

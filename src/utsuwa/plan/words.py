@@ -12,6 +12,7 @@ from utsuwa.linux.mounts import changes, propagation
 from utsuwa.linux.namespaces import name, names
 from utsuwa.linux.rlimits import RLIMITS, amount
 from utsuwa.plan import ops
+from utsuwa.plan.labels import KEYS, SELINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +82,17 @@ def _ask(op: ops.Ask) -> str:
 
 def _session_keyring(op: ops.SessionKeyring) -> str:
     return f"join the session keyring {op.name}"
+
+
+def _label(op: ops.Label) -> str:
+    if op.files == KEYS:
+        return f"label new keys {op.value}" if op.value.strip() else "label new keys as usual"
+    module = "SELinux label" if op.files == SELINUX else "AppArmor profile"
+    return f"put the program under {module} {op.value.removeprefix('exec ')}"
+
+
+def _xattr(op: ops.Xattr) -> str:
+    return f"set attribute {op.name} of {op.path} to {op.value}"
 
 
 def _root_propagation(op: ops.RootPropagation) -> str:
@@ -391,4 +403,6 @@ _COMPOSED: dict[type[ops.Op], Callable[[Any], str]] = {
     ops.TimeNamespace: _time_namespace,
     ops.NetDevice: _net_device,
     ops.MemoryPolicy: _memory_policy,
+    ops.Label: _label,
+    ops.Xattr: _xattr,
 }

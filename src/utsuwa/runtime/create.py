@@ -70,6 +70,13 @@ def build(
     container = store.create(request.id)
     undo.push(container.unlock)
     undo.push(container.remove)
+    if request.notify:
+        from utsuwa.runtime import notify
+
+        notify.prepare(container.path)
+        bundle.spec = notify.arranged(bundle.spec, container.path)
+        if not await_start:  # else `start` is who waits for it
+            container.readiness = notify.Proxy(container.path, request.notify)
     draft = draft or Draft.make(request, bundle, probe())
     manager = draft.manager
     container.adopt_manager(manager)

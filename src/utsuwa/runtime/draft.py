@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from utsuwa.plan.plan import Plan
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.spec.mount import Mount
-    from utsuwa.spec.runtime import Resources, Spec
+    from utsuwa.spec.runtime import Linux, Process, Resources, Spec
 
 
 class CreateRequest(Record):
@@ -40,6 +40,7 @@ class CreateRequest(Record):
     socket that takes the terminal's master, -1 without; ``foreground``: that is us, for a terminal of our own.
     ``preserve_fds``: how many descriptors from 3 on the process
     keeps, ``listen_fds`` how many listening sockets come before them.
+    ``notify``: the service manager's socket (NOTIFY_SOCKET), "" for none.
     ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
     ``debug``: is shown the plan before it is carried out.
     """
@@ -54,6 +55,7 @@ class CreateRequest(Record):
     pidfd_socket: str = ""
     preserve_fds: int = 0
     listen_fds: int = 0
+    notify: str = ""
     root_mounts: tuple[Mount, ...] = ()
     user: str | None = None
     init: bool = False
@@ -220,7 +222,11 @@ def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Docume
         created=now(),
         annotations=spec.annotations,
         cgroup=manager.save(),
-        options={"no_pivot": request.no_pivot, "no_new_keyring": request.no_new_keyring},
+        options={
+            "no_pivot": request.no_pivot,
+            "no_new_keyring": request.no_new_keyring,
+            "notify": bool(request.notify),
+        },
         ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
@@ -253,6 +259,7 @@ def options(
         user=request.user,
         init=request.init,
         seccomp=seccomp(bundle.spec, filters),
+        security_modules=security_modules(bundle.spec.process, bundle.linux),
         state_json=lambda status: _state_around_pid(document, status),
     )
 
@@ -278,6 +285,15 @@ def seccomp(spec: Spec, filters: str) -> Program | None:
     from utsuwa.seccomp.cache import compiled
 
     return compiled(spec.linux.seccomp, filters)
+
+
+def security_modules(process: Process | None, linux: Linux) -> tuple[str, ...]:
+    """Which security modules are at work; looked up only where something is labelled."""
+    if not (process and (process.apparmorProfile or process.selinuxLabel)) and not linux.mountLabel:
+        return ()
+    from utsuwa.linux.lsm import enabled
+
+    return enabled()
 
 
 def now() -> str:

@@ -13,12 +13,12 @@ from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
 from utsuwa.runtime.create import admit, check_console, check_preserved, end, write_pid_file
-from utsuwa.runtime.draft import seccomp
+from utsuwa.runtime.draft import seccomp, security_modules
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import PAUSED, RUNNING, STOPPED, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals
 from utsuwa.spec.record import Record
-from utsuwa.spec.runtime import Process
+from utsuwa.spec.runtime import Linux, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def _launch(container: Container, request: ExecRequest, undo: Undo, filters: str
             preserve_fds=request.preserve_fds,
             user=request.user,
             seccomp=seccomp(spec, filters),
+            security_modules=security_modules(request.process, spec.linux or Linux()),
         )
         plan = plan_execute(request.process, spec, probe(), options)
         if request.debug is not None:

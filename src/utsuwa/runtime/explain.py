@@ -35,6 +35,10 @@ def plan_of(container: Container) -> Plan:
     """The plan that an existing container was made by, as far as the host is still the same."""
     document = container.document
     spec = container.spec()
+    if (document.options or {}).get("notify"):
+        from utsuwa.runtime import notify
+
+        spec = notify.arranged(spec, container.path)
     console = 0 if spec.process and spec.process.terminal else -1
     chosen = document.options or {}
     request = CreateRequest(

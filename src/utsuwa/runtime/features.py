@@ -39,7 +39,7 @@ ANNOTATIONS = {"org.opencontainers.runc.checkpoint.enabled": "true"}
 
 def features() -> Features:
     """The features document. It depends on this version alone, but for the capabilities of the kernel's headers."""
-    on, off = Switch(enabled=True), Switch(enabled=False)
+    on = Switch(enabled=True)
     return Features(
         ociVersionMin=OLDEST_VERSION,
         ociVersionMax=NEWEST_VERSION,
@@ -57,8 +57,8 @@ def features() -> Features:
                 knownFlags=FLAGS,
                 supportedFlags=FLAGS,
             ),
-            apparmor=off,
-            selinux=off,
+            apparmor=on,
+            selinux=on,
             memoryPolicy=MemoryPolicyFeatures(modes=tuple(sorted(memory.MODES)), flags=tuple(sorted(memory.FLAGS))),
             intelRdt=IntelRdtFeatures(enabled=False, schemata=False, monitoring=False),
             mountExtensions=MountExtensions(idmap=on),

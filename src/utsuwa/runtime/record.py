@@ -5,6 +5,7 @@
         state.json      the record of a container that exists
         config.json     the configuration as it was at `create`: later changes of the bundle have no effect (runtime.md)
         start.sock      the created container listens here for `start`
+        notify/         where the container says that it is ready, see notify.py
 
 The status is never stored. It is derived from the process, its start time, the socket and the freezer.
 """
@@ -22,6 +23,7 @@ from utsuwa.spec.record import Record, decode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.cgroup.manager import Manager
+    from utsuwa.runtime.notify import Proxy
     from utsuwa.spec.runtime import Spec
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
@@ -30,6 +32,7 @@ INTENT = "creating"
 STATE = "state.json"
 CONFIG = "config.json"
 SOCKET = "start.sock"
+NOTIFY = "notify"
 FILTERS = ".seccomp"
 """Beside the containers: compiled seccomp filters. No container may have this id."""
 
@@ -148,6 +151,7 @@ class Container:
         self.id = identifier
         self.document: Document = None  # type: ignore[assignment]  # set by load() or by save()
         self.warnings: list[str] = []
+        self.readiness: Proxy | None = None  # who waits for the word that the program is ready
         self._lock = -1
         self._manager: Manager | None = None
 
@@ -274,6 +278,11 @@ class Container:
                 raise FailedPrecondition(f"{self.path} is not a container: {name} in it is not ours, look at --root")
         for name in names:
             try:
+                if name == NOTIFY:
+                    from utsuwa.runtime.notify import remove
+
+                    remove(self.path)
+                    continue
                 os.unlink(f"{self.path}/{name}")
             except FileNotFoundError:
                 pass
@@ -329,7 +338,7 @@ class Container:
 
 def _is_ours(name: str) -> bool:
     """A file that some verb has made in a container's directory (or was about to, see :func:`replace_file`)."""
-    return name in (INTENT, STATE, CONFIG, SOCKET) or name.startswith(f".{STATE}.")
+    return name in (INTENT, STATE, CONFIG, SOCKET, NOTIFY) or name.startswith(f".{STATE}.")
 
 
 def _encoded(document: Document) -> bytes:

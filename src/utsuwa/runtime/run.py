@@ -56,6 +56,10 @@ def _run(
 
             poststart(container)
     container.unlock()
+    if container.readiness is not None:
+        from utsuwa.runtime.notify import attend as attend_readiness
+
+        attend_readiness(container.readiness, child.pid, detach)
     if detach:
         return 0, container.warnings
     code = attend(child.pid, screen)

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.init.channel import Channel
     from utsuwa.plan.plan import Plan
+    from utsuwa.runtime.notify import Proxy
 
 _SIGKILL = 9
 _REFUSALS = {
@@ -20,9 +21,10 @@ _REFUSALS = {
 }
 
 
-def start(store: Store, identifier: str) -> None:
+def start(store: Store, identifier: str, notify: str = "") -> None:
     """Run the program of a created container, then its poststart hooks.
 
+    ``notify``: the service manager's socket: return only when the container is ready, if it was created with one.
     Raises NotFound, FailedPrecondition in any other state, OpFailed when the program can't be run.
     """
     container = store.open(identifier)
@@ -32,10 +34,22 @@ def start(store: Store, identifier: str) -> None:
         status = container.status()
         if status != CREATED:
             raise FailedPrecondition(_REFUSALS.get(status, "cannot start an already running container"))
+        proxy = _proxy(container, notify)
         _release(container)
         poststart(container)
     finally:
         container.unlock()
+    if proxy is not None:
+        proxy.serve(container.document.pid, main=True)
+
+
+def _proxy(container: Container, notify: str) -> Proxy | None:
+    """The socket that the container was told to send its readiness to."""
+    if not notify or not (container.document.options or {}).get("notify"):
+        return None
+    from utsuwa.runtime.notify import Proxy
+
+    return Proxy(container.path, notify)
 
 
 def _release(container: Container) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from utsuwa.spec.record import Record, shown
 from utsuwa.spec.runtime import Linux
 from utsuwa.spec.validate_linux import CHECKS as LINUX_CHECKS
-from utsuwa.spec.validate_linux import clean, invalid, is_mapped, present, unsupported
+from utsuwa.spec.validate_linux import clean, invalid, is_mapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,18 +165,10 @@ def check_limits(process: Process, path: str) -> None:
         invalid(f"{path}.user.umask", f"must be from 0 to 511, found {process.user.umask}")
 
 
-def check_process_unsupported(process: Process, path: str) -> None:
-    """Properties whose turn comes later are refused, never ignored."""
-    for name in ("apparmorProfile", "selinuxLabel"):
-        if present(getattr(process, name)):
-            unsupported(f"{path}.{name}")
-
-
 PROCESS_CHECKS: tuple[Callable[[Process, str], None], ...] = (
     check_command,
     check_console,
     check_limits,
-    check_process_unsupported,
 )
 """Checks of one process; the second argument is the JSON path it stands at."""
 

@@ -341,9 +341,8 @@ def check_seldom(linux: Linux, spec: Spec) -> None:
 
 def check_unsupported(linux: Linux, spec: Spec) -> None:
     """Properties whose turn comes later are refused, never ignored."""
-    for name in ("intelRdt", "mountLabel"):
-        if present(getattr(linux, name)):
-            unsupported(f"linux.{name}")
+    if present(linux.intelRdt):
+        unsupported("linux.intelRdt")
 
 
 CHECKS: tuple[Callable[[Linux, Spec], None], ...] = (

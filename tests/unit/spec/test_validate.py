@@ -377,9 +377,6 @@ def test_refuses_what_few_containers_have(changes: dict[str, object], message: s
 
 NOT_YET = [
     ("linux/intelRdt", {"closID": "a"}, "linux.intelRdt"),
-    ("linux/mountLabel", "x", "linux.mountLabel"),
-    ("process/apparmorProfile", "docker-default", "process.apparmorProfile"),
-    ("process/selinuxLabel", "x", "process.selinuxLabel"),
 ]
 
 
@@ -394,8 +391,9 @@ GOOD = [
     ("ociVersion", "1.0.2-dev+build.1"),
     ("linux/intelRdt", {}),
     ("linux/netDevices", {}),
-    ("linux/mountLabel", ""),
-    ("process/apparmorProfile", ""),
+    ("linux/mountLabel", "system_u:object_r:container_file_t:s0:c1,c2"),
+    ("process/apparmorProfile", "docker-default"),
+    ("process/selinuxLabel", "system_u:system_r:container_t:s0:c1,c2"),
     ("process/commandLine", "ignored"),
     ("process/env", ["A=", "A=b=c\nd"]),
     ("process/capabilities", {"bounding": ["CAP_FOO"]}),

@@ -162,6 +162,9 @@ int fetch_null(struct run *run);
 void close_sources(struct run *run);
 int copy_up(int from, int to);
 
+/* op_hide.c */
+int procfs_of(struct run *run);
+
 /* listener.c */
 struct sock_fprog;
 int load_listening(struct run *run, const struct sock_fprog *filter, u64 flags);

@@ -1,4 +1,4 @@
-/* Masked and read-only paths, and the private procfs for sysctls. */
+/* Masked and read-only paths, and the private procfs for sysctls and labels. */
 #include "init.h"
 #include <linux/magic.h>
 #include <linux/stat.h>
@@ -124,6 +124,14 @@ static int private_proc(struct run *run)
 	return proc;
 }
 
+/* The descriptor of that procfs, which stays open for the next who needs it. */
+int procfs_of(struct run *run)
+{
+	if (run->proc < 0)
+		run->proc = private_proc(run);
+	return run->proc;
+}
+
 int op_SYSCTL(struct run *run, struct cursor *fields)
 {
 	static char path[PATH_LIMIT];
@@ -134,14 +142,13 @@ int op_SYSCTL(struct run *run, struct cursor *fields)
 		/* nothing mounted over a part of the path may catch the write (CVE-2025-52881) */
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
-	if (run->proc < 0)
-		run->proc = private_proc(run);
-	if (run->proc < 0)
-		return run->proc;
+	int proc = procfs_of(run);
+	if (proc < 0)
+		return proc;
 	int error = join_path(path, sizeof path, "sys", key);
 	if (error)
 		return error;
-	int file = (int)sys(openat2, run->proc, path, &how, sizeof how);
+	int file = (int)sys(openat2, proc, path, &how, sizeof how);
 	if (file < 0)
 		return fail(run, file, DETAIL_OPEN_TARGET);
 	long written = sys(write, file, value.data, value.size);
