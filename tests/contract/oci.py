@@ -143,6 +143,17 @@ class Bundle:
         """Let the container run until it is killed; SIGTERM ends it with 3."""
         return self.shell("trap 'exit 3' TERM; echo ready; sleep 1000 & wait")
 
+    def as_user(self, directory: Path, uid: int) -> None:
+        """Make it a container that user ``uid``, who gets ``directory`` with all in it, can run."""
+        self.linux["namespaces"] += [{"type": "user"}, {"type": "cgroup"}]
+        for kind in "ug":
+            self.linux[f"{kind}idMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
+        self.config["mounts"] = [mount for mount in self.config["mounts"] if mount["type"] == "proc"]
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, uid, uid, follow_symlinks=False)
+        for path in (directory, *directory.parents):
+            path.chmod(path.stat().st_mode | 0o055)
+
     def write(self) -> Path:
         (self.path / "config.json").write_text(json.dumps(self.config))
         return self.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -156,3 +157,30 @@ def test_less_than_a_megabyte_is_enough_to_start(oci: Runtime, bundle: Bundle, l
     bundle.linux["resources"]["memory"] = {"limit": limit}
     done = oci.run(bundle.shell("echo started"))
     assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
+
+
+@needs("cgroup2", "setpriv")
+def test_a_user_with_a_cgroup_of_its_own_has_limits(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    if oci.name != "urun":
+        pytest.skip("a test of ours: crun and runc want a systemd")
+    ours = Path("/sys/fs/cgroup", f"{oci.id}-user")
+    (ours / "session").mkdir(parents=True)
+    enabled = Path("/sys/fs/cgroup/cgroup.subtree_control")
+    enabled.write_text("+memory +pids")
+    for path in (ours, ours / "cgroup.procs", ours / "cgroup.subtree_control", ours / "session/cgroup.procs"):
+        os.chown(path, 1000, 1000)
+    bundle.as_user(tmp_path, 1000)
+    bundle.linux["resources"] = {"memory": {"limit": 32 * MIB}, "pids": {"limit": 20}}
+    enter = f"echo 0 >{ours}/session/cgroup.procs; exec setpriv --reuid=1000 --regid=1000 --clear-groups"
+    oci.argv[:0] = ["sh", "-c", f'{enter} "$@"', "-"]
+    try:
+        oci.running(bundle.sleep())
+        found = [(ours / oci.id / name).read_text().strip() for name in ("memory.max", "pids.max")]
+        assert found == [str(32 * MIB), "20"]
+        oci.ok("update", "--pids-limit", "30", oci.id)
+        assert (ours / oci.id / "pids.max").read_text().strip() == "30"
+        assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/"
+    finally:
+        oci.clean()
+        (ours / "session").rmdir()
+        ours.rmdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,14 +196,8 @@ def test_a_user_has_scopes_of_the_user_s_systemd(oci: Runtime, bundle: Bundle, t
     enforce("setpriv")
     subprocess.run(["systemctl", "start", "user@1000.service"], check=True)
     del bundle.linux["cgroupsPath"]
-    bundle.linux["namespaces"] += [{"type": "user"}, {"type": "cgroup"}]
-    for kind in "ug":
-        bundle.linux[f"{kind}idMappings"] = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    bundle.as_user(tmp_path, 1000)
     bundle.linux["resources"] = {"memory": {"limit": 32 * MIB}, "pids": {"limit": 20}}
-    bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["type"] == "proc"]
-    subprocess.run(["chown", "-R", "1000:1000", str(tmp_path)], check=True)
-    for directory in (tmp_path, *tmp_path.parents):
-        os.chmod(directory, os.stat(directory).st_mode | 0o055)
     oci.argv[:0] = [
         "setpriv",
         "--reuid=1000",
@@ -225,3 +218,12 @@ def test_a_user_has_scopes_of_the_user_s_systemd(oci: Runtime, bundle: Bundle, t
         assert not path.exists()
     finally:
         subprocess.run(["systemctl", "stop", "user@1000.service"], check=True)
+
+
+def test_delete_forgets_a_unit_that_failed(oci: Runtime, bundle: Bundle) -> None:
+    bundle.config["annotations"] = {"org.systemd.property.RuntimeMaxUSec": "uint64 1000000"}
+    oci.running(bundle.sleep())
+    eventually(lambda: show(oci, "ActiveState") == ["failed"], "the end of the unit's time")
+    oci.until("stopped")
+    oci.ok("delete", oci.id)
+    assert show(oci, "LoadState") == ["not-found"]

@@ -150,7 +150,7 @@ def needs(resources: Resources, *, unified: bool) -> dict[str, str]:
             continue
         for name in names if unified else names + only_v1:
             value = getattr(record, name)
-            if value or (value is not None and value is not False and (section, name) in _ZERO_COUNTS):
+            if value or (value is not None and (section, name) in _ZERO_COUNTS):
                 found.setdefault(controller, f"{section}.{name}")
     if resources.hugepageLimits:
         found["hugetlb"] = "hugepageLimits"
@@ -159,9 +159,15 @@ def needs(resources: Resources, *, unified: bool) -> dict[str, str]:
     return found
 
 
-_ZERO_COUNTS = (("pids", "limit"), ("memory", "swappiness"), ("cpu", "idle"), ("cpu", "burst"))
+_ZERO_COUNTS = (
+    ("pids", "limit"),
+    ("memory", "swappiness"),
+    ("memory", "useHierarchy"),
+    ("cpu", "idle"),
+    ("cpu", "burst"),
+)
 _NEEDS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("memory", "memory", ("limit", "reservation", "swap"), ("swappiness", "disableOOMKiller")),
+    ("memory", "memory", ("limit", "reservation", "swap"), ("swappiness", "disableOOMKiller", "useHierarchy")),
     ("cpu", "cpu", ("shares", "quota", "period", "burst", "idle"), ("realtimeRuntime", "realtimePeriod")),
     ("cpuset", "cpu", ("cpus", "mems"), ()),
     ("pids", "pids", ("limit",), ()),

@@ -88,6 +88,9 @@ def _write_memory(cgroup: Directory, memory: Memory) -> None:
     _write_limits(cgroup, memory)
     if memory.reservation:
         cgroup.write("memory.soft_limit_in_bytes", memory.reservation)
+    if memory.useHierarchy is not None:
+        # Linux 5.11 knows nothing else any more, and refuses a no.
+        cgroup.write("memory.use_hierarchy", int(memory.useHierarchy))
     if memory.disableOOMKiller:
         cgroup.write("memory.oom_control", 1)
     if memory.swappiness is not None:

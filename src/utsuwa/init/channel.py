@@ -61,7 +61,8 @@ class Channel:
         try:
             data = self._connection.recv(_SIZE)
         except ConnectionResetError:
-            data = b""
+            # It hung up with a reply of ours unread. The kernel tells that before what it has said last.
+            data = self._connection.recv(_SIZE)
         if not data:
             return None
         if len(data) != _SIZE:

@@ -313,3 +313,10 @@ def test_check_before_update_rejects_a_limit_below_usage(tmp_path: Path) -> None
         resources_v2.apply(str(tmp_path), given(memory={"limit": 500, "checkBeforeUpdate": True}))
     with pytest.raises(errors.FailedPrecondition, match=r"rejecting memory\+swap limit 1050"):
         resources_v2.apply(str(tmp_path), given(memory={"limit": 1050, "swap": 1050, "checkBeforeUpdate": True}))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_hierarchy_is_what_memory_is_always_counted_in(tmp_path: Path, value: bool) -> None:
+    fill(tmp_path, {"memory.use_hierarchy": "1", "memory.usage_in_bytes": "0"})
+    resources_v1.apply({"memory": str(tmp_path)}, given(memory={"useHierarchy": value}))
+    assert written(tmp_path)["memory.use_hierarchy"] == str(int(value)), "the kernel refuses 0 since Linux 5.11"
