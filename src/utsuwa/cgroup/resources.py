@@ -138,6 +138,14 @@ def no_controller(property_name: str, controller: str, remedy: str) -> errors.Er
     )
 
 
+def no_permission(property_name: str) -> errors.Error:
+    """The error for a limit of someone who may not make cgroups where they are looked for; callers know its words."""
+    return errors.PermissionDenied(
+        f"cannot set linux.resources.{property_name}: container could not join or create cgroup "
+        "(rootless needs no limits + no cgrouppath when no permission is granted for cgroups)"
+    )
+
+
 def needs(resources: Resources, *, unified: bool) -> dict[str, str]:
     """The first property that sets something, by the v1 name of the controller that it needs; devices not counted.
 

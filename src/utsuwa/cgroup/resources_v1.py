@@ -11,6 +11,7 @@ from utsuwa.cgroup.resources import (
     check_usage,
     needs,
     no_controller,
+    no_permission,
     page_size,
     pids_text,
     settle,
@@ -36,12 +37,22 @@ def prepare(directories: dict[str, str], resources: Resources) -> None:
             _write_realtime(cgroup, cpu)
 
 
-def apply(directories: dict[str, str], resources: Resources, journal: Journal | None = None) -> None:
-    """Write what is set, but devices, to the container's ``directories`` (by single controller)."""
+def apply(
+    directories: dict[str, str],
+    resources: Resources,
+    journal: Journal | None = None,
+    denied: frozenset[str] = frozenset(),
+) -> None:
+    """Write what is set, but devices, to the container's ``directories`` (by single controller).
+
+    ``denied``: controllers that are mounted, but whose hierarchy we may not write to.
+    """
     if resources.unified:
         raise errors.InvalidArgument("linux.resources.unified: invalid configuration: cannot use unified on cgroup v1")
     wanted = needs(resources, unified=False)
     for controller, name in wanted.items():
+        if controller in denied:
+            raise no_permission(name)
         if controller not in directories:
             raise no_controller(name, controller, "mount it as cgroup v1, or leave the limit out")
     for controller, name, write in _WRITERS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 
-from utsuwa import errors
 from utsuwa.cgroup.directory import Directory
 from utsuwa.cgroup.resources import (
     THROTTLES,
@@ -14,6 +13,7 @@ from utsuwa.cgroup.resources import (
     limit_text,
     needs,
     no_controller,
+    no_permission,
     page_size,
     pids_text,
     settle,
@@ -50,10 +50,7 @@ def refuse_without_cgroup(resources: Resources) -> None:
     if resources.unified:
         named = named or f"unified.{next(iter(resources.unified))}"
     if named is not None:
-        raise errors.PermissionDenied(
-            f"cannot set linux.resources.{named}: container could not join or create cgroup "
-            "(rootless needs no limits + no cgrouppath when no permission is granted for cgroups)"
-        )
+        raise no_permission(named)
 
 
 def _check_controllers(cgroup: Directory, resources: Resources, wanted: dict[str, str]) -> None:

@@ -105,7 +105,8 @@ class V1Manager:
         from utsuwa.cgroup import devices_v1, resources_v1
 
         directories = self.directories()
-        resources_v1.apply(directories, resources, journal)
+        denied = frozenset(name for joint in self._mounts if joint not in self._paths for name in joint.split(","))
+        resources_v1.apply(directories, resources, journal, denied if self._unprivileged else frozenset())
         if not devices:
             return
         try:

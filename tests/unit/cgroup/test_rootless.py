@@ -56,7 +56,7 @@ def test_v1_leaves_out_what_it_may_not_make(tmp_path: Path, forbidden: list[str]
     manager.create()
     assert "memory" not in manager.directories()
     assert "pids" in manager.directories()
-    with pytest.raises(errors.FailedPrecondition, match=r"linux\.resources\.memory\.limit"):
+    with pytest.raises(errors.PermissionDenied, match=r"linux\.resources\.memory\.limit: container could not join"):
         manager.apply(LIMITED)
     with pytest.raises(errors.NotFound, match=r"devices\.list"):
         manager.apply(Resources())
