@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -171,7 +172,9 @@ def test_a_user_with_a_cgroup_of_its_own_has_limits(oci: Runtime, bundle: Bundle
         os.chown(path, 1000, 1000)
     bundle.as_user(tmp_path, 1000)
     bundle.linux["resources"] = {"memory": {"limit": 32 * MIB}, "pids": {"limit": 20}}
-    enter = f"echo 0 >{ours}/session/cgroup.procs; exec setpriv --reuid=1000 --regid=1000 --clear-groups"
+    enter = (
+        f"echo 0 >{ours}/session/cgroup.procs; exec {shutil.which('setpriv')} --reuid=1000 --regid=1000 --clear-groups"
+    )
     oci.argv[:0] = ["sh", "-c", f'{enter} "$@"', "-"]
     try:
         oci.running(bundle.sleep())

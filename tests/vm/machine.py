@@ -15,7 +15,7 @@ from tests.vm import disks, initramfs
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OCI = [f"tests/contract/test_oci_{part}.py" for part in ("cli", "config", "exec", "labels", "notify")]
+OCI = [f"tests/contract/test_oci_{part}.py" for part in ("cli", "config", "exec", "labels", "limits", "notify")]
 CRIU = [
     f"tests/contract/test_oci_checkpoint.py::test_{name}"
     for name in ("a_container_goes_on_where_it_was", "pre_dump", "a_terminal_comes_back")

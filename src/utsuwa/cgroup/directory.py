@@ -112,7 +112,10 @@ class Directory:
 
     def keys(self) -> list[str]:
         """The names of the files, sorted."""
-        fd = os.open(self.path, _LIST)
+        try:
+            fd = os.open(self.path, _LIST)
+        except OSError as error:
+            raise failure(error, f"list cgroup {self.path}") from error
         try:
             with os.scandir(fd) as entries:
                 return sorted(entry.name for entry in entries if not entry.is_dir(follow_symlinks=False))
@@ -121,9 +124,14 @@ class Directory:
 
 
 def failure(error: OSError, context: str) -> errors.Error:
-    """``errors.from_oserror``, where a read-only cgroup mount is a lack of permission too."""
+    """``errors.from_oserror``, where a read-only cgroup mount is a lack of permission too.
+
+    ENODEV is the answer of a file whose cgroup has been removed meanwhile, or for a device that there is not.
+    """
     import errno
 
+    if error.errno == errno.ENODEV:
+        return errors.NotFound(f"{context}: no such device")
     if error.errno == errno.EROFS:
         return errors.PermissionDenied(f"{context}: read-only file system")
     if error.errno == errno.EOPNOTSUPP:

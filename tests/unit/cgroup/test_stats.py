@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cgroup.trees import fill
-from utsuwa.cgroup import stats, stats_v1, stats_v2
+from utsuwa import errors
+from utsuwa.cgroup import directory, stats, stats_v1, stats_v2
 from utsuwa.cgroup.directory import Directory
 
 PRESSURE = "some avg10=1.50 avg60=0.00 avg300=0.25 total=42\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
@@ -142,3 +144,13 @@ def test_v2(tmp_path: Path) -> None:
 def test_v2_without_controllers_still_counts_time(tmp_path: Path) -> None:
     fill(tmp_path, {"cgroup.controllers": "", "cpu.stat": "usage_usec 3\nuser_usec 2\nsystem_usec 1\n"})
     assert stats_v2.collect(str(tmp_path)) == {"cpu": {"usage": {"total": 3000, "kernel": 1000, "user": 2000}}}
+
+
+def test_a_cgroup_that_goes_while_it_is_read_is_not_found(tmp_path: Path) -> None:
+    with Directory(str(fill(tmp_path / "gone", {}))) as cgroup:
+        (tmp_path / "gone").rmdir()
+        for read in (cgroup.keys, lambda: cgroup.read("cgroup.controllers"), lambda: stats.page_sizes(cgroup, ".max")):
+            with pytest.raises(errors.NotFound, match="gone"):
+                read()
+    gone = directory.failure(OSError(errno.ENODEV, "No such device"), "read x")
+    assert isinstance(gone, errors.NotFound)
