@@ -22,6 +22,7 @@ FAILED = 5
 
 _SIZE = 32
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
+_PEEK = 0x2 | 0x40  # MSG_PEEK, MSG_DONTWAIT
 _GO_ON = (1).to_bytes(8, "little")
 
 
@@ -69,6 +70,22 @@ class Channel:
             raise Internal(f"a report of {len(data)} bytes from the container's process, expected {_SIZE}")
         kind, op, errno, detail, value, _ = unpack("<IIiIqQ", data)
         return Report(kind, op, errno, detail, value)
+
+    def executes(self) -> bool:
+        """Whether the process has told by now that it becomes the program: heard, yet to be heard, or lost.
+
+        A signal's handler that raises as soon as recv(2) is done has the report forgotten; then there is nothing left
+        but the end. A process that failed instead has ended, and can be waited for.
+        """
+        try:
+            data = b"" if self._last == EXECUTING else self._connection.recv(_SIZE, _PEEK)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._last = EXECUTING
+        return not data or data[:4] == EXECUTING.to_bytes(4, "little")
 
     def next(self) -> Report | None:
         """The next report; None when there will be no more: the program runs, or waits for `start` elsewhere.

@@ -89,6 +89,10 @@ class Child:
         """Give the rest of its plan to one that waits for it (AWAIT_PLAN). What it then says is about that one."""
         self._channel.instruct(plan, message, rights)
 
+    def executes(self) -> bool:
+        """Whether the child has told by now that it becomes the program."""
+        return self._channel.executes()
+
     def reply(self) -> None:
         """Let the child go on after a REQUEST."""
         self._channel.reply()

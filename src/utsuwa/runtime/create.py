@@ -15,7 +15,7 @@ from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.draft import Draft
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import CREATING, SOCKET, Container, Store, replace_file
-from utsuwa.runtime.undo import Undo, hold_signals
+from utsuwa.runtime.undo import Interrupted, Undo, hold_signals
 from utsuwa.spec.runtime import Resources
 
 TYPE_CHECKING = False
@@ -121,7 +121,20 @@ class Conversation:
         self._saved = False
 
     def hold(self, meanwhile: Callable[[int], object] | None = None) -> None:
-        """Answer the child until it waits for `start`, or runs its program. Raises OpFailed for what failed."""
+        """Answer the child until it waits for `start`, or runs its program. Raises OpFailed for what failed.
+
+        Who sees the program run sends signals to it: one that comes before we have heard of that is passed on, too.
+        """
+        try:
+            self._converse(meanwhile)
+        except Interrupted as stop:
+            if not (self._runs and self._child.executes()):
+                raise
+            hold_signals()
+            os.kill(self._child.pid, stop.number)
+            self._converse(None)
+
+    def _converse(self, meanwhile: Callable[[int], object] | None) -> None:
         child = self._child
         while (report := child.next()) is not None:
             if report.kind == CLONED:
