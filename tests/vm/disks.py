@@ -18,6 +18,7 @@ _META_PACKAGE = "linux-image-cloud-amd64"
 _OF_CRIU = ("criu", "tar", "gzip", "iptables-restore", "ip6tables-restore")
 _PROGRAMS = (
     *("runc", "crun", "setpriv", "unshare", "nsenter", "strace", "podman", "conmon", "apparmor_parser"),
+    *("newuidmap", "newgidmap"),
     *_OF_CRIU,
 )
 """Copied to the root image with their libraries, where the host has them; busybox is the rest."""
