@@ -7,6 +7,7 @@ mount namespace of each call; nothing of the host is changed. newuidmap(1) and n
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,14 @@ UID = 61234
 FIRST, COUNT = 400000, 65536
 """Subordinate ids of the account."""
 
+# By their paths: a busybox that is the shell would take its own for these names.
+_TOOLS = {name: shutil.which(name) or name for name in ("setpriv", "unshare")}
 _BECOME = """#!/bin/sh
-exec unshare --mount sh -c '
+exec {unshare} --mount sh -c '
 for file in passwd group subuid subgid; do mount --bind {home}/$file /etc/$file; done
 while read tasks; do echo $$ > $tasks || exit 1; done < {home}/join
 [ -z "{hide}" ] || mount -t tmpfs none {hide}
-exec setpriv --reuid {uid} --regid {uid} --clear-groups \\
+exec {setpriv} --reuid {uid} --regid {uid} --clear-groups \\
     env -i HOME={home} PATH=/usr/sbin:/usr/bin:/sbin:/bin XDG_RUNTIME_DIR={home}/run "$@"' - "$@"
 """
 
@@ -40,7 +43,7 @@ class Ordinary(Runtime):
         self.hidden = hide
         account(home)
         self._become = home / "become"
-        self._become.write_text(_BECOME.format(home=home, uid=UID, hide=hide))
+        self._become.write_text(_BECOME.format(home=home, uid=UID, hide=hide, **_TOOLS))
         self._become.chmod(0o755)
         self.join([])
         self.argv = [str(self._become), *words, "--root", str(self.root)]

@@ -218,3 +218,12 @@ def test_the_wait_for_start_leaves_no_signal_otherwise(oci: Runtime, bundle: Bun
     masks = dict(line.split(":\t") for line in oci.output().splitlines())
     assert {name: int(mask, 16) & 0x7FFFFFFF for name, mask in masks.items()} == dict.fromkeys(masks, 0)
     assert set(masks) == {"SigCgt", "SigIgn", "SigBlk"}
+
+
+def test_the_null_device_as_a_stream_is_the_containers_own(oci: Runtime, bundle: Bundle) -> None:
+    """Or its root could change the mode of the host's node."""
+    script = "stat -L -c %d:%i /proc/self/fd/0 /dev/null"
+    done = oci.run(bundle.shell(script), "--detach", stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    stream, node = done.stdout.split()
+    assert stream == node
