@@ -17,6 +17,9 @@ from tests.integration.household import IMAGE, Household, until
 from tests.needs import needs
 from utsuwa.monitor import frames
 
+AT_REST = 5
+"""The forkserver, and what waits for the next request: guard, worker, creator, executor."""
+
 pytestmark = needs("root", "overlay", "busybox")
 
 
@@ -126,7 +129,7 @@ def test_broken_requests(house: Household, number: int) -> None:
     assert not os.path.exists("/nowhere") and not os.path.exists("/x")
     assert house.ok("run", "--rm", IMAGE, "echo", "fine") == "fine\n"
     assert house.forkserver() == forkserver
-    until(lambda: len(set(house._family())) <= max(len(before), 4), house._family)
+    until(lambda: len(set(house._family())) <= max(len(before), AT_REST), house._family)
 
 
 def test_many_who_say_nothing(house: Household) -> None:
@@ -137,7 +140,7 @@ def test_many_who_say_nothing(house: Household) -> None:
     assert house.ok("run", "--rm", IMAGE, "echo", "fine") == "fine\n"
     for connection in silent:
         connection.close()
-    until(lambda: len(house._family()) <= 4, house._family)
+    until(lambda: len(house._family()) <= AT_REST, house._family)
 
 
 def test_broken_clients_of_a_monitor(house: Household, container: str) -> None:

@@ -22,6 +22,7 @@ from utsuwa.monitor.records import (
     UNKNOWN_CODE,
     UNKNOWN_END,
     Exit,
+    Head,
     Run,
     Start,
     make_monitor_directory,
@@ -45,18 +46,20 @@ if TYPE_CHECKING:
 
 def keep(request: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
     """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
-    start = decode(Start, parse(request))
-    directory = make_monitor_directory(start.run, start.id)
+    document = parse(request)
+    head = decode(Head, document)
+    directory = make_monitor_directory(head.run, head.id)
     lock = take_lock(directory)
     if lock is None:
-        refuse(connection, Conflict(f"container {start.id} is running already"))
+        refuse(connection, Conflict(f"container {head.id} is running already"))
         return
     began = now()
-    announce(start, directory, began)
+    announce(head, directory, began)
     creator.proceed()
     try:
+        start = decode(Start, document)
         keeper = Keeper(start, directory, control, began)
-    except OSError:  # the container was removed while its start was under way
+    except (Error, OSError):  # the container was removed while its start was under way
         empty(directory, keep_lock=False)
         raise
     try:
@@ -81,12 +84,12 @@ def go_on(received: list[int], control: socket, ended: int | None) -> None:
     keeper.live()
 
 
-def announce(start: Start, directory: str, began: str) -> None:
+def announce(head: Head, directory: str, began: str) -> None:
     """From here on the container counts as started, and what it leaves is ours to clean up."""
     from utsuwa.runtime.process import start_time
 
     me = os.getppid()  # the guard: it is there from the first to the last
-    run = Run(number=start.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began)
+    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began)
     write(directory, RUN_FILE, run)
 
 

@@ -61,6 +61,14 @@ class Start(Record):
     volumes: tuple[str, ...] = ()
 
 
+class Head(Record):
+    """What of a Start is asked for first, and by somebody in a hurry."""
+
+    id: str
+    run: str
+    number: int = 1
+
+
 class Execute(Record):
     """The request to run another process in a container: ``process`` is the specification's, ``user`` is looked up
     inside.

@@ -132,12 +132,14 @@ def _recall(draft: Draft, request: CreateRequest, bundle: Bundle) -> None:
 
 def _speak() -> None:
     """The monitor's own documents."""
-    from utsuwa.monitor.records import Exit, Run, Start, now
+    from utsuwa.monitor.records import Exit, Head, Run, Start, now
     from utsuwa.spec.codec import decode, dumps, encode, parse
     from utsuwa.spec.mount import Mount
 
     mount = Mount(type="overlay", source="overlay", options=("lowerdir=/a", "upperdir=/b"))
     start = Start(id=_ID, directory="/", run="/", mounts=(mount,), volumes=("/a",), user="0", attach=True)
-    decode(Start, parse(dumps(encode(start)).encode()))
+    document = parse(dumps(encode(start)).encode())
+    decode(Head, document)
+    decode(Start, document)
     dumps(encode(Run(number=1, monitor=1, monitorStart=1, startedAt=now())))
     dumps(encode(Exit(number=1, exitCode=0)))

@@ -134,3 +134,16 @@ def test_an_answer_may_come_before_the_question(root):
     child.reply()
     assert [child.next().kind, child.next().kind] == [CLONED, EXECUTING]
     assert _end(child) == 3
+
+
+def test_an_answer_that_nobody_reads_hides_no_failure(root):
+    """The kernel tells first that the connection was reset, and then what came before."""
+    plan = _rest(root, ops.Mount("nosuch", "none", "/tmp"), ops.Ask(ops.READY), shell("exit 0"))
+    child = _go_on(Spare(begin()), plan)
+    child.reply()
+    assert child.next().kind == CLONED
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(OpFailed, match="nosuch"):
+        child.next()
+    child.close()
+    os.waitpid(child.pid, 0)

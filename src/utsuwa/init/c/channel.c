@@ -146,8 +146,8 @@ int op_AWAIT_START(struct run *run, struct cursor *fields)
 {
 	int listener = (int)take(fields);
 	long connection;
-	for (int i = 0; i < 3; i++) { /* the wait may be long, and nothing needs them any more */
-		int *spent[] = {&run->null, &run->empty, &run->proc};
+	for (int i = 0; i < 4; i++) { /* the wait may be long, and nothing needs them any more */
+		int *spent[] = {&run->null, &run->empty, &run->proc, &run->new_proc};
 		close_fd(*spent[i]);
 		*spent[i] = -1;
 	}

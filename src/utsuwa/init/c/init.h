@@ -99,6 +99,7 @@ struct run {
 	int arrived; /* a CHDIR that might have failed has succeeded */
 	int swept;   /* all descriptors above stdio close on exec */
 	int proc; /* a procfs that the container can't have prepared */
+	int new_proc; /* its own, as it has been mounted */
 	const char *home;
 	const char *executable;
 	struct found_user user;

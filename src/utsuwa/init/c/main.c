@@ -209,7 +209,7 @@ __attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *
 	for (; *aux; aux += 2)
 		if (*aux == 25 /* AT_RANDOM */)
 			__stack_chk_guard = *(u64 *)aux[1] & ~0xffULL;
-	run.channel = run.root = run.null = run.empty = run.proc = run.cgroup = run.deputy = -1;
+	run.channel = run.root = run.null = run.empty = run.proc = run.new_proc = run.cgroup = run.deputy = -1;
 	if (argc != 2 || map_plan(plan_number(argv[1]), &plan, &size))
 		leave(2);
 	int error = check_plan(&run, plan, size);

@@ -1,4 +1,4 @@
-/* Masked and read-only paths, and the private procfs for sysctls and labels. */
+/* Masked and read-only paths, and the procfs for sysctls and labels. */
 #include "init.h"
 #include <linux/magic.h>
 #include <linux/stat.h>
@@ -132,25 +132,34 @@ int procfs_of(struct run *run)
 	return run->proc;
 }
 
+/* Nothing mounted over a part of the path may catch the write (CVE-2025-52881): a procfs that has such a mount won't do. */
+static int open_sysctl(struct run *run, const char *path)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+	};
+	int file = run->new_proc < 0 ? -EXDEV : (int)sys(openat2, run->new_proc, path, &how, sizeof how);
+	if (file == -EXDEV) {
+		int proc = procfs_of(run);
+		if (proc < 0)
+			return proc;
+		file = (int)sys(openat2, proc, path, &how, sizeof how);
+	}
+	return file < 0 ? fail(run, file, DETAIL_OPEN_TARGET) : file;
+}
+
 int op_SYSCTL(struct run *run, struct cursor *fields)
 {
 	static char path[PATH_LIMIT];
 	const char *key = take_text(fields);
 	struct bytes value = take_bytes(fields);
-	struct open_how how = {
-		.flags = O_WRONLY | O_CLOEXEC,
-		/* nothing mounted over a part of the path may catch the write (CVE-2025-52881) */
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
-	};
-	int proc = procfs_of(run);
-	if (proc < 0)
-		return proc;
 	int error = join_path(path, sizeof path, "sys", key);
 	if (error)
 		return error;
-	int file = (int)sys(openat2, proc, path, &how, sizeof how);
+	int file = open_sysctl(run, path);
 	if (file < 0)
-		return fail(run, file, DETAIL_OPEN_TARGET);
+		return file;
 	long written = sys(write, file, value.data, value.size);
 	close_fd(file);
 	return written < 0 ? (int)written : 0;

@@ -140,6 +140,13 @@ static int place(struct run *run, const struct mount_fields *mount, int tree, in
 	return error ? fail(run, error, DETAIL_SET_PROPAGATION) : 0;
 }
 
+/* A procfs that was made just now can take the sysctls: one more would have to be taken down again (an RCU grace period). */
+static int serves_sysctls(const struct run *run, const struct mount_fields *mount)
+{
+	return run->new_proc < 0 && same(mount->fstype, "proc") && !mount->options.count &&
+	       !(mount->flags & FLAG_MOUNT_FALLBACK_BIND) && !(mount->attributes & MOUNT_ATTR_RDONLY);
+}
+
 int op_MOUNT(struct run *run, struct cursor *fields)
 {
 	struct mount_fields mount;
@@ -158,7 +165,10 @@ int op_MOUNT(struct run *run, struct cursor *fields)
 	if (tree == -EPERM && mount.flags & FLAG_MOUNT_FALLBACK_BIND)
 		tree = bind_instead(run, &mount);
 	int error = tree < 0 ? tree : place(run, &mount, tree, target, existing);
-	close_fd(tree);
+	if (!error && serves_sysctls(run, &mount))
+		run->new_proc = tree;
+	else
+		close_fd(tree);
 	close_fd(target);
 	return error;
 }
