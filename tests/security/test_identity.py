@@ -26,7 +26,8 @@ def _status(text: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("uid", [0, 1000])
 def test_nothing_inheritable_on_exec(oci: Runtime, bundle: Bundle, uid: int) -> None:
-    """CVE-2022-29162, CVE-2022-24769, CVE-2016-8867: `exec --cap` and defaults fill the inheritable or ambient set.
+    """CVE-2022-29162, CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: `exec --cap` and defaults fill the inheritable or
+    the ambient set.
 
     Proven: a configuration that asks for inheritable and ambient sets has them.
     """

@@ -228,3 +228,14 @@ def test_a_start_socket_is_for_root_alone(oci: Runtime, bundle: Bundle) -> None:
     assert os.waitpid(refused, 0)[1] == 0
     assert oci.status() == "created"
     oci.ok("start", oci.id)
+
+
+@pytest.mark.parametrize("path", ["..", "../other", "/../..", "a/../../other", "freezer:../other"])
+def test_cgroups_of_exec_stay_below_the_containers(oci: Runtime, bundle: Bundle, path: str) -> None:
+    """crun 1.28 and runc: `..` in `exec --cgroup`, a way into the cgroup of another container or the host's.
+
+    Proven: the container's own cgroup, as ".", is joined.
+    """
+    oci.running(bundle.sleep())
+    assert oci.ok("exec", "--cgroup", ".", oci.id, "echo", "joined") == "joined\n"
+    assert "bad sub cgroup path" in oci.fails("exec", "--cgroup", path, oci.id, "true", code=255)

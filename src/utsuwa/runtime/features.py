@@ -32,7 +32,10 @@ FLAGS = (
 )
 ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
 
-UNSAFE_ANNOTATIONS = ("bundle", "org.criu.config", "org.systemd.property.", "run.oci.keep_original_groups")
+UNSAFE_ANNOTATIONS = (
+    *("bundle", "org.criu.config", "org.systemd.property."),
+    *("run.oci.keep_original_groups", "run.oci.mount_context_type", "run.oci.seccomp.receiver"),
+)
 ANNOTATIONS = {"org.opencontainers.runc.checkpoint.enabled": "true"}
 """The name by which engines know that there is a `checkpoint`; whether CRIU is installed is for them to see."""
 

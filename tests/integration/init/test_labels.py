@@ -32,21 +32,6 @@ def test_the_first_file_that_is_there_is_taken(run, root):
         run(*prelude(root, PROC), ops.Pivot(), label, shell("exit 0"))
 
 
-def test_what_is_mounted_over_a_part_of_proc_does_not_get_it(run, root, tmp_path: Path):
-    """CVE-2019-16884, CVE-2025-52881. Proven to fail with the label written through the container's /proc."""
-    decoy = tmp_path / "decoy"
-    (decoy / "1/task/1/attr").mkdir(parents=True)
-    files = [decoy / "1/task/1/attr/exec", decoy / "alone"]
-    for file in files:
-        file.touch()
-    (decoy / "thread-self").symlink_to("1/task/1")
-    over = ops.Bind(str(files[1]), "/proc/1/task/1/attr/exec")
-    for mounts in ((PROC, over), (PROC, ops.Bind(str(decoy), "/proc")), (ops.Bind(str(decoy), "/proc"),)):
-        with pytest.raises(OpFailed):
-            run(*prelude(root, *mounts), ops.Pivot(), LABEL, shell("exit 0"))
-    assert [file.read_text() for file in files] == ["", ""]
-
-
 def test_an_attribute_of_a_directory_stays_inside(run, root, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
