@@ -19,7 +19,9 @@ from collections.abc import Callable
 from tests import archives
 from tests.contract.oci import CONFIG
 from tests.golden.hosts import HYBRID, V1, V2, options
-from tests.unit.spec.test_fuzz import FULL, FULL_LINUX, STRANGE, _places
+from tests.security.fuzz_verbs import commandline, record
+from tests.security.mutation import damage, mutate
+from tests.unit.spec.test_fuzz import FULL, FULL_LINUX
 from utsuwa.cgroup import devices
 from utsuwa.cgroup.device_program import assemble
 from utsuwa.engine.specification import Surroundings, compose, process_defaults
@@ -40,15 +42,6 @@ from utsuwa.spec.validate import validate
 SECONDS = 5.0
 """No run takes longer: that would be a hang."""
 SLOTS = {ops.CONSOLE_SOCKET: 5, ops.START_LISTENER: 6, ops.PIDFD: 7}
-_WORDS = [
-    *STRANGE, -(2**63), 2**32 - 1, 2**32, 4294967295.0, 1e300, float(2**53), "x" * 5000, "../" * 50 + "etc", "\u202e",
-    "\x7f", "rbind", "ro", "rshared", "tmpcopyup", "idmap", "mode=999999", "gid=\u00b2", "size=-1", "bind", "tmpfs",
-    "proc", "cgroup", "CAP_SYS_ADMIN", "RLIMIT_NOFILE", "SCMP_ACT_NOTIFY", "SCMP_ACT_ERRNO", "time", "/proc",
-    "/proc/self/fd/7",
-    "/dev/console", "/sys/fs/cgroup", "\u0661", "9" * 4000, "sha256:" + "0" * 64,
-    "application/vnd.oci.image.index.v1+json",
-    {"containerID": 0, "hostID": 2**32 - 1, "size": 2**32 - 1}, [{"containerID": 0, "hostID": 0, "size": 1}] * 400,
-]  # fmt: skip
 
 
 def _bases() -> list[str]:
@@ -61,48 +54,12 @@ def _bases() -> list[str]:
 _CONFIGS = _bases()
 
 
-def mutate(text: str, dice: random.Random) -> bytes:
-    """A JSON document with a few values exchanged, moved, doubled, dropped, nested, and now and then broken as text."""
-    document = json.loads(text)
-    for _ in range(dice.randrange(1, 5)):
-        places = _places(document, [])
-        if not places:
-            break
-        holder, key = dice.choice(places)
-        action = dice.random()
-        if action < 0.15:
-            del holder[key]
-        elif action < 0.6:
-            holder[key] = copy.deepcopy(dice.choice(_WORDS))
-        elif action < 0.8:
-            other, name = dice.choice(places)
-            holder[key] = copy.deepcopy(other[name])
-        elif action < 0.9 and isinstance(holder, list):
-            holder.extend(copy.deepcopy(holder[: dice.randrange(1, 30)]))
-        else:
-            holder[key] = [holder[key]] if dice.random() < 0.5 else {"path": holder[key]}
-    data = bytearray(json.dumps(document).encode("utf-8", "surrogatepass"))
-    if dice.random() < 0.1:
-        _damage(data, dice)
-    if dice.random() < 0.002:
-        data[:] = b"[" * 50_000 + data
-    return bytes(data)
-
-
-def _damage(data: bytearray, dice: random.Random) -> None:
-    for _ in range(dice.randrange(1, 4)):
-        place = dice.randrange(len(data) + 1)
-        data[place : place + dice.randrange(4)] = dice.randbytes(dice.randrange(4))
-    if dice.random() < 0.3:
-        del data[dice.randrange(len(data) + 1) :]
-
-
 # --- targets --------------------------------------------------------------------------------------------------------
 
 
 def config(dice: random.Random) -> None:
     """config.json: read, checked, planned for some host, written for the executor, and described."""
-    spec: Spec = codec.decode(Spec, mutate(dice.choice(_CONFIGS), dice))
+    spec: Spec = codec.decode(Spec, mutate(dice.choice(_CONFIGS), dice, Spec))
     validate(spec)
     host = dice.choice((V1, V2, HYBRID))
     linux = spec.linux
@@ -179,7 +136,7 @@ def archive(dice: random.Random) -> None:
     """A layer's archive: unpacked to nowhere, compressed or not, its headers damaged and sealed again."""
     zipped = dice.random() < 0.2
     data = bytearray(_ZIPPED if zipped else _TAR)
-    _damage(data, dice) if zipped or dice.random() < 0.3 else _damage_header(data, dice)
+    damage(data, dice) if zipped or dice.random() < 0.3 else _damage_header(data, dice)
     source = memoryview(bytes(data))
     at = 0
 
@@ -226,6 +183,8 @@ TARGETS: dict[str, Callable[[random.Random], None]] = {
     "documents": documents,
     "archive": archive,
     "names": names,
+    "record": record,
+    "commandline": commandline,
 }
 
 

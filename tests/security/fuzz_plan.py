@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from tests.security.fuzz import _damage
+from tests.security.mutation import damage
 from utsuwa.init.encode import encode
 from utsuwa.init.spawn import sealed
 from utsuwa.plan import ops
@@ -94,7 +94,7 @@ def plan(dice: random.Random, channel: int, slot: int) -> bytes:
     data = bytearray(encode(made, {"slot": slot}, channel, ()))
     action = dice.random()
     if action < 0.2:
-        _damage(data, dice)
+        damage(data, dice)
     elif action < 0.6:
         at = dice.randrange(0, len(data) // 8) * 8
         data[at : at + 8] = dice.choice(

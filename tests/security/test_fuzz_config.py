@@ -9,13 +9,21 @@ from utsuwa.errors import InvalidArgument
 
 
 @pytest.mark.parametrize(
-    ("target", "runs"), [("config", 2500), ("documents", 4000), ("archive", 3000), ("names", 4000)]
+    ("target", "runs"),
+    [
+        ("config", 2500),
+        ("record", 2500),
+        ("commandline", 4000),
+        ("documents", 4000),
+        ("archive", 3000),
+        ("names", 4000),
+    ],
 )
 def test_whatever_comes_in_an_error_of_ours_comes_out(target: str, runs: int) -> None:
     """Proven by the counts (some are accepted, most are not) and by test_a_traceback_is_noticed."""
     done, accepted = campaign(target, runs, seconds=60)
     assert done == runs, "too slow"
-    assert target == "names" or 0 < accepted < runs
+    assert target in ("names", "commandline") or 0 < accepted < runs
 
 
 def test_a_traceback_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

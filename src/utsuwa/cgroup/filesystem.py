@@ -82,12 +82,26 @@ def load(saved: dict[str, Any]) -> Manager:
         if saved["version"] == "v2":
             from utsuwa.cgroup.v2 import V2Manager
 
-            return V2Manager(saved["mount"], saved["path"], unprivileged=saved["unprivileged"], absent=saved["absent"])
+            top = saved["mount"]
+            path = _below(top, saved["path"])
+            return V2Manager(top, path, unprivileged=bool(saved["unprivileged"]), absent=bool(saved["absent"]))
         from utsuwa.cgroup.v1 import V1Manager
 
-        return V1Manager(saved["mounts"], saved["paths"], unprivileged=saved["unprivileged"])
-    except (KeyError, TypeError) as error:
+        mounts = saved["mounts"]
+        paths = {controllers: _below(mounts[controllers], path) for controllers, path in saved["paths"].items()}
+        return V1Manager(mounts, paths, unprivileged=bool(saved["unprivileged"]))
+    except (KeyError, TypeError, AttributeError) as error:
         raise errors.Internal(f"saved cgroup manager: {error!r} is missing or wrong") from error
+
+
+def _below(top: object, path: object) -> str:
+    """``path``, which is a cgroup in the hierarchy mounted at ``top``; TypeError for what we can't have written."""
+    below = type(top) is str and type(path) is str and len(top) > 1 and path.startswith(f"{top}/")
+    if type(path) is str and below and "\0" not in path and ".." not in path.split("/"):
+        return path
+    from utsuwa.spec.record import shown
+
+    raise TypeError(f"{shown(path)} below {shown(top)}")
 
 
 def clean(path: str, *, allow_root: bool = False) -> str:

@@ -16,7 +16,7 @@ import errno
 import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
-from utsuwa.errors import Conflict, Error, FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import Conflict, Error, FailedPrecondition, Internal, InvalidArgument, NotFound, from_oserror
 from utsuwa.runtime.process import start_time
 from utsuwa.spec.record import Record, decode
 
@@ -300,7 +300,10 @@ class Container:
         if self._manager is None and self.document is not None and self.document.cgroup is not None:
             from utsuwa.cgroup.filesystem import load
 
-            self._manager = load(self.document.cgroup)
+            try:
+                self._manager = load(self.document.cgroup)
+            except Internal as error:
+                raise FailedPrecondition(f"the state of container {self.id} is damaged: {error}") from error
         return self._manager
 
     def adopt_manager(self, manager: Manager | None) -> None:

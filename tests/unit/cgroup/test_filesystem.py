@@ -153,7 +153,26 @@ def test_a_record_gives_the_same_manager_back(tmp_path: Path, make) -> None:
     assert (again.join(), again.directories(), again.save()) == (manager.join(), manager.directories(), manager.save())
 
 
-@pytest.mark.parametrize("saved", [{}, {"version": "v2"}, {"version": "v1", "mounts": {}}])
+def _v2(mount: object, path: object) -> dict:
+    return {"version": "v2", "mount": mount, "path": path, "unprivileged": False, "absent": False}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {},
+        {"version": "v2"},
+        {"version": "v1", "mounts": {}},
+        {"version": "v1", "mounts": {}, "paths": [], "unprivileged": False},
+        {"version": "v1", "mounts": {"memory": "/m"}, "paths": {"memory": "/n/a"}, "unprivileged": False},
+        _v2("/", "/etc"),
+        _v2("/sys/fs/cgroup", "/sys/fs/cgroup"),
+        _v2("/sys/fs/cgroup", "/sys/fs/cgroup/../../../etc"),
+        _v2("/sys/fs/cgroup", True),
+        _v2([0] * 1000, "/a"),
+    ],
+)
 def test_a_damaged_record_is_our_own_fault(saved: dict) -> None:
-    with pytest.raises(errors.Internal, match="saved cgroup manager"):
+    with pytest.raises(errors.Internal, match="saved cgroup manager") as caught:
         load(saved)
+    assert len(str(caught.value)) < 200
