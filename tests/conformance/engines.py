@@ -25,7 +25,7 @@ _ENGINE = """#!/bin/sh
 verb=$1
 shift
 case $verb in
-run | create)
+run | create | bud)
     network=--network=none
     case " $*" in *" --network "*) network= ;; esac
     exec {before} "$verb" {after} $network "$@"
@@ -52,7 +52,7 @@ exit 1
 class Engine:
     """A real client, and the way to the daemon behind it if there is one.
 
-    ``before``, ``after``: for each runtime, the words before the verb, and those after ``run`` and ``create``.
+    ``before``, ``after``: for each runtime, the words before the verb, and those after ``run``, ``create`` and ``bud``.
     ``removal``: the options that make ``rm --force`` quick.
     """
 
@@ -133,6 +133,19 @@ def podman(tar: Path, group: str) -> Iterator[Engine]:
         assert engine("import", "--change", "ENV PATH=/bin", "--change", 'CMD ["sh"]', str(tar), IMAGE).returncode == 0
         yield engine
         engine.clear()
+
+
+@contextmanager
+def buildah(tar: Path, group: str) -> Iterator[Engine]:
+    """buildah with all of its state in a directory, and an image to begin with."""
+    with tempfile.TemporaryDirectory(prefix="utsuwa-", dir="/tmp") as name:
+        words = ["buildah", "--root", f"{name}/root", "--runroot", f"{name}/run", "--storage-driver", "vfs"]
+        after = {runtime: ["--runtime", path, "--isolation", "oci"] for runtime, path in _runtimes(Path(name)).items()}
+        engine = Engine(group, dict.fromkeys(RUNTIMES, words), after)
+        (Path(name) / "Containerfile").write_text(f"FROM scratch\nADD {tar.name} /\nENV PATH=/bin\n")
+        assert engine("bud", "--tag", IMAGE, "--file", f"{name}/Containerfile", str(tar.parent)).returncode == 0
+        yield engine
+        engine("rm", "--all")
 
 
 def archive(rootfs: Path, tar: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Docker and podman, on urun and on its peers: what was said once is said again.
+"""Docker, podman and buildah, on urun and on its peers: what was said once is said again.
 
 `UTSUWA_TRANSCRIPT_RUNTIMES="urun runc crun"` plays them with the peers as well; what those do otherwise is in PEERS.
 `UTSUWA_TRANSCRIPT_UPDATE=runc` lets that runtime rewrite them: the difference is what a reviewer reads.
@@ -28,6 +28,7 @@ PEERS = {
     ("docker", "privileged", "runc"): "asks for more capabilities than the host has to give, and fails",
     ("docker", "privileged", "crun"): "asks for more capabilities than the host has to give, and fails",
     ("docker", "limits", "crun"): "refuses an update of the shares alone",
+    ("buildah", "build", "crun"): "has words of its own for a missing program",
     ("docker", "output_and_status", "crun"): "has words of its own for a missing program, which Docker does not know",
 }
 """Engine, transcript and runtime -> what the peer does otherwise."""
@@ -50,6 +51,12 @@ def docker(tar: Path) -> Iterator[Engine]:
 def podman(tar: Path) -> Iterator[Engine]:
     enforce("podman", "conmon")
     yield from _engine(engines.podman, tar)
+
+
+@pytest.fixture(scope="module")
+def buildah(tar: Path) -> Iterator[Engine]:
+    enforce("buildah")
+    yield from _engine(engines.buildah, tar)
 
 
 def _engine(start: Callable[[Path, str], AbstractContextManager[Engine]], tar: Path) -> Iterator[Engine]:
@@ -79,6 +86,11 @@ def test_docker_says_what_is_written(docker: Engine, runtime: str, path: Path, t
 @pytest.mark.parametrize(("runtime", "path"), runs("podman"))
 def test_podman_says_what_is_written(podman: Engine, runtime: str, path: Path, tmp_path: Path) -> None:
     _play(podman, runtime, path, tmp_path)
+
+
+@pytest.mark.parametrize(("runtime", "path"), runs("buildah"))
+def test_buildah_says_what_is_written(buildah: Engine, runtime: str, path: Path, tmp_path: Path) -> None:
+    _play(buildah, runtime, path, tmp_path)
 
 
 def _play(engine: Engine, runtime: str, path: Path, directory: Path) -> None:
