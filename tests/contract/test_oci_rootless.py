@@ -160,7 +160,8 @@ def test_limits_need_a_cgroup(oci: Ordinary, bundle: Bundle) -> None:
     bundle.linux["resources"] = {"pids": {"limit": 10}}
     done = oci.run(bundle.shell("true"))
     assert done.returncode != 0
-    assert "container could not join or create cgroup" in done.stderr
+    known = ("container could not join or create cgroup", "rootless needs no limits + no cgrouppath")
+    assert any(words in done.stderr for words in known), done.stderr
     assert not oci.exists()
 
 
@@ -201,7 +202,7 @@ def _delegate(path: Path) -> None:
     """What systemd's Delegate= does."""
     path.mkdir()
     if (path / "cgroup.subtree_control").exists():
-        controllers = (path / "cgroup.controllers").read_text().split()
+        controllers = (path.parent / "cgroup.controllers").read_text().split()
         (path / "calls").mkdir()
         for control in (path.parent, path):
             text = " ".join(f"+{name}" for name in controllers)

@@ -21,7 +21,11 @@ CRIU = [
     for name in ("a_container_goes_on_where_it_was", "pre_dump", "a_terminal_comes_back")
 ]
 OURS = ["-q", "-k", "not crun and not runc"]
-DEFAULT = [*OURS, "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI, *CRIU]
+ROOTLESS = [
+    f"tests/contract/test_oci_rootless.py::test_{name}"
+    for name in ("a_life", "a_delegated_cgroup_takes_limits", "pause_in_a_delegated_cgroup")
+]
+DEFAULT = [*OURS, "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI, *CRIU, *ROOTLESS]
 REQUIRED = "root,cgroup2"
 SYSTEMD = [*OURS, "tests/contract/test_systemd_cgroup.py", "tests/conformance/test_podman_systemd.py"]
 BOOT_SECONDS = 60
