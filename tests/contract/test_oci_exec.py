@@ -123,6 +123,7 @@ def test_failures_of_its_own_are_255(running: Runtime) -> None:
     said = running.fails("exec", running.id, "/no-such-program", code=255)
     assert "no such file or directory" in said.lower()
     assert running("exec", "--cwd", "/nowhere", running.id, "true").returncode == 255
+    assert "must be an absolute path" in running.fails("exec", "--cwd", "tmp", running.id, "true", code=255)
 
 
 def test_a_container_must_exist(oci: Runtime) -> None:

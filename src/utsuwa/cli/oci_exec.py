@@ -41,7 +41,7 @@ def request(store: Store, options: dict[str, Any], words: list[str]) -> tuple[Ex
     listen_fds = os.environ.get("LISTEN_FDS", "")
     count = int(listen_fds) if listen_fds.isascii() and listen_fds.isdigit() and len(listen_fds) < 6 else 0
     if count:
-        process = process.replace(env=(*(process.env or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1"))
+        process = process.replace(env=(*(process.env or ()), f"LISTEN_FDS={count}", "LISTEN_PID="))
     return (
         ExecRequest(
             id=identifier,
@@ -81,7 +81,7 @@ def process_from_words(spec: Spec, options: dict[str, Any], arguments: list[str]
     if spec.process is None:
         raise InvalidArgument("the container has no process in its configuration: use --process")
     process: Process = spec.process
-    return process.replace(
+    changed: Process = process.replace(
         args=tuple(arguments),
         env=(*(process.env or ()), *options.get("env", ())),
         cwd=options.get("cwd") or process.cwd,
@@ -93,6 +93,8 @@ def process_from_words(spec: Spec, options: dict[str, Any], arguments: list[str]
         selinuxLabel=options.get("process-label") or process.selinuxLabel,
         consoleSize=None,
     )
+    validate_process(changed)
+    return changed
 
 
 def _user(user: User, options: dict[str, Any]) -> User:

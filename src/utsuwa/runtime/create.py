@@ -246,11 +246,11 @@ def check_preserved(count: int) -> None:
 
 
 def announce_sockets(spec: Spec, count: int) -> Spec:
-    """Tell the program of the listening sockets that it inherits (sd_listen_fds(3)); it is pid 1 of its namespace."""
+    """Tell the program of the listening sockets that it inherits (sd_listen_fds(3)); EXEC knows its pid."""
     process = spec.process
     if process is None:
         return spec
-    environment = (*(process.env or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1")
+    environment = (*(process.env or ()), f"LISTEN_FDS={count}", "LISTEN_PID=")
     return spec.replace(process=process.replace(env=environment))
 
 

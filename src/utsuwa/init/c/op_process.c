@@ -180,6 +180,22 @@ void add_home(char **env, u64 count, const char *home)
 	env[at] = text;
 }
 
+/* LISTEN_PID without a number becomes ours, which nobody outside knew: sd_listen_fds(3) takes no other. */
+static void add_pid(char **env, u64 count)
+{
+	char digits[22];
+	for (u64 i = 0; i < count; i++)
+		if (same(env[i], "LISTEN_PID=")) {
+			const char *number = decimal((u64)sys(getpid), digits + sizeof digits);
+			char *text = arena(11 + sizeof digits);
+			if (!text)
+				return;
+			memcpy(text, "LISTEN_PID=", 11);
+			memcpy(text + 11, number, length(number) + 1);
+			env[i] = text;
+		}
+}
+
 /* Everything above stdio closes on exec. Done before a filter that may forbid it; what is opened later closes as well. */
 int sweep_descriptors(struct run *run)
 {
@@ -209,6 +225,7 @@ int op_EXEC(struct run *run, struct cursor *fields)
 		return -ENOMEM;
 	if (run->home)
 		add_home(envp, env.count, run->home);
+	add_pid(envp, env.count);
 	if (run->old_umask != (u32)~0) /* no SET_IDENTITY had its say */
 		sys(umask, run->old_umask);
 	int error = prepare_descriptors(run);

@@ -1,4 +1,4 @@
-"""NOTIFY_SOCKET: a service manager hears from a container that it is ready, and nothing else."""
+"""What service managers and services agree on: NOTIFY_SOCKET, to hear of readiness and nothing else; LISTEN_FDS."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +129,37 @@ def test_the_word_is_seen_inside_alone_and_can_not_be_changed(oci: Runtime, bund
     script = "echo $NOTIFY_SOCKET; ls -a /run/notify; rm /run/notify/notify.sock 2>/dev/null || echo kept"
     done = oci.run(bundle.shell(script), env=manager.environment)
     assert done.stdout.split() == ["/run/notify/notify.sock", ".", "..", "notify.sock", "kept"], done.stderr
+
+
+TOLD = 'test -S /proc/self/fd/3 && test "$LISTEN_PID" = $$ && echo $LISTEN_FDS'
+AS_THREE = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def _with_listener(oci: Runtime, *words: str) -> str:
+    """What the runtime prints that has a listening socket as descriptor 3, as a service manager starts it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_THREE, str(listener.fileno()), *oci.argv, *words],
+            env=os.environ | {"LISTEN_FDS": "1"},
+            pass_fds=(listener.fileno(),),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("own_pids", [True, False])
+def test_listening_sockets_are_the_program_s(oci: Runtime, bundle: Bundle, own_pids: bool) -> None:
+    """sd_listen_fds(3) believes only who names the process's own number, in a pid namespace that is shared, too."""
+    if not own_pids:
+        bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "pid"]
+    oci._made.append(oci.id)
+    assert _with_listener(oci, "run", "--bundle", str(bundle.shell(TOLD).write()), oci.id) == "1\n"
+
+
+def test_listening_sockets_are_those_of_exec(oci: Runtime, bundle: Bundle) -> None:
+    oci.running(bundle.sleep())
+    assert _with_listener(oci, "exec", oci.id, "sh", "-c", TOLD) == "1\n"
