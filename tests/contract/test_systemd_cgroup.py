@@ -227,3 +227,21 @@ def test_delete_forgets_a_unit_that_failed(oci: Runtime, bundle: Bundle) -> None
     oci.until("stopped")
     oci.ok("delete", oci.id)
     assert show(oci, "LoadState") == ["not-found"]
+
+
+@needs("criu")
+def test_a_restored_container_is_a_scope(oci: Runtime, bundle: Bundle) -> None:
+    if oci.name != "urun":
+        pytest.skip("crun and runc restore with plugins and features of their own")
+    bundle.process["args"] = ["sleep", "1000"]
+    bundle.linux["resources"]["memory"] = {"limit": 32 * MIB}
+    place = ("--bundle", str(bundle.write()))
+    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    subprocess.run([*oci.argv, "run", "--detach", *place, oci.id], check=True, **nothing)
+    images = ("--image-path", str(oci.directory / "images"))
+    oci.ok("checkpoint", *images, oci.id)
+    oci("delete", oci.id)
+    assert show(oci, "LoadState") == ["not-found"]
+    subprocess.run([*oci.argv, "restore", "--detach", *images, *place, oci.id], check=True, **nothing)
+    assert show(oci, "ActiveState", "MemoryMax") == ["active", str(32 * MIB)]
+    assert files(oci, "cgroup.procs") == [str(oci.state()["pid"])]
