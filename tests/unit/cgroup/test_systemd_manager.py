@@ -150,6 +150,12 @@ def test_what_an_old_systemd_can_do_without_is_left_out(systemd: Systemd, tree: 
     assert systemd.methods().count("StartTransientUnit") == 2
 
 
+@pytest.mark.parametrize("change", [{"unit": 5}, {"unit": "a/b.scope"}, {"unit": "dbus.service"}, {"files": "x"}])
+def test_a_damaged_record_is_no_manager(tree: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(errors.Internal, match="saved cgroup manager"):
+        load({**opened(tree).save(), **change})
+
+
 def test_any_other_unknown_property_fails(systemd: Systemd, tree: Path) -> None:
     text = "Cannot set property Nonsense, or unknown property."
     systemd.answers["StartTransientUnit"] = lambda *_: ("org.freedesktop.DBus.Error.PropertyReadOnly", text)

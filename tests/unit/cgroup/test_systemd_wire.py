@@ -81,6 +81,14 @@ def test_broken_messages_are_one_kind_of_error(seed: int) -> None:
             continue
 
 
+def test_values_in_values_without_end_are_refused() -> None:
+    value: Any = ("y", 1)
+    for _ in range(100):
+        value = ("v", value)
+    with pytest.raises(errors.Unavailable, match="too deep"):
+        wire.parse(outgoing(wire.SIGNAL, "v", (value,), member="Deep"))
+
+
 def test_messages_of_the_other_byte_order_are_read() -> None:
     body = b"\0\0\0\1"
     fields = b"\5\1u\0\0\0\0\7" + b"\x08\1g\0\1u\0"

@@ -298,10 +298,13 @@ class SystemdManager:
 
 
 def load(saved: dict[str, Any]) -> SystemdManager:
-    """The manager that ``SystemdManager.save()`` described."""
+    """The manager that ``SystemdManager.save()`` described; TypeError or KeyError when it is something else."""
     from utsuwa.cgroup.filesystem import load as load_files
 
-    return SystemdManager(load_files(saved["files"]), "", saved["unit"], user=saved["user"], started=True)
+    unit = saved["unit"]
+    if not names.is_unit(unit):
+        raise TypeError(f"unit {unit!r}")
+    return SystemdManager(load_files(saved["files"]), "", unit, user=bool(saved["user"]), started=True)
 
 
 def _without_optional(bus: Bus, method: str, signature: str, *values: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from utsuwa import errors
 _PREFIX = "urun"
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\")
 _LONGEST = 255
+_KINDS = (".scope", ".slice")
 _WANTED = 'cgroupsPath to be of format "slice:prefix:name" for systemd cgroups'
 
 
@@ -21,9 +22,14 @@ def unit_of(cgroups_path: str | None, container_id: str, default_slice: str) -> 
         raise errors.InvalidArgument(f'linux.cgroupsPath: expected {_WANTED}, got "{cgroups_path}" instead')
     parent, prefix, name = parts
     unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
-    if len(unit) > _LONGEST or not _LETTERS.issuperset(unit):
+    if not is_unit(unit):
         raise errors.InvalidArgument(f'linux.cgroupsPath: "{unit}" can\'t be the name of a systemd unit')
     return parent or default_slice, unit
+
+
+def is_unit(name: object) -> bool:
+    """Whether ``name`` can be the name of a scope or a slice."""
+    return type(name) is str and len(name) <= _LONGEST and _LETTERS.issuperset(name) and name.endswith(_KINDS)
 
 
 def expand_slice(name: str) -> str:

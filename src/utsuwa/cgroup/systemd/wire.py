@@ -203,6 +203,7 @@ class _Reader:
     def __init__(self, data: bytes, layouts: dict[str, Struct]) -> None:
         self._data = data
         self._layouts = layouts
+        self._depth = 0
         self.at = 0
 
     def take(self, kind: str) -> Any:
@@ -214,10 +215,18 @@ class _Reader:
             return self._text(self._number("u"))
         if code == "g":
             return self._text(self._number("y"))
-        if code == "v":
+        if self._depth == _MAX_DEPTH:
+            raise ValueError("values too deep in each other")
+        self._depth += 1
+        value = self._container(kind)
+        self._depth -= 1
+        return value
+
+    def _container(self, kind: str) -> Any:
+        if kind == "v":
             (signature,) = types(self._text(self._number("y")))
             return signature, self.take(signature)
-        if code == "a":
+        if kind[0] == "a":
             return self._array(kind[1:])
         return tuple([self.take(part) for part in types(kind[1:-1])])
 
