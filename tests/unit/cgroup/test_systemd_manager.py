@@ -13,6 +13,7 @@ from tests.unit.cgroup.fake_systemd import Systemd
 from tests.unit.cgroup.trees import fill, v1_host, v2_host, written
 from utsuwa import errors
 from utsuwa.cgroup.filesystem import load
+from utsuwa.cgroup.journal import Journal
 from utsuwa.cgroup.manager import Join
 from utsuwa.cgroup.systemd import bus
 from utsuwa.cgroup.systemd.manager import SystemdManager, open_manager
@@ -134,6 +135,17 @@ def test_a_refused_property_is_an_error_that_names_the_unit(systemd: Systemd, tr
     systemd.answers["SetUnitProperties"] = lambda *_: ("org.freedesktop.DBus.Error.InvalidArgs", "Out of range.")
     with pytest.raises(errors.InvalidArgument, match=f"unable to set properties of systemd unit {UNIT}: Out of range$"):
         load(opened(tree).save()).apply(given(pids={"limit": 5}), devices=False)
+
+
+def test_what_systemd_refuses_is_taken_back_in_the_files(systemd: Systemd, tree: Path) -> None:
+    path = unit(tree)
+    before = written(path)
+    systemd.answers["SetUnitProperties"] = lambda *_: ("org.freedesktop.DBus.Error.AccessDenied", "No.")
+    with pytest.raises(errors.PermissionDenied), Journal() as journal:
+        load(opened(tree).save()).apply(given(pids={"limit": 5}, memory={"limit": 7}), journal=journal)
+    assert {name: text.strip() for name, text in written(path).items()} == {
+        name: text.strip() for name, text in before.items()
+    }
 
 
 def test_what_an_old_systemd_can_do_without_is_left_out(systemd: Systemd, tree: Path) -> None:
