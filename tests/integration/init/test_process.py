@@ -73,7 +73,7 @@ def test_no_descriptor_leaks_and_kept_ones_stay(run, root):
     kept = os.open(root / "etc/passwd", os.O_RDONLY)
     try:
         os.set_inheritable(leak, True)
-        script = "cd /proc/self/fd && echo $(/bin/busybox ls | /bin/busybox sort -n)"
+        script = "exec /bin/busybox ls /proc/self/fd"  # a shell has descriptors of its own, now and then
         output = run(*prelude(root, PROC), ops.Pivot(), shell(script), keep=(kept,))
         assert not os.get_inheritable(kept)
     finally:
