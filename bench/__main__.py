@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("imports", "start", "engine", "pull")
+NAMES = ("imports", "start", "verbs", "engine", "pull")
 
 
 def main() -> None:

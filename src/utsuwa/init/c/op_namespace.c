@@ -162,28 +162,43 @@ int op_JOIN_CGROUPS(struct run *run, struct cursor *fields)
 	return 0;
 }
 
-/* Each line is "FILE VALUE"; a file stays open for the lines that follow. */
+/* Opens the file that a line begins with, unless it is the one of the line before. */
+static int open_named(int directory, const char *line, size_t size, const char *before, int file)
+{
+	char name[64];
+	if (file >= 0 && !memcmp(line, before, size + 1))
+		return file;
+	close_fd(file);
+	if (size >= sizeof name)
+		return -ENAMETOOLONG;
+	memcpy(name, line, size);
+	name[size] = 0;
+	return (int)sys(openat, directory, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+}
+
+/* Each line is "FILE VALUE". */
 int op_WRITE_CGROUP(struct run *run, struct cursor *fields)
 {
-	int directory = open_path(take_text(fields), O_PATH | O_DIRECTORY), error = 0;
+	int directory = open_path(take_text(fields), O_PATH | O_DIRECTORY), file = -1;
 	struct list lines = take_list(fields);
+	const char *before = "";
+	long error = 0;
 	if (directory < 0)
 		return fail(run, directory, DETAIL_OPEN_CGROUP);
-	for (u64 i = 0; i < lines.count && !error; i++) {
-		char name[64];
+	for (u64 i = 0; i < lines.count && error >= 0; i++) {
 		const char *line = next_text(&lines.at);
 		size_t size = 0;
-		while (size < sizeof name - 1 && line[size] && line[size] != ' ') {
-			name[size] = line[size];
+		while (line[size] && line[size] != ' ')
 			size++;
-		}
-		name[size] = 0;
-		error = line[size] == ' ' ? write_file(directory, name, line + size + 1, length(line + size + 1)) : -EINVAL;
-		if (error)
-			fail_value(run, error, DETAIL_NONE, (s64)i);
+		file = line[size] ? open_named(directory, line, size, before, file) : -EINVAL;
+		error = file < 0 ? file : sys(write, file, line + size + 1, length(line + size + 1));
+		before = line;
+		if (error < 0)
+			fail_value(run, (int)error, DETAIL_NONE, (s64)i);
 	}
+	close_fd(file);
 	close_fd(directory);
-	return error;
+	return error < 0 ? (int)error : 0;
 }
 
 int op_BECOME_ROOT(struct run *run, struct cursor *fields)
