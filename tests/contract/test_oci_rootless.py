@@ -15,6 +15,8 @@ import pytest
 
 from tests.contract.oci import LAUNCHER, Bundle, cgroups_of, identifiers, mounts_below
 from tests.contract.ordinary import COUNT, FIRST, UID, Ordinary, ids, own
+from tests.contract.seccomp_agent import Agent
+from tests.contract.test_oci_notify import asks, refuse_mkdir
 from tests.contract.test_oci_terminal import Receiver
 from tests.needs import enforce, needs
 
@@ -245,3 +247,15 @@ def test_in_a_user_namespace_of_another(oci: Ordinary, bundle: Bundle) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0", "0", "0", "1"]
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_seccomp_agent_decides(oci: Ordinary, bundle: Bundle, home: Path, no_new_privileges: bool) -> None:
+    """The listener comes without a right to look into the process that has made it."""
+    with Agent(str(home / "agent.sock"), refuse_mkdir) as agent:
+        (home / "agent.sock").chmod(0o777)
+        asks(bundle, home, "mkdir", "mkdirat", nnp=no_new_privileges)
+        done = oci.run(bundle.shell("mkdir /tmp/made; echo $?"))
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    assert "No medium found" in done.stderr
+    assert len(agent.documents) == 1
