@@ -56,6 +56,7 @@ _CRUN = {
     "test_not_in_a_paused_container": "exits with 1",
 }
 _CRUN_ID_MAPS = {
+    "test_exec_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_files_belong_to_whom_the_map_says": "mounts nothing that is beneath the source",
     "test_a_recursive_map_goes_all_the_way_down": "mounts nothing that is beneath the source",
     "test_users_and_groups_have_maps_of_their_own": "mounts nothing that is beneath the source",
@@ -63,6 +64,7 @@ _CRUN_ID_MAPS = {
     "test_more_of_them_than_descriptors_may_be_open": "opens all of them at once",
 }
 _CRUN_MOUNTS = {
+    "test_a_private_root_is_not_safe_without_pivot_root": "does it all the same",
     "test_a_recursive_word_goes_all_the_way_down": "forgets the attributes of the source, and refuses some words",
     "test_links_that_are_not_followed": "does not know nosymfollow",
     **{
@@ -80,6 +82,7 @@ _CRUN_MOUNTS = {
     },
 }
 _RUNC_MOUNTS = {
+    "test_what_is_not_json_is_an_error": "1.1.5 reads no further than the end of the object",
     "test_a_word_for_a_new_file_system[runc-defaults]": "1.1.5 gives the word to the file system",
     **{
         f"test_a_recursive_word_goes_all_the_way_down[runc-{word}]": "1.1.5 asks the kernel for nothing it could do"
@@ -90,6 +93,7 @@ _RUNC = {
     "test_another_user_of_the_ranges": "1.1.5 sets no additional groups in a container of an ordinary user",
     "test_the_loopback_interface_is_up_again": "leaves it down",
     "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
+    "test_exec_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_run_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",
     "test_order_and_state": "1.1.5 runs poststart hooks in create",
     "test_a_failing_poststart_hook_stops_the_container": "1.1.5 runs poststart hooks in create",

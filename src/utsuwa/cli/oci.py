@@ -386,11 +386,11 @@ def _ps(call: Call) -> int:
 
 
 def _update(call: Call) -> int:
-    from utsuwa.cli.oci_update import resources
+    from utsuwa.cli.oci_update import resources, schemata
     from utsuwa.runtime.update import update
 
     wanted, call.warnings = resources(call.options)
-    update(call.store, call.words[0], wanted)
+    update(call.store, call.words[0], wanted, schemata(call.options))
     return 0
 
 

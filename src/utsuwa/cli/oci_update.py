@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.cli.arguments import quoted
-from utsuwa.errors import Error, InvalidArgument, Unsupported, from_oserror
+from utsuwa.errors import Error, InvalidArgument, from_oserror
 from utsuwa.spec.codec import decode
 from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
 from utsuwa.spec.seldom import BlockIO
@@ -20,10 +20,7 @@ _UNLIMITED = "-1"
 
 
 def resources(options: dict[str, Any]) -> tuple[Resources, list[str]]:
-    """What is asked for, and warnings about what has no effect. Raises InvalidArgument, Unsupported."""
-    for name in ("l3-cache-schema", "mem-bw-schema"):
-        if options.get(name):
-            raise Unsupported(f"unsupported: update --{name}")
+    """What is asked for, and warnings about what has no effect. Raises InvalidArgument."""
     warnings = [
         f"--{name} has no effect: Linux does not limit the memory of the kernel apart"
         for name in ("kernel-memory", "kernel-memory-tcp")
@@ -38,6 +35,18 @@ def resources(options: dict[str, Any]) -> tuple[Resources, list[str]]:
             given.setdefault(section, {})[name] = read(option, text)
     made = {section: _RECORDS[section](**values) for section, values in given.items()}
     return Resources(**made), warnings
+
+
+def schemata(options: dict[str, Any]) -> tuple[str, ...]:
+    """Lines for the container's class of service. Raises InvalidArgument."""
+    if not options.get("l3-cache-schema") and not options.get("mem-bw-schema"):
+        return ()
+    from utsuwa.spec import validate_seldom
+    from utsuwa.spec.seldom import IntelRdt
+
+    wanted = IntelRdt(l3CacheSchema=options.get("l3-cache-schema"), memBwSchema=options.get("mem-bw-schema"))
+    validate_seldom.check_intel_rdt(wanted)
+    return validate_seldom.schemata(wanted)
 
 
 def from_file(path: str) -> Resources:

@@ -66,11 +66,16 @@ def cgroups_of(pid: int) -> dict[str, str]:
 
 
 def _read(path: str) -> bytes:
-    """A whole file of procfs; b"" where there is none. io.open would import codecs and cost more than the read."""
+    """A whole file of procfs; b"" where there is none."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return read_file(path)
     except OSError:
         return b""
+
+
+def read_file(path: str) -> bytes:
+    """A whole file of procfs or the like. io.open would import codecs and cost more than the read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
         while part := os.read(fd, 65536):

@@ -11,6 +11,7 @@ import errno
 import os
 
 from utsuwa.errors import InvalidArgument, PermissionDenied, from_oserror
+from utsuwa.linux.host import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ def write(pid: int, uids: Mappings, gids: Mappings) -> None:
     """
     _write(pid, "uid", uids)
     _write(pid, "gid", gids)
+
+
+def check(pid: int, uids: Mappings, gids: Mappings) -> None:
+    """Raise InvalidArgument unless the user namespace of ``pid`` has those maps; an empty one is not looked at."""
+    for kind, mappings in (("uid", uids), ("gid", gids)):
+        found = {tuple(map(int, line.split())) for line in read_file(f"/proc/{pid}/{kind}_map").splitlines()}
+        if mappings and found != {(each.containerID, each.hostID, each.size) for each in mappings}:
+            raise InvalidArgument(
+                f"linux.{kind}Mappings: both a user namespace path and a non-matching mapping specified, "
+                "you may only provide one"
+            )
 
 
 def text(mappings: Mappings) -> str:

@@ -76,6 +76,8 @@ def _join_cgroups(case: Case) -> Iterator[Step]:
     cgroup = case.options.cgroup
     if cgroup and cgroup.v1:
         yield Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS)
+    if cgroup and cgroup.resctrl:
+        yield Step(ops.JoinCgroups(cgroup.resctrl), "config-linux.md#intelrdt")
 
 
 def settle(case: CreateCase) -> Iterator[Step]:

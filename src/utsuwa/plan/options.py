@@ -26,7 +26,8 @@ class CgroupJoin(Record):
     ``unified``: the v2 directory to be born in, "" for none. ``v1``: directories whose ``tasks`` the process joins.
     ``scope``: the unit of systemd that stage 1 asks to be put into, "" for none: its child is then born where it is.
     ``mounts``: controller -> the container's own directory, which cgroup mounts of v1 bind. ``device_lines``: what
-    guards devices on v1, see ``Manager.device_lines``.
+    guards devices on v1, see ``Manager.device_lines``. ``resctrl``: directories of the resctrl file system, whose
+    ``tasks`` the process joins as well.
     """
 
     unified: str = ""
@@ -34,6 +35,7 @@ class CgroupJoin(Record):
     scope: str = ""
     mounts: Mapping[str, str] = {}
     device_lines: tuple[str, ...] = ()
+    resctrl: tuple[str, ...] = ()
 
 
 class CreateOptions(Record):

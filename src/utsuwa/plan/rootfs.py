@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument, Unsupported
-from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATIONS
+from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATIONS
 from utsuwa.plan import ops
 from utsuwa.plan.plan import Step
 
@@ -87,11 +87,13 @@ def enter(case: CreateCase) -> Iterator[Step]:
     if not case.has("mount"):
         yield chroot(case)
         return
+    flags = PROPAGATIONS.get(case.linux.rootfsPropagation or "", 0)
     if case.options.no_pivot:
+        if flags & MS_PRIVATE:  # what the host unmounts later would stay mounted here, out of everybody's sight
+            raise InvalidArgument("linux.rootfsPropagation: [r]private is not safe without pivot_root")
         yield Step(ops.MoveRoot(), "pivot_root(2)")
     else:
         yield Step(ops.Pivot(), _ROOT)
-    flags = PROPAGATIONS.get(case.linux.rootfsPropagation or "", 0)
     if flags:
         yield Step(ops.Propagate("/", flags), _PROPAGATION)
 

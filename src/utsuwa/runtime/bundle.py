@@ -9,6 +9,7 @@ from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
 from utsuwa.spec.runtime import Linux, Spec
 from utsuwa.spec.validate import validate
+from utsuwa.spec.validate_linux import sysctl_path
 
 CONFIG = "config.json"
 
@@ -30,6 +31,8 @@ class Bundle:
         if self._spec is None:
             spec: Spec = decode(Spec, parse(self.config))
             validate(spec)
+            if spec.linux is not None and spec.linux.sysctl:
+                _check_sysctl(spec.linux)
             self._spec = spec
         return self._spec
 
@@ -64,6 +67,20 @@ def read(path: str) -> Bundle:
     """Read the bundle in directory ``path``, but don't look at what it says. Raises NotFound."""
     absolute = os.path.abspath(path or ".")
     return Bundle(absolute, read_config(absolute))
+
+
+def _check_sysctl(linux: Linux) -> None:
+    """A network namespace that is joined may be the host's own, and its settings are the host's."""
+    namespace = linux.namespace("network")
+    keys = [key for key in linux.sysctl or () if sysctl_path(key).startswith("net/")]
+    if not keys or namespace is None or not namespace.path:
+        return
+    try:
+        joined, own = os.stat(namespace.path), os.stat("/proc/self/ns/net")
+    except OSError as error:
+        raise from_oserror(error, f"linux.namespaces: {namespace.path}") from error
+    if (joined.st_dev, joined.st_ino) == (own.st_dev, own.st_ino):
+        raise InvalidArgument(f'linux.sysctl["{keys[0]}"]: not allowed in host network namespace')
 
 
 def read_config(bundle: str) -> bytes:

@@ -84,6 +84,8 @@ def build(
     manager.create(draft.resources)
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
+    if bundle.linux.intelRdt is not None:
+        _share_out(container, bundle, undo)
     console = arrive() if arrive else request.console
     slots = {ops.CONSOLE_SOCKET: console} if console >= 0 else {}
     if await_start:
@@ -105,6 +107,16 @@ def build(
     if request.pid_file:
         write_pid_file(request.pid_file, child.pid)
     return container, child
+
+
+def _share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
+    """Make the container's class of service."""
+    from utsuwa.spec.validate_seldom import schemata
+
+    group, wanted = container.document.rdt(), bundle.linux.intelRdt
+    assert group is not None and wanted is not None
+    undo.push(group.remove)
+    group.make(schemata(wanted))
 
 
 class Conversation:
@@ -141,6 +153,8 @@ class Conversation:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources, devices=False)
                 self._save()
+                if self._bundle.linux.uidMappings or self._bundle.linux.gidMappings:
+                    self._check_joined_maps()
                 if self._started.asks_once and not self._devices_are_left():
                     child.reply()  # before it asks: then neither waits for the other
                 if meanwhile is not None:
@@ -152,6 +166,15 @@ class Conversation:
                 hold_signals()
             elif report.kind == WAITING:
                 return
+
+    def _check_joined_maps(self) -> None:
+        """A user namespace that is joined has its maps; the configuration may repeat them, but not change them."""
+        linux = self._bundle.linux
+        namespace = linux.namespace("user")
+        if namespace is not None and namespace.path:
+            from utsuwa.linux.idmaps import check
+
+            check(self._child.pid, linux.uidMappings or (), linux.gidMappings or ())
 
     def _answer(self, request: int) -> None:
         if request == ops.JOIN_SCOPE:

@@ -79,6 +79,9 @@ def end(container: Container) -> None:
         manager.kill(_SIGKILL)
     if not await_end(document.pid, document.startTime, _PATIENCE):
         raise FailedPrecondition(f"container {container.id}: process {document.pid} does not end after SIGKILL")
+    rdt = document.rdt()
+    if rdt is not None:
+        rdt.remove()
     if manager is None or (not container.owns_cgroup() and manager.pids()):
         return
     if not document.ownPidNamespace:  # others may outlive the first process

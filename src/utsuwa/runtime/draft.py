@@ -193,8 +193,11 @@ class Started:
 def can_begin_ahead(spec: Spec) -> bool:
     """Whether a container is made in new namespaces of these kinds, that are not owned by a user namespace of its own.
 
-    A new uts namespace has the host's name, as it was then: one that keeps it is not for us.
+    A new uts namespace has the host's name, as it was then: one that keeps it is not for us. Nor is one that takes a
+    network device from the host: the deputy comes from where the executor is.
     """
+    if spec.linux and spec.linux.netDevices:
+        return False
     kinds = {namespace.type: namespace.path for namespace in (spec.linux and spec.linux.namespaces) or ()}
     new = all(kind in kinds and not kinds[kind] for kind in ("network", "ipc", "uts", "mount"))
     return new and "user" not in kinds and bool(spec.hostname)
@@ -230,14 +233,26 @@ def describe(request: CreateRequest, bundle: Bundle, manager: Manager) -> Docume
         ownPidNamespace=any(namespace.type == "pid" and not namespace.path for namespace in namespaces),
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
+        intelRdt=_class_of_service(request.id, bundle) if bundle.linux.intelRdt is not None else None,
     )
+
+
+def _class_of_service(identifier: str, bundle: Bundle) -> dict[str, object]:
+    """The record of the directories in resctrl. Raises FailedPrecondition where there is none."""
+    from utsuwa.linux.resctrl import group
+    from utsuwa.spec.codec import encode
+
+    wanted = bundle.linux.intelRdt
+    assert wanted is not None
+    found: dict[str, object] = encode(group(wanted.closID, identifier, bool(wanted.enableMonitoring)))
+    return found
 
 
 def options(
     request: CreateRequest, bundle: Bundle, manager: Manager, document: Document, await_start: bool, filters: str
 ) -> CreateOptions:
     """What the plan depends on besides the configuration and the host."""
-    joining = manager.join()
+    joining, rdt = manager.join(), document.rdt()
     return CreateOptions(
         bundle=bundle.path,
         root=bundle.rootfs,
@@ -248,6 +263,7 @@ def options(
             scope=joining.scope,
             mounts=manager.directories(),
             device_lines=_device_lines(bundle, manager),
+            resctrl=rdt.directories() if rdt else (),
         ),
         device_filter=manager.device_program(bundle.linux.resources),
         console=request.console >= 0,

@@ -173,9 +173,10 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
     manager = container.manager()
     if manager is None:
         return None
-    joined = manager.join()
+    joined, rdt = manager.join(), container.document.rdt()
+    resctrl = rdt.directories() if rdt else ()
     if not subdirectories:
-        return CgroupJoin(unified=joined.unified, v1=joined.v1, scope=joined.scope)
+        return CgroupJoin(unified=joined.unified, v1=joined.v1, scope=joined.scope, resctrl=resctrl)
     unified, v1 = joined.unified, list(joined.v1)
     for subdirectory in subdirectories:
         controllers, colon, path = subdirectory.rpartition(":")
@@ -191,7 +192,7 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
             raise FailedPrecondition(
                 f"exec: adding pid of the process to cgroup {directory}: no such file or directory"
             )
-    return CgroupJoin(unified=unified, v1=tuple(v1))
+    return CgroupJoin(unified=unified, v1=tuple(v1), resctrl=resctrl)
 
 
 def _beside_first(container: Container, cgroup: CgroupJoin) -> CgroupJoin:

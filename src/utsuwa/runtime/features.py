@@ -63,7 +63,7 @@ def features() -> Features:
             apparmor=on,
             selinux=on,
             memoryPolicy=MemoryPolicyFeatures(modes=tuple(sorted(memory.MODES)), flags=tuple(sorted(memory.FLAGS))),
-            intelRdt=IntelRdtFeatures(enabled=False, schemata=False, monitoring=False),
+            intelRdt=IntelRdtFeatures(enabled=True, schemata=True, monitoring=True),
             mountExtensions=MountExtensions(idmap=on),
             netDevices=on,
         ),

@@ -23,6 +23,7 @@ from utsuwa.spec.record import Record, decode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.cgroup.manager import Manager
+    from utsuwa.linux.resctrl import Group
     from utsuwa.runtime.notify import Proxy
     from utsuwa.spec.runtime import Spec
 
@@ -45,6 +46,7 @@ class Document(Record):
     ``options`` are those of `create` that the plan depends on. ``ownPidNamespace``: the kernel ends all processes with
     the first one. ``poststart`` and ``poststop``: there are such hooks. All of that is in config.json,
     which is not read for it.
+    ``intelRdt``: linux.resctrl.Group, where the container has one.
     """
 
     id: str
@@ -60,6 +62,16 @@ class Document(Record):
     poststop: bool = False
     pid: int = 0
     startTime: int = 0
+    intelRdt: dict[str, object] | None = None
+
+    def rdt(self) -> Group | None:
+        """Its directories in resctrl; None when it is in the class of service that everybody is in."""
+        if self.intelRdt is None:
+            return None
+        from utsuwa.linux.resctrl import Group
+
+        found: Group = decode(Group, self.intelRdt)
+        return found
 
 
 def check_id(identifier: str) -> None:

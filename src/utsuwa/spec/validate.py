@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def validate(spec: Spec) -> None:
-    """Raise InvalidArgument for the first property that must not be so, Unsupported for what this version can't do.
-
-    Both name the property by its JSON path (``mounts[2].destination: …``, ``unsupported: linux.intelRdt …``).
-    """
+    """Raise InvalidArgument for the first property that must not be so, by its path (``mounts[2].destination: …``)."""
     for check in CHECKS:
         check(spec)
     linux = spec.linux or _NO_LINUX

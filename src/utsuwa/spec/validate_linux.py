@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.spec.record import shown
 
 TYPE_CHECKING = False
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 def invalid(path: str, problem: str) -> NoReturn:
     """Say that the property at a JSON path has a value the specification (or the kernel) does not allow."""
     raise InvalidArgument(f"{path}: {problem}")
-
-
-def unsupported(path: str, advice: str = "remove it, or run this container with runc or crun") -> NoReturn:
-    """Say that this version can't do what the property at a JSON path asks for."""
-    raise Unsupported(f"unsupported: {path} ({advice})")
-
-
-def present(value: object) -> bool:
-    """Whether a property asks for something: neither absent nor empty, nor an object of absent and empty properties."""
-    held = getattr(value, "__dict__", None)
-    return any(map(present, held.values())) if held is not None else value not in (None, "", (), {}, False)
 
 
 def clean(path: str) -> str:
@@ -330,19 +319,10 @@ def _check_action(path: str, action: str, number_path: str, number: int | None) 
 
 def check_seldom(linux: Linux, spec: Spec) -> None:
     """Properties that are rare enough for their checks to be fetched when there is something to check."""
-    if linux.netDevices or linux.timeOffsets:
+    if linux.netDevices or linux.timeOffsets or linux.intelRdt is not None:
         from utsuwa.spec.validate_seldom import check
 
         check(linux)
-
-
-# -- not there yet ----------------------------------------------------------------------------------------------------
-
-
-def check_unsupported(linux: Linux, spec: Spec) -> None:
-    """Properties whose turn comes later are refused, never ignored."""
-    if present(linux.intelRdt):
-        unsupported("linux.intelRdt")
 
 
 CHECKS: tuple[Callable[[Linux, Spec], None], ...] = (
@@ -355,6 +335,5 @@ CHECKS: tuple[Callable[[Linux, Spec], None], ...] = (
     check_resources,
     check_seccomp,
     check_seldom,
-    check_unsupported,
 )
 """Checks of ``linux``; each raises InvalidArgument or Unsupported for the first property that does not do."""

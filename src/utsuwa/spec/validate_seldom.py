@@ -8,12 +8,15 @@ from utsuwa.spec.validate_linux import check_ranges, invalid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.spec.runtime import Linux, Mount, Spec
+    from utsuwa.spec.seldom import IntelRdt
 
 
 def check(linux: Linux) -> None:
-    """Network devices and clocks."""
+    """Network devices, clocks, shares of cache and memory bandwidth."""
     _check_network_devices(linux)
     _check_time_offsets(linux)
+    if linux.intelRdt is not None:
+        check_intel_rdt(linux.intelRdt)
 
 
 def check_id_mapped_mount(path: str, mount: Mount, spec: Spec) -> None:
@@ -68,3 +71,28 @@ def _check_network_devices(linux: Linux) -> None:
 def _is_device_name(name: str) -> bool:
     """dev_valid_name() of the kernel: up to 15 bytes, neither a path, nor with a colon or a space."""
     return 0 < len(name.encode()) < 16 and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
+
+
+def check_intel_rdt(wanted: IntelRdt) -> None:
+    """A class that is one directory, and schemata of one line each."""
+    path = "linux.intelRdt"
+    closid = wanted.closID
+    if closid in (".", "..") or (closid is not None and len(closid) > 1 and "/" in closid):
+        invalid(f"{path}.closID", f"must be the name of a directory, found {shown(closid)}")
+    for index, line in enumerate(wanted.schemata or ()):
+        if "\n" in line or ":" not in line:
+            invalid(f"{path}.schemata[{index}]", f'expected a line as "L3:0=7f0;1=1f", found {shown(line)}')
+    bandwidth = wanted.memBwSchema
+    if bandwidth and (not bandwidth.startswith("MB:") or "\n" in bandwidth):
+        invalid(f"{path}.memBwSchema", f'expected a line as "MB:0=20;1=70", found {shown(bandwidth)}')
+
+
+def schemata(wanted: IntelRdt) -> tuple[str, ...]:
+    """What is to be written, in the order in which it has to be: caches, bandwidth, then the lines that come as such.
+
+    Lines of bandwidth among those of caches give way to memBwSchema (config-linux.md#intelrdt).
+    """
+    caches = (wanted.l3CacheSchema or "").split("\n")
+    if wanted.memBwSchema:
+        caches = [line for line in caches if not line.strip().startswith("MB:")]
+    return tuple([line for line in (*caches, wanted.memBwSchema, *(wanted.schemata or ())) if line])

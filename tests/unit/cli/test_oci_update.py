@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from utsuwa.cli import oci_durations, oci_update
-from utsuwa.errors import InvalidArgument, NotFound, Unsupported
+from utsuwa.errors import InvalidArgument, NotFound
 from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
 
 
@@ -54,9 +54,12 @@ def test_what_has_no_effect_is_said() -> None:
     assert len(warnings) == 1 and "--kernel-memory" in warnings[0]
 
 
-def test_what_this_version_lacks_is_refused() -> None:
-    with pytest.raises(Unsupported):
-        oci_update.resources({"mem-bw-schema": "MB:0=20"})
+def test_shares_of_caches_and_bandwidth() -> None:
+    assert oci_update.schemata({}) == ()
+    given = {"mem-bw-schema": "MB:0=20", "l3-cache-schema": "L3:0=f"}
+    assert oci_update.schemata(given) == ("L3:0=f", "MB:0=20")
+    with pytest.raises(InvalidArgument, match="memBwSchema"):
+        oci_update.schemata({"mem-bw-schema": "20"})
 
 
 @pytest.mark.parametrize(

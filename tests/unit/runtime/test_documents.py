@@ -63,7 +63,9 @@ def test_features_are_what_the_compiler_takes() -> None:
 def test_features_are_a_document() -> None:
     found = json.loads(dumps(features.features(), indent=4))
     assert found["mountOptions"] == sorted(found["mountOptions"])
-    assert found["linux"]["intelRdt"] == {"enabled": False, "schemata": False, "monitoring": False}
+    assert found["linux"]["intelRdt"] == dict.fromkeys(("enabled", "schemata", "monitoring"), True)
+    assert "MPOL_BIND" in found["linux"]["memoryPolicy"]["modes"]
+    assert found["linux"]["mountExtensions"]["idmap"] == found["linux"]["netDevices"] == {"enabled": True}
     assert "CAP_SYS_ADMIN" in found["linux"]["capabilities"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.spec import codec
 from utsuwa.spec.default import default_spec
 from utsuwa.spec.runtime import Process, Resources, Spec
@@ -312,84 +312,10 @@ def test_refuses_in_a_user_namespace(path: str, value: object, message: str) -> 
     assert verdict(changed(path, value, rootless=True)) == message
 
 
-_ONE = [{"containerID": 0, "hostID": 1000, "size": 1}]
-_BOTH = "id-mapped mounts must have both uid and gid mappings specified"
-_BIND = {"destination": "/a", "source": "/b"}
-_TIME = {"type": "time"}
-
-SELDOM_BAD = [
-    ({"mounts/1": {**_BIND, "options": ["bind"], "uidMappings": _ONE}}, f"mounts[1]: {_BOTH}"),
-    (
-        {"mounts/1": {**_BIND, "options": ["rbind", "ridmap"]}},
-        f"mounts[1]: {_BOTH}; without any, the container needs a user namespace to take them from",
-    ),
-    (
-        {"mounts/1": {"destination": "/a", "type": "tmpfs", "options": ["idmap"]}},
-        "mounts[1]: id-mapped mounts are only supported for bind-mounts",
-    ),
-    (
-        {"mounts/1": {**_BIND, "options": ["bind"], "uidMappings": _ONE * 2, "gidMappings": _ONE}},
-        "mounts[1].uidMappings[1].containerID: the range overlaps an earlier one",
-    ),
-    (
-        {"mounts/1": {**_BIND, "options": ["bind", "idmap=uids=0-1-2"]}},
-        'mounts[1].options: bind mounts cannot have any filesystem-specific options applied, found "idmap=uids=0-1-2"',
-    ),
-    (
-        {"linux/timeOffsets": {"boottime": {"secs": 1}}},
-        "linux.timeOffsets: time namespace offsets specified, but there is no time namespace to be made",
-    ),
-    (
-        {"linux/namespaces/5": {**_TIME, "path": "/a"}, "linux/timeOffsets": {"boottime": {"secs": 1}}},
-        "linux.timeOffsets: both a time namespace path and time offsets specified, there may only be one",
-    ),
-    (
-        {"linux/namespaces/5": _TIME, "linux/timeOffsets": {"realtime": {"secs": 1}}},
-        'linux.timeOffsets["realtime"]: expected one of the clocks boottime, monotonic',
-    ),
-    (
-        {"linux/namespaces/5": _TIME, "linux/timeOffsets": {"boottime": {"nanosecs": 1000000000}}},
-        "linux.timeOffsets.boottime.nanosecs: must be less than a second, found 1000000000",
-    ),
-    (
-        {"hostname": ABSENT, "linux/namespaces": [{"type": "mount"}], "linux/netDevices": {"eth0": {}}},
-        "linux.netDevices: unable to move network devices without a NET namespace",
-    ),
-    *(
-        ({"linux/netDevices": {name: {}}}, f'linux.netDevices["{name}"]: invalid network device name "{name}"')
-        for name in ("a/b", "a:b", "a b", ".", "..", "sixteen-letters-", "")
-    ),
-    (
-        {"linux/netDevices": {"eth1": {"name": "a/b"}}},
-        'linux.netDevices["eth1"]: invalid network device name "a/b"',
-    ),
-    (
-        {"linux/netDevices": {"eth1": {}, "eth2": {"name": "eth1"}}},
-        'linux.netDevices["eth2"].name: "eth1" is there already',
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), SELDOM_BAD, ids=range(len(SELDOM_BAD)))
-def test_refuses_what_few_containers_have(changes: dict[str, object], message: str) -> None:
-    assert verdict(with_changes(changes)) == message
-
-
-NOT_YET = [
-    ("linux/intelRdt", {"closID": "a"}, "linux.intelRdt"),
-]
-
-
-@pytest.mark.parametrize(("path", "value", "what"), NOT_YET, ids=range(len(NOT_YET)))
-def test_says_what_is_not_done_yet(path: str, value: object, what: str) -> None:
-    with pytest.raises(Unsupported) as caught:
-        validate(codec.decode(Spec, changed(path, value)))
-    assert str(caught.value) == f"unsupported: {what} (remove it, or run this container with runc or crun)"
-
-
 GOOD = [
     ("ociVersion", "1.0.2-dev+build.1"),
     ("linux/intelRdt", {}),
+    ("linux/intelRdt", {"closID": "/", "l3CacheSchema": "L3:0=f\nMB:0=5", "memBwSchema": "MB:0=20"}),
     ("linux/netDevices", {}),
     ("linux/mountLabel", "system_u:object_r:container_file_t:s0:c1,c2"),
     ("process/apparmorProfile", "docker-default"),
