@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from utsuwa.plan.case import Case, CreateCase
 
+_ONLY_V1 = (
+    *(("memory", name) for name in ("swappiness", "disableOOMKiller")),
+    *(("cpu", name) for name in ("realtimeRuntime", "realtimePeriod")),
+    *(("blockIO", "leafWeight"), ("network", "classID"), ("network", "priorities")),
+)
+
 
 def outside(case: Case) -> Iterator[Step]:
     """What only the host's root may do, and what needs the host's own /proc: before any namespace is entered."""
@@ -32,6 +38,8 @@ def inside(case: Case) -> Iterator[Step]:
 
 def devices(case: CreateCase) -> Iterator[Step]:
     """Devices of cgroup v2 are guarded by a program, in place before the first process is."""
+    if case.host.cgroup_mode == "v2":
+        _tell_what_v2_lacks(case)
     cgroup, program = case.options.cgroup, case.options.device_filter
     if cgroup and cgroup.unified and program:
         yield Step(ops.AttachDeviceFilter(cgroup.unified, program), "config-linux.md#allowed-device-list")
@@ -46,6 +54,14 @@ def device_rules(case: CreateCase) -> Iterator[Step]:
         yield Step(
             ops.WriteCgroup(cgroup.mounts["devices"], cgroup.device_lines), "config-linux.md#allowed-device-list"
         )
+
+
+def _tell_what_v2_lacks(case: CreateCase) -> None:
+    """Engines send some properties of v1 to every host; runc does without them on v2, too, but says nothing."""
+    for section, name in _ONLY_V1:
+        value = getattr(getattr(case.linux.resources, section, None), name, None)
+        if value or (value == 0 and name == "swappiness"):
+            case.warnings.append(f"linux.resources.{section}.{name}: left out, cgroup v2 has nothing like it")
 
 
 def _oom_score(case: Case, score: int) -> Iterator[Step]:

@@ -13,7 +13,8 @@ from utsuwa.plan import ops
 from utsuwa.plan.create import create
 from utsuwa.plan.plan import Plan
 from utsuwa.spec import mount as engine
-from utsuwa.spec.runtime import Capabilities, Device, Hook, Hooks, Mount, Rlimit, Root, Spec, User
+from utsuwa.spec.codec import decode
+from utsuwa.spec.runtime import Capabilities, Device, Hook, Hooks, Mount, Resources, Rlimit, Root, Spec, User
 
 
 def plan(changed: Spec, host: Host = V1, **kwargs: object) -> Plan:
@@ -165,3 +166,21 @@ def test_keep_counts_the_preserved_descriptors() -> None:
 def test_groups_may_stay_as_the_caller_has_them() -> None:
     changed = spec(process={"user": User(uid=1, gid=1)}, annotations={"run.oci.keep_original_groups": "1"})
     assert next(op for op in plan(changed).ops if isinstance(op, ops.SetIdentity)).keep_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "names"),
+    [
+        ({"memory": {"swappiness": 0, "limit": 5}}, ["memory.swappiness"]),
+        (
+            {"memory": {"disableOOMKiller": True}, "network": {"classID": 5}},
+            ["memory.disableOOMKiller", "network.classID"],
+        ),
+        ({"cpu": {"realtimePeriod": 0, "shares": 5}, "memory": {"disableOOMKiller": False}}, []),
+    ],
+)
+def test_what_cgroup_v2_lacks_is_told(resources: dict[str, object], names: list[str]) -> None:
+    linux = {"resources": decode(Resources, resources)}
+    told = [f"linux.resources.{name}: left out, cgroup v2 has nothing like it" for name in names]
+    assert plan(spec(linux=linux), V2).warnings == tuple(told)
+    assert not plan(spec(linux=linux), V1).warnings
