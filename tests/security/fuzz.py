@@ -40,7 +40,7 @@ from utsuwa.spec.runtime import Spec
 from utsuwa.spec.validate import validate
 
 SECONDS = 5.0
-"""No run takes longer: that would be a hang."""
+"""No run takes more processor time, nor twenty times as long by the clock: that would be a hang."""
 SLOTS = {ops.CONSOLE_SOCKET: 5, ops.START_LISTENER: 6, ops.PIDFD: 7}
 
 
@@ -198,7 +198,8 @@ def _hang(_number: int, _frame: object) -> None:
 
 def one(target: str, seed: int) -> bool:
     """One run: whether the input was accepted. AssertionError with the seed for anything but an error of ours."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, 20 * SECONDS)
     try:
         TARGETS[target](random.Random(f"{target} {seed}"))
     except Error as error:
@@ -210,12 +211,13 @@ def one(target: str, seed: int) -> bool:
         raise AssertionError(f"target {target}, seed {seed}: {type(error).__name__}: {error}") from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return True
 
 
 def campaign(target: str, runs: int, seed: int = 0, seconds: float = float("inf")) -> tuple[int, int]:
     """That many runs, or as many as fit into the time: (how many, how many of them accepted)."""
-    before = signal.signal(signal.SIGALRM, _hang)
+    before = [(number, signal.signal(number, _hang)) for number in (signal.SIGALRM, signal.SIGPROF)]
     end = time.monotonic() + seconds
     accepted = done = 0
     try:
@@ -223,7 +225,8 @@ def campaign(target: str, runs: int, seed: int = 0, seconds: float = float("inf"
             accepted += one(target, seed + done)
             done += 1
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
     return done, accepted
 
 
