@@ -20,6 +20,12 @@ IMAGE = "box"
 # directories in the place of hierarchies that are not mounted, which nobody removes.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--cgroups", "no-conmon")
 ENVIRONMENT = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+PRIVATE_MOUNTS = (
+    *("unshare", "-m", "sh", "-c"),
+    'mount --make-rprivate / && mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && exec "$@"',
+    "-",
+)
+"""Words before a daemon's: what it mounts ends with it, and it writes no key of its own to /etc."""
 
 _ENGINE = """#!/bin/sh
 verb=$1
@@ -106,10 +112,8 @@ def docker(tar: Path, group: str) -> Iterator[Engine]:
         settings = ["--cgroup-parent", f"/{group}"]
         after = {runtime: ["--runtime", f"our-{runtime}", *settings] for runtime in runtimes}
         engine = Engine(group, {runtime: ["docker", "--config", name, "--host", host] for runtime in runtimes}, after)
-        hidden = 'mount --make-rprivate / && mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && exec "$@"'
         with (directory / "log").open("w") as log:
-            hiding = ["unshare", "-m", "sh", "-c", hidden, "-"]
-            daemon = subprocess.Popen([*hiding, *words], stdout=log, stderr=log, env=ENVIRONMENT)
+            daemon = subprocess.Popen([*PRIVATE_MOUNTS, *words], stdout=log, stderr=log, env=ENVIRONMENT)
         try:
             eventually(lambda: engine("version").returncode == 0, "dockerd")
             assert engine("import", "--change", "ENV PATH=/bin", "--change", 'CMD ["sh"]', str(tar), IMAGE).stdout

@@ -112,3 +112,26 @@ def test_a_terminal(ctr: Ctr) -> None:
         said = read_all(master)
         assert (process.wait(60), said.strip()) == (4, "tty")
     os.close(master)
+
+
+def test_what_it_uses_and_what_its_limits_are(ctr: Ctr) -> None:
+    started = ctr.run("one", "sleep", "1000", options=("--detach", "--memory-limit", str(64 << 20)))
+    assert started.returncode == 0, started.stderr
+    metrics = ctr("task", "metrics", "one")
+    assert "memory.usage_in_bytes" in metrics.stdout, metrics.stdout
+
+
+def test_many_at_once(ctr: Ctr) -> None:
+    words = [ctr.run_words(f"c{number}", "sh", "-c", f"exit {number}", options=("--rm",)) for number in range(8)]
+    started = [subprocess.Popen([*ctr.words, *each], stdin=subprocess.DEVNULL) for each in words]
+    assert [each.wait(60) for each in started] == list(range(8))
+
+
+def test_a_checkpoint_that_can_not_be_made_leaves_the_container_running(ctr: Ctr, tmp_path: Path) -> None:
+    ctr.run("one", "sleep", "1000", options=("--detach",))
+    refused = ctr("task", "checkpoint", "--image-path", str(tmp_path / "image"), "one")
+    if refused.returncode == 0:
+        pytest.skip("CRIU works on this machine")
+    assert "criu" in refused.stderr.lower()
+    assert ctr.status("one") == "RUNNING"
+    assert ctr("task", "exec", "--exec-id", "a", "one", "echo", "alive").stdout == "alive\n"
