@@ -11,7 +11,7 @@ import pytest
 from tests.integration.init.conftest import NEW_MOUNTS, prelude, shell
 from tests.needs import needs
 from utsuwa.errors import FailedPrecondition, NotFound
-from utsuwa.init.channel import CLONED, EXECUTING
+from utsuwa.init.channel import CLONED, EXECUTING, REQUEST
 from utsuwa.init.encode import encode
 from utsuwa.init.failure import OpFailed
 from utsuwa.init.spare import CHANNEL, Spare, numbers
@@ -132,7 +132,10 @@ def test_a_malformed_rest_is_refused(root, damage):
 def test_an_answer_may_come_before_the_question(root):
     child = _go_on(Spare(begin()), _rest(root, ops.Ask(ops.READY), ops.Pivot(), shell("exit 3")))
     child.reply()
-    assert [child.next().kind, child.next().kind] == [CLONED, EXECUTING]
+    kinds = [child.next().kind, child.next().kind]
+    if kinds[1] == REQUEST:  # on a busy machine it asked before there was an answer
+        kinds[1] = child.next().kind
+    assert kinds == [CLONED, EXECUTING]
     assert _end(child) == 3
 
 

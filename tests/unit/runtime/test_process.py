@@ -75,7 +75,8 @@ def test_exit_codes(status: int, code: int) -> None:
 
 def test_waiting_in_the_foreground_forwards_signals() -> None:
     program = (
-        "import os, sys; from utsuwa.runtime.foreground import wait;"
+        "import os, signal, sys; from utsuwa.runtime.foreground import wait;"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]);"  # as hold_signals() does for its callers
         "script = 'trap \"exit 5\" TERM; echo ready; while :; do sleep 0.05; done';"
         "pid = os.posix_spawn('/bin/sh', ['sh', '-c', script], os.environ, setsigmask=()); sys.exit(wait(pid))"
     )
