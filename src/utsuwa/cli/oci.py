@@ -135,7 +135,7 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     try:
         code = verb.run(call)
     except Error as error:
-        return _fail(settings, error, _FAILED.get(name, 1))
+        return _fail(settings, error, _FAILED.get(name, 1), name)
     except OSError as error:
         return _fail(settings, _kernel_said(error), _FAILED.get(name, 1))
     if call.warnings:
@@ -184,11 +184,12 @@ def _kernel_said(error: OSError) -> Error:
     return from_oserror(error, str(error.filename) if error.filename else NAME)
 
 
-def _fail(settings: Values, error: Error, code: int) -> int:
-    from utsuwa.cli.oci_report import fail
+def _fail(settings: Values, error: Error, code: int, verb: str = "") -> int:
+    from utsuwa.cli.oci_report import fail, worded
 
     # What execve(2) says of a program is printed as it is, like a shell's word on it: callers compare the whole line.
-    fail(settings, str(error), "" if type(getattr(error, "op", None)).__name__ == "Exec" else "urun: ")
+    operation = type(getattr(error, "op", None)).__name__
+    fail(settings, worded(str(error), operation, verb), "" if operation == "Exec" else "urun: ")
     signal = getattr(error, "number", 0)  # of undo.Interrupted; importing that to ask costs 0.2 ms
     return 128 + signal if signal else code
 

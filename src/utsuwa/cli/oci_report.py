@@ -24,6 +24,22 @@ def fail(settings: Values, message: str, speaker: str = "urun: ") -> None:
         _write(2, f"{speaker}{printable(message)}\n")
 
 
+def worded(message: str, operation: str, verb: str) -> str:
+    """``message`` about a failed ``operation`` of a plan ("NoneType": none), as who is called by runc's name says it.
+
+    Callers search runc's messages for the part of the work that failed, and for what was mounted.
+    """
+    if operation in ("NoneType", "Exec"):
+        return message
+    from utsuwa.cli.oci_usage import called
+
+    name = called()
+    if name == "urun":
+        return message
+    what = "error mounting: " if operation in ("Mount", "Bind", "Remount") else ""
+    return f"{name} {verb} failed: unable to start container process: error during container init: {what}{message}"
+
+
 def warn(settings: Values, messages: list[str]) -> None:
     """Report what went wrong without failing the command: in --log only, or else on standard error."""
     for message in messages:
