@@ -218,8 +218,10 @@ def network(oci: Runtime) -> Iterator[Network]:
         network.ip("address", "add", *address, "dev", "left")
     for name in ("left", "right"):
         network.ip("link", "set", name, "up")
-    oci.argv = [*network.words, *oci.argv]
+    outside = oci.argv
+    oci.argv = [*network.words, *outside]
     yield network
+    oci.argv = outside  # its containers are deleted when the namespace is gone
     keeper.stdin.close()
     keeper.wait()
     keeper.stdout.close()
