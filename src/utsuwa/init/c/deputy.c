@@ -9,6 +9,7 @@
 #include "init.h"
 #include "deputy.h"
 #include "message.h"
+#include "rights.h"
 #include <asm/signal.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -144,16 +145,9 @@ int ask_deputy(struct run *run, int descriptor)
 {
 	u64 index = run->index;
 	struct answer answer;
-	struct vector part = {&index, sizeof index};
-	struct control control = {DESCRIPTOR_CONTROL_SIZE, SOL_SOCKET_, SCM_RIGHTS_, {descriptor}};
-	struct message message = {.parts = &part, .part_count = 1};
 	if (run->deputy < 0)
 		return fail(run, -EINVAL, DETAIL_BAD_PLAN);
-	if (descriptor >= 0) {
-		message.control = &control;
-		message.control_size = DESCRIPTOR_CONTROL_SPACE;
-	}
-	long size = sys(sendmsg, run->deputy, &message, MSG_NOSIGNAL_);
+	long size = send_rights(run->deputy, &index, sizeof index, &descriptor, descriptor >= 0, 0);
 	if (size < 0)
 		return (int)size;
 	do

@@ -33,7 +33,5 @@ struct control {
 	s32 level, type;
 	s32 value[4]; /* a descriptor; or pid, uid and gid */
 };
-#define DESCRIPTOR_CONTROL_SIZE (sizeof(size_t) + 3 * sizeof(s32)) /* as the kernel counts it: without padding */
-#define DESCRIPTOR_CONTROL_SPACE (sizeof(size_t) + 4 * sizeof(s32))
 
 #endif

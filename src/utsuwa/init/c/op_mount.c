@@ -123,21 +123,21 @@ static int bind_instead(struct run *run, const struct mount_fields *mount)
 	return fail(run, error, DETAIL_SET_ATTRIBUTES);
 }
 
-/* Fills the new mount if asked to, and puts it in its place. */
-static int place(struct run *run, const struct mount_fields *mount, int tree, int target, s64 existing)
+static int place(struct run *run, int tree, int target, u64 propagation)
 {
-	int error;
-	if (existing >= 0 && mount->flags & FLAG_MOUNT_COPY_UP) {
-		error = copy_up(target, tree);
-		if (error)
-			return fail(run, error, DETAIL_COPY_UP);
-	}
-	error = attach(tree, target);
+	int error = attach(tree, target);
 	if (error)
 		return fail(run, error, DETAIL_MOVE_MOUNT);
 	/* After attaching: a shared parent would make it shared again. */
-	error = set_propagation(tree, mount->propagation);
+	error = set_propagation(tree, propagation);
 	return error ? fail(run, error, DETAIL_SET_PROPAGATION) : 0;
+}
+
+/* Fills the new mount if asked to, and puts it in its place. */
+static int finish_mount(struct run *run, const struct mount_fields *mount, int tree, int target, s64 existing)
+{
+	int error = existing >= 0 && mount->flags & FLAG_MOUNT_COPY_UP ? copy_up(target, tree) : 0;
+	return error ? fail(run, error, DETAIL_COPY_UP) : place(run, tree, target, mount->propagation);
 }
 
 /* A procfs that was made just now can take the sysctls: one more would have to be taken down again (an RCU grace period). */
@@ -164,7 +164,7 @@ int op_MOUNT(struct run *run, struct cursor *fields)
 	int tree = make_mount(run, &mount, existing);
 	if (tree == -EPERM && mount.flags & FLAG_MOUNT_FALLBACK_BIND)
 		tree = bind_instead(run, &mount);
-	int error = tree < 0 ? tree : place(run, &mount, tree, target, existing);
+	int error = tree < 0 ? tree : finish_mount(run, &mount, tree, target, existing);
 	if (!error && serves_sysctls(run, &mount))
 		run->new_proc = tree;
 	else
@@ -267,11 +267,7 @@ static int finish_bind(struct run *run, const struct bind_fields *bind, int tree
 		error = set_attributes(tree, bind->rec_set, bind->rec_clear, 0, 1);
 	if (error)
 		return fail(run, error, DETAIL_SET_ATTRIBUTES);
-	error = attach(tree, target);
-	if (error)
-		return fail(run, error, DETAIL_MOVE_MOUNT);
-	error = set_propagation(tree, bind->propagation);
-	return error ? fail(run, error, DETAIL_SET_PROPAGATION) : 0;
+	return place(run, tree, target, bind->propagation);
 }
 
 struct bind_fields take_bind(struct cursor *fields)
