@@ -46,6 +46,8 @@ def restore(spec: Spec, host: Host, options: CreateOptions, criu: Criu) -> Plan:
     steps.append(Step(ops.Clone(CLONE_NEWNS, namespaces.birthplace(case)), _ROOT))
     if cgroup and cgroup.v1:
         steps.append(Step(ops.JoinCgroups(tuple(cgroup.v1)), _CGROUPS))
+    if cgroup and cgroup.resctrl:
+        steps.append(Step(ops.JoinCgroups(cgroup.resctrl), "config-linux.md#intelrdt"))
     steps += [
         Step(ops.RootPropagation(MS_SLAVE | MS_REC), _ROOT),
         *[step for step in rootfs.prepare(case) if not isinstance(step.op, ops.RootPropagation)],

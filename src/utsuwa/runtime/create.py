@@ -85,7 +85,7 @@ def build(
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
     if bundle.linux.intelRdt is not None:
-        _share_out(container, bundle, undo)
+        share_out(container, bundle, undo)
     console = arrive() if arrive else request.console
     slots = {ops.CONSOLE_SOCKET: console} if console >= 0 else {}
     if await_start:
@@ -109,7 +109,7 @@ def build(
     return container, child
 
 
-def _share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
+def share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
     """Make the container's class of service."""
     from utsuwa.spec.validate_seldom import schemata
 

@@ -20,7 +20,7 @@ from utsuwa.plan.restore import network as plan_network
 from utsuwa.plan.restore import restore as plan_restore
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime import external
-from utsuwa.runtime.create import admit, check_console, end, end_cgroup, write_pid_file
+from utsuwa.runtime.create import admit, check_console, end, end_cgroup, share_out, write_pid_file
 from utsuwa.runtime.draft import CreateRequest, describe, manager_for, now, options
 from utsuwa.runtime.migration import (
     DESCRIPTORS,
@@ -108,6 +108,8 @@ class Restoration:
         manager.create(self._bundle.linux.resources)
         self._undo.push(end_cgroup, manager)
         container.keep_config(self._bundle.config)
+        if self._bundle.linux.intelRdt is not None:
+            share_out(container, self._bundle, self._undo)
         self._converse()
         container.complete()
         if self._created.pid_file:
