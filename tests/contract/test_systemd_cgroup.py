@@ -1,4 +1,8 @@
-"""The systemd cgroup driver on a systemd: what the unit says, what the files say, and that nothing is left of it."""
+"""The systemd cgroup driver on a systemd: what the unit says, what the files say, and that nothing is left of it.
+
+These are tests of ours alone. crun 1.8 limits a cgroup of its own below the scope; runc 1.1 rounds what it writes to
+the files, leaves failed units behind, and waits for ever for a unit that is there already.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,9 @@ TOP = Path("/sys/fs/cgroup")
 
 @pytest.fixture(autouse=True)
 def systemd(oci: Runtime, bundle: Bundle) -> Iterator[None]:
-    """Every call asks for the driver, and the container has a slice of its own name."""
+    """Every call asks for the driver, and the container's scope is in a slice that it shares with others."""
+    if oci.name != "urun":
+        pytest.skip("a test of ours")
     oci.argv.append("--systemd-cgroup")
     bundle.linux["cgroupsPath"] = f"machine.slice:utsuwa:{oci.id}"
     yield
@@ -139,8 +145,7 @@ def test_a_property_that_is_none_stops_the_creation(oci: Runtime, bundle: Bundle
 def test_no_path_is_a_scope_in_the_system_slice(oci: Runtime, bundle: Bundle) -> None:
     del bundle.linux["cgroupsPath"]
     oci.running(bundle.sleep())
-    name = f"{'urun' if oci.name == 'urun' else oci.name}-{oci.id}.scope"
-    assert (TOP / "system.slice" / name / "cgroup.procs").exists()
+    assert (TOP / "system.slice" / f"urun-{oci.id}.scope" / "cgroup.procs").exists()
 
 
 def test_slices_are_nested_by_their_names(oci: Runtime, bundle: Bundle) -> None:
@@ -152,8 +157,6 @@ def test_slices_are_nested_by_their_names(oci: Runtime, bundle: Bundle) -> None:
 
 def test_another_path_is_refused(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["cgroupsPath"] = f"/{oci.id}"
-    if oci.name == "crun":
-        pytest.skip("crun makes a unit of any path")
     assert 'of format "slice:prefix:name"' in oci.fails("create", "--bundle", str(bundle.write()), oci.id)
 
 
@@ -181,8 +184,6 @@ def test_memory_that_runs_out_leaves_no_failed_unit(oci: Runtime, bundle: Bundle
 
 
 def test_half_a_megabyte_is_enough_to_start(oci: Runtime, bundle: Bundle) -> None:
-    if oci.name == "runc":
-        pytest.skip("runc needs megabytes")
     bundle.linux["resources"]["memory"] = {"limit": MIB // 2}
     bundle.process["args"] = ["true"]
     oci.run(bundle)
@@ -191,8 +192,6 @@ def test_half_a_megabyte_is_enough_to_start(oci: Runtime, bundle: Bundle) -> Non
 
 
 def test_a_user_has_scopes_of_the_user_s_systemd(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
-    if oci.name != "urun":
-        pytest.skip("a test of ours: it needs Python only")
     enforce("setpriv")
     subprocess.run(["systemctl", "start", "user@1000.service"], check=True)
     del bundle.linux["cgroupsPath"]
@@ -221,8 +220,8 @@ def test_a_user_has_scopes_of_the_user_s_systemd(oci: Runtime, bundle: Bundle, t
 
 
 def test_delete_forgets_a_unit_that_failed(oci: Runtime, bundle: Bundle) -> None:
-    bundle.config["annotations"] = {"org.systemd.property.RuntimeMaxUSec": "uint64 1000000"}
-    oci.running(bundle.sleep())
+    bundle.config["annotations"] = {"org.systemd.property.RuntimeMaxSec": "6"}
+    oci.create(bundle.sleep())
     eventually(lambda: show(oci, "ActiveState") == ["failed"], "the end of the unit's time")
     oci.until("stopped")
     oci.ok("delete", oci.id)
@@ -231,8 +230,6 @@ def test_delete_forgets_a_unit_that_failed(oci: Runtime, bundle: Bundle) -> None
 
 @needs("criu")
 def test_a_restored_container_is_a_scope(oci: Runtime, bundle: Bundle) -> None:
-    if oci.name != "urun":
-        pytest.skip("crun and runc restore with plugins and features of their own")
     bundle.process["args"] = ["sleep", "1000"]
     bundle.linux["resources"]["memory"] = {"limit": 32 * MIB}
     place = ("--bundle", str(bundle.write()))
