@@ -20,7 +20,7 @@ from utsuwa.init.encode import encode
 from utsuwa.init.spawn import sealed
 from utsuwa.plan import ops
 
-SECONDS = 5
+SECONDS = 30
 CHANNEL, SLOT, PLAN = 50, 51, 52
 _NOBODY = 65534
 _USER, _REST = 0x10000000, 0x20000 | 0x40000000 | 0x8000000 | 0x4000000 | 0x20000000
