@@ -87,7 +87,7 @@ class Creation:
     def finish(self) -> None:
         """Everybody has been told: do what only the next start gains by."""
         self._dismiss_spare()
-        if self._start and self._draft and not self._start.remove:
+        if self._start and self._draft and not (self._start.remove or self._draft.recalled):
             try:
                 self._draft.keep(self._kept(self._start), self._key(self._start))
             except Error:  # no room: the next one is made from the configuration again

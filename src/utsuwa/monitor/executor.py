@@ -37,6 +37,7 @@ def execute(request: Execute, connection: int, creator: Creator, control: socket
     else:
         os.write(connection, frames.pack(frames.STARTED, started))
         os.close(connection)
+    creator.dismiss()
     os.close(busy)
     status = keeper.live()
     ended = {"exitCode": exit_code(status), "signal": status & 0x7F}

@@ -70,6 +70,7 @@ def keep(request: bytes, connection: int, creator: Creator, control: socket, bus
         refuse(connection, error)
         return
     keeper.attend(connection, pid, lock)
+    creator.dismiss()
     os.close(busy)
     keeper.live()
 

@@ -76,7 +76,9 @@ class _Settled(Record):
 
 
 class Draft:
-    """One creation on paper."""
+    """One creation on paper. ``recalled``: it is the one that was kept."""
+
+    recalled = False
 
     def __init__(
         self,
@@ -152,6 +154,7 @@ class Draft:
         found: Document = decode(Document, document)
         limits = None if resources is None else decode(Resources, resources)
         draft = cls(request, bundle, host, load(cgroup), found.replace(created=now()), limits)
+        draft.recalled = True
         wire, guards, warnings, asks_once = about
         draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once)
         return draft
