@@ -145,7 +145,7 @@ def connected(tmp_path: Path) -> Iterator[tuple[bus.Bus, Path]]:
             with connection(path) as talking:
                 yield talking, path
         finally:
-            daemon.terminate()
+            daemon.kill()
 
 
 def connection(path: Path) -> bus.Bus:
