@@ -37,6 +37,7 @@ _CRUN = {
     "test_a_path_is_masked_once_however_often_it_is_listed": "masks it as often as it is listed",
     "test_a_foreground_terminal_leaves_carriage_returns_to_ours": "leaves them to the container's terminal",
     "test_what_a_hook_says_before_it_fails_is_seen": "drops the output of the hook",
+    "test_failures_of_its_own_are_255[crun]": "takes a relative --cwd",
     "test_an_attribute_that_is_named_makes_a_bind_forget_its_source[crun-options0-found0]": "forgets it in any case",
     "test_an_attribute_that_is_named_makes_a_bind_forget_its_source[crun-options1-found1]": "forgets it in any case",
     "test_a_user_namespace_keeps_what_is_locked": "opens sources outside, where nothing gets locked",
