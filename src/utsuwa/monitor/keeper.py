@@ -135,11 +135,12 @@ class Keeper:
 
     def attend(self, connection: int, pid: int, lock: int) -> None:
         """Let clients in, first of all the one that asked."""
-        started = dumps({"pid": pid}).encode()
+        started = frames.pack(frames.STARTED, b'{"pid":%d}' % pid)
         if self._start.attach:
-            self.relay.attach(connection, owner=True).send(frames.STARTED, started)
+            _say(connection, started)
+            self.relay.attach(connection, owner=True)
         else:
-            _tell(connection, frames.pack(frames.STARTED, started))
+            _tell(connection, started)
         self._stdio.connect(self.relay, self._start.stdinOnce)
         if self._start.rows:
             self.relay.resize(self._start.rows, self._start.columns)
@@ -284,9 +285,14 @@ def refuse(connection: int, error: Error) -> None:
 
 
 def _tell(connection: int, data: bytes) -> None:
-    """Say one last thing and hang up; the client may be gone."""
+    """Say one last thing and hang up."""
+    _say(connection, data)
+    os.close(connection)
+
+
+def _say(connection: int, data: bytes) -> None:
+    """Say something short; the client may be gone."""
     try:
         os.write(connection, data)
     except OSError:
-        pass
-    os.close(connection)
+        return
