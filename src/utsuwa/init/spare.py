@@ -1,6 +1,6 @@
 """An executor started ahead of its plan: it has carried out what every plan begins with, and waits for the rest.
 
-It costs a process of 40 kB that sleeps; the start that it was made for saves the program's own start and the making of
+It costs a small process that sleeps; the start that it was made for saves the program's own start and the making of
 its slowest namespaces.
 """
 
@@ -49,8 +49,7 @@ class Spare:
             given = [description, 0, 1, 2, *[slots[slot] for slot in wanted]]
             places = pack(f"<{len(given)}Q", 0, 0, 1, 2, *wanted.values())
             rights = pack(f"<{len(given)}i", *given)
-            # A report of the child would put us in its place otherwise, where both are on one processor (sched(7)).
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            _look_on()
             self._child.instruct(plan, places, [(SOL_SOCKET, SCM_RIGHTS, rights)])
         finally:
             os.close(description)
@@ -59,3 +58,11 @@ class Spare:
     def dismiss(self) -> None:
         """Nobody needs it: it ends, and is collected."""
         self._child.close()
+
+
+def _look_on() -> None:
+    """A report of the child would put us in its place otherwise, where both are on one processor (sched(7))."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:  # not from every policy, and not under every filter: it costs time, and nothing else
+        return

@@ -112,9 +112,9 @@ class Draft:
 
             plan = self._plan = self._make(False, filters, ahead.KINDS)
             wire = encode(plan.ops, numbers(self._slots()), CHANNEL)
-            asks_once = plan.requests() == (ops.READY,)
-            guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
-            self.settled = _Settled(wire=wire, guards=guards, warnings=plan.warnings, asks_once=asks_once)
+            self.settled = _Settled(
+                wire=wire, guards=_guards_devices(plan), warnings=plan.warnings, asks_once=_asks_once(plan)
+            )
 
     def keep(self, path: str, key: bytes) -> None:
         """Write down what is settled, for ``recall`` with the same key."""
@@ -168,8 +168,7 @@ class Draft:
         plan = self._make(await_start, filters)
         if self._request.debug is not None:
             self._request.debug(plan)
-        guards = any(type(op) is ops.WriteCgroup for op in plan.ops)
-        return Started(spawn(plan, slots), plan.warnings, plan.requests() == (ops.READY,), guards)
+        return Started(spawn(plan, slots), plan.warnings, _asks_once(plan), _guards_devices(plan))
 
     def _make(self, await_start: bool, filters: str, done: int = 0) -> Plan:
         choices = options(self._request, self.bundle, self.manager, self.document, await_start, filters)
@@ -177,6 +176,14 @@ class Draft:
 
     def _slots(self) -> tuple[str, ...]:
         return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
+
+
+def _asks_once(plan: Plan) -> bool:
+    return plan.requests() == (ops.READY,)
+
+
+def _guards_devices(plan: Plan) -> bool:
+    return any(type(op) is ops.WriteCgroup for op in plan.ops)
 
 
 class Started:
