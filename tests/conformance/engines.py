@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,9 @@ PRIVATE_MOUNTS = (
     "-",
 )
 """Words before a daemon's: what it mounts ends with it, and it writes no key of its own to /etc."""
+SOCKET_AT_INPUT = ("sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "-")
+"""Words before a daemon's: its standard input is the socket that its manager listens at for it (sd_listen_fds(3))."""
+CLONE_NEWNET = 0x40000000
 
 _ENGINE = """#!/bin/sh
 verb=$1
@@ -89,6 +95,27 @@ class Engine:
             self("rm", *self._removal.split(), "--force", "--volumes", *found)
 
 
+def _listening(path: str) -> socket.socket:
+    """A socket with room for all who come at once, for a daemon to take from its manager.
+
+    The room is bounded by somaxconn of the network namespace that the socket is made in. A host may have set 1; and Go
+    connects without waiting, so that a client who finds no room gives up. A new namespace has the kernel's number.
+    """
+    libc, made = ctypes.CDLL(None, use_errno=True), list[socket.socket]()
+
+    def make() -> None:
+        if libc.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        made.append(socket.socket(socket.AF_UNIX))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    made[0].bind(path)
+    made[0].listen(128)
+    return made[0]
+
+
 def _runtimes(directory: Path) -> dict[str, str]:
     """Every runtime as one path, which is what engines take."""
     found = {}
@@ -104,7 +131,7 @@ def docker(tar: Path, group: str) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="utsuwa-", dir="/tmp") as name:
         directory, host = Path(name), f"unix://{name}/sock"
         words = ["dockerd", "--data-root", f"{name}/data", "--exec-root", f"{name}/run", "--pidfile", f"{name}/pid"]
-        words += ["--host", host, "--bridge=none", "--storage-driver", "overlay2", "--experimental"]
+        words += ["--host", "fd://", "--bridge=none", "--storage-driver", "overlay2", "--experimental"]
         words += [f"--{what}=false" for what in ("iptables", "ip6tables", "ip-masq", "ip-forward", "userland-proxy")]
         runtimes = _runtimes(directory)
         for runtime, path in runtimes.items():
@@ -112,8 +139,10 @@ def docker(tar: Path, group: str) -> Iterator[Engine]:
         settings = ["--cgroup-parent", f"/{group}"]
         after = {runtime: ["--runtime", f"our-{runtime}", *settings] for runtime in runtimes}
         engine = Engine(group, {runtime: ["docker", "--config", name, "--host", host] for runtime in runtimes}, after)
-        with (directory / "log").open("w") as log:
-            daemon = subprocess.Popen([*PRIVATE_MOUNTS, *words], stdout=log, stderr=log, env=ENVIRONMENT)
+        with (directory / "log").open("w") as log, _listening(f"{name}/sock") as sock:
+            daemon = subprocess.Popen(
+                [*PRIVATE_MOUNTS, *SOCKET_AT_INPUT, *words], stdin=sock, stdout=log, stderr=log, env=ENVIRONMENT
+            )
         try:
             eventually(lambda: engine("version").returncode == 0, "dockerd")
             assert engine("import", "--change", "ENV PATH=/bin", "--change", 'CMD ["sh"]', str(tar), IMAGE).stdout
