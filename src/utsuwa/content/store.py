@@ -99,6 +99,18 @@ class ContentStore:
             raise from_oserror(error, f"begin blob {digest}") from None
         return None if fd is None else Ingest(self, checked, size, path, fd)
 
+    def create(self) -> Draft:
+        """Begin a blob that is only now being made, so that nobody knows its digest yet."""
+        try:
+            os.makedirs(self._ingests, 0o700, exist_ok=True)
+            while True:
+                path = f"{self._ingests}/new-{os.urandom(8).hex()}"
+                fd = _lock_file(path)
+                if fd is not None:
+                    return Draft(self, path, fd)
+        except OSError as error:
+            raise from_oserror(error, "begin a blob") from None
+
     def add(self, data: Buffer, digest: str | None = None) -> Digest:
         """Take in bytes that are in memory already; returns their digest."""
         name = digests.parse(digest) if digest else digests.of(data)
@@ -226,6 +238,53 @@ class Ingest:
             self.fd = -1
 
     def __enter__(self) -> Ingest:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+
+class Draft:
+    """A blob that gets its name when it is whole; leave the ``with`` without :meth:`commit`, and nothing is left."""
+
+    def __init__(self, store: ContentStore, path: str, fd: int) -> None:
+        self.size = 0
+        self._store, self._path, self._fd = store, path, fd
+        self._running = digests.hasher()
+
+    def write(self, chunk: Buffer) -> None:
+        """Hash and store the next bytes; raises Unavailable when the disk is full."""
+        self._running.update(chunk)
+        self.size += len(chunk)
+        try:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise _disk_error(error, self._path) from None
+
+    def commit(self) -> Digest:
+        """Put the blob in its place, unless the same is there already; returns its digest."""
+        digest = Digest(f"sha256:{self._running.hexdigest()}")
+        if not self._store.has(digest):
+            target = self._store.path(digest)
+            try:
+                os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+                os.rename(self._path, target)
+            except OSError as error:
+                raise from_oserror(error, f"commit blob {digest}") from None
+            self._path = ""
+        return digest
+
+    def close(self) -> None:
+        """Give up the lock, and the file unless it was committed."""
+        if self._fd >= 0:
+            if self._path:
+                os.unlink(self._path)
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Draft:
         return self
 
     def __exit__(self, *_failure: object) -> None:

@@ -49,8 +49,12 @@ def install(
     stagings: list[Staging],
     names: Iterable[tuple[Reference, str]],
     indexes: Iterable[str] = (),
+    parent: str = "",
 ) -> Image:
-    """Commit what was unpacked (base first), make everything durable with one flush, and store the record."""
+    """Commit what was unpacked (base first), make everything durable with one flush, and store the record.
+
+    ``parent`` is the ID of the image that this one was made from here.
+    """
     layers = store.snapshotter.layers
     layers.commit(stagings, flush_file_system)
     chain = [part.name for part in parts(content, config)]
@@ -64,6 +68,7 @@ def install(
         chain=tuple(chain),
         size=sum(layers.get(name).size for name in chain),
         created=timestamp(config.created or ""),
+        parent=parent,
     )
     return store.put(record, names)
 

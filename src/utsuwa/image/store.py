@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from utsuwa.spec.image import ImageConfig
+    from utsuwa.spec.image import ImageConfig, Manifest
     from utsuwa.spec.reference import Reference
 
     List = list  # within the class, list is a method
@@ -33,7 +33,7 @@ _HEX = frozenset("0123456789abcdef")
 
 class ImageRecord(Record):
     """What is stored of an image. ``id`` is its configuration's digest, ``size`` the bytes of all files, ``created``
-    Unix seconds.
+    Unix seconds, ``parent`` the ID of the image that it was made from here, "" for one that came from elsewhere.
     """
 
     id: str
@@ -42,6 +42,7 @@ class ImageRecord(Record):
     chain: tuple[str, ...]
     size: int
     created: int = 0
+    parent: str = ""
 
 
 class NameRecord(Record):
@@ -82,6 +83,11 @@ class Image:
     def top(self) -> str:
         """The layer to prepare a snapshot of, "" for an image without layers."""
         return self.chain[-1] if self.chain else ""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The image's manifest, read from the content store."""
+        return image.manifest(self._store.content.read(self.record.manifest, image.MANIFEST_LIMIT))
 
     @property
     def config(self) -> ImageConfig:

@@ -7,14 +7,13 @@ no link followed.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.apply import OPAQUE
 from utsuwa.snapshot.extents import copy_data, need_room
+from utsuwa.snapshot.merged import is_opaque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _look(layer: int, parts: list[bytes]) -> tuple[int | None, bool]:
     fd = os.dup(layer)
     hidden = False
     for place, part in enumerate(parts):
-        hidden = hidden or _is_opaque(fd)
+        hidden = hidden or is_opaque(fd)
         try:
             state = os.stat(part, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -110,15 +109,6 @@ def _look(layer: int, parts: list[bytes]) -> tuple[int | None, bool]:
         os.close(fd)
         fd = inner
     return fd, hidden
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(fd, OPAQUE) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
-            return False
-        raise
 
 
 def _open_path(top: int, path: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Decompression of layers, told by their first bytes: gzip (RFC 1952), zstd (RFC 8878), or none.
+"""Compression of layers. What comes in is told by its first bytes: gzip (RFC 1952), zstd (RFC 8878), or none.
 
 Output comes in pieces of at most :data:`PIECE` bytes, whatever the ratio: a bomb fills the disk's limit, never the
 memory.
@@ -22,6 +22,36 @@ _INPUT = 1 << 18
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4"}
+
+
+class Packer:
+    """Makes gzip of chunks, without a time or a name in it: the same bytes out for the same bytes in, however these are
+    cut. ISA-L's, which is five times as fast, or zlib's.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from isal import isal_zlib
+        except ImportError:
+            self._stream: Any = zlib.compressobj(1, zlib.DEFLATED, 31)
+        else:
+            self._stream = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+        self._held = bytearray()
+
+    def pack(self, chunk: bytes) -> bytes:
+        """The next compressed bytes, none while a block is not full: ISA-L's depend on where its input is cut."""
+        self._held += chunk
+        whole = len(self._held) - len(self._held) % PIECE
+        if not whole:
+            return b""
+        pieces = [self._stream.compress(self._held[at : at + PIECE]) for at in range(0, whole, PIECE)]
+        del self._held[:whole]
+        return b"".join(pieces)
+
+    def finish(self) -> bytes:
+        """The last of them."""
+        end: bytes = self._stream.compress(self._held) + self._stream.flush()
+        return end
 
 
 def decompressed(read: Read) -> Iterator[bytes]:

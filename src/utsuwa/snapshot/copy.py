@@ -19,6 +19,8 @@ from utsuwa.spec.mount import Mount
 class CopySnapshotter(KeyedSnapshots):
     """Preparing costs time and space of the whole image."""
 
+    complete = True
+
     def fill(self, directory: str, snapshot: Snapshot) -> None:
         """Lay the layers over one another, from the base up."""
         target = f"{directory}/tree"

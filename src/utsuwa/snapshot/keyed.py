@@ -21,7 +21,12 @@ class Snapshot(Record):
 
 
 class KeyedSnapshots:
-    """Snapshots beneath ``<root>/keys``; a snapshotter adds how one is filled and mounted."""
+    """Snapshots beneath ``<root>/keys``; a snapshotter adds how one is filled and mounted.
+
+    ``complete``: the directory that takes what a container writes holds its image as well.
+    """
+
+    complete = False
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -29,6 +34,10 @@ class KeyedSnapshots:
 
     def fill(self, directory: str, snapshot: Snapshot) -> None:
         """Make what the snapshot needs in its fresh directory; implemented by each snapshotter."""
+        raise NotImplementedError
+
+    def upper(self, key: str) -> str:
+        """See :meth:`Snapshotter.upper`; implemented by each snapshotter."""
         raise NotImplementedError
 
     def prepare(self, key: str, parent: str, read_only: bool = False) -> None:

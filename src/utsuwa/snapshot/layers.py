@@ -77,7 +77,16 @@ class LayerStore:
     def begin(self, name: str, parent: str, diff_id: str) -> Staging | None:
         """Begin to make a layer; None while somebody else does, so ask :meth:`has` and then again."""
         checked = digests.parse(name)
-        path = f"{self.root}/unpacking/{checked.algorithm}-{checked.hex}"
+        return self._begin(name, parent, diff_id, f"{self.root}/unpacking/{checked.algorithm}-{checked.hex}")
+
+    def begin_unnamed(self, parent: str) -> Staging:
+        """Begin to make a layer whose content is only now being made; it gets its name by :meth:`Staging.call`."""
+        while True:
+            staging = self._begin("", parent, "", f"{self.root}/unpacking/new-{os.urandom(8).hex()}")
+            if staging:
+                return staging
+
+    def _begin(self, name: str, parent: str, diff_id: str, path: str) -> Staging | None:
         try:
             os.makedirs(path, 0o700, exist_ok=True)
             fd = _lock_directory(path)
@@ -86,7 +95,7 @@ class LayerStore:
             tree.remove("tree", fd)  # left by a killed process
             os.mkdir("tree", 0o755, dir_fd=fd)
         except OSError as error:
-            raise from_oserror(error, f"begin layer {name}") from None
+            raise from_oserror(error, f"begin layer {name or path}") from None
         return Staging(name, parent, diff_id, path, fd)
 
     def settle(self, staging: Staging, lower: list[str]) -> None:
@@ -207,6 +216,13 @@ class Staging:
         self.path = path
         self.fd = fd
         self.outcome: Outcome | None = None
+
+    def call(self, diff_id: str) -> None:
+        """Give the layer the name that its content determines."""
+        from utsuwa.spec.image import chain_ids
+
+        self.diff_id = diff_id
+        self.name = str(chain_ids((self.parent, diff_id))[-1]) if self.parent else diff_id
 
     def close(self) -> None:
         """Give up the lock, and all that was unpacked unless it was committed."""
