@@ -276,6 +276,21 @@ def test_seccomp_refuses_system_calls(oci: Runtime, bundle: Bundle) -> None:
     assert out.split()[-1] == "2"
 
 
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+@pytest.mark.parametrize("oci", ["urun", "crun"], indirect=True)
+def test_seccomp_may_refuse_what_the_start_takes(oci: Runtime, bundle: Bundle, no_new_privileges: bool) -> None:
+    """Where the process is is looked at with getcwd(2), which runc does under a filter that is loaded before."""
+    bundle.linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["getcwd", "chdir"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    bundle.process.update(noNewPrivileges=no_new_privileges, cwd="/tmp", user={"uid": 1000, "gid": 1000})
+    assert oci.inside(bundle, "readlink /proc/self/cwd; cd / 2>/dev/null || echo no").split() == ["/tmp", "no"]
+    oci.clean()
+    oci.running(bundle.sleep())
+    assert oci.ok("exec", "--cwd", "/etc", oci.id, "readlink", "/proc/self/cwd") == "/etc\n"
+
+
 def test_what_cannot_be_done_is_not_ignored(oci: Runtime, bundle: Bundle) -> None:
     bundle.config["mounts"].append({"destination": "/x", "type": "no-such-fs", "source": "none"})
     assert oci.run(bundle).returncode == 1

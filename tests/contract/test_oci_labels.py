@@ -89,11 +89,11 @@ def test_a_profile_that_is_not_there(oci: Runtime, bundle: Bundle, profile: str)
 
 @pytest.mark.parametrize("oci", ["urun"], indirect=True)
 def test_labels_that_nobody_enforces_are_refused(oci: Runtime, bundle: Bundle) -> None:
-    """runc says the same; crun runs the container without."""
+    """runc says the same; crun ignores the program's label too."""
     if os.path.exists("/sys/fs/selinux/enforce"):
         pytest.skip("SELinux is at work")
     label = "system_u:system_r:container_t:s0"
-    refusals = [("process", "selinuxLabel", label), ("linux", "mountLabel", label)]
+    refusals = [("process", "selinuxLabel", label)]
     if missing("apparmor"):
         refusals.append(("process", "apparmorProfile", "docker-default"))
     for part, name, value in refusals:
@@ -105,3 +105,14 @@ def test_labels_that_nobody_enforces_are_refused(oci: Runtime, bundle: Bundle) -
         del bundle.config[part][name]
     oci.running(bundle.sleep())
     assert "not supported" in oci.fails("exec", "--process-label", label, oci.id, "true", code=255)
+
+
+@pytest.mark.parametrize("oci", ["urun"], indirect=True)
+def test_a_label_of_mounts_that_nobody_reads_is_left_out(oci: Runtime, bundle: Bundle) -> None:
+    """As with crun, and with a warning: files are labelled for a policy, and there is none."""
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        pytest.skip("SELinux is at work")
+    bundle.linux["mountLabel"] = "system_u:object_r:container_file_t:s0"
+    done = oci.run(bundle.shell("grep -c context= /proc/self/mountinfo"))
+    assert done.stdout == "0\n"
+    assert done.stderr.count("linux.mountLabel: left out") == 1

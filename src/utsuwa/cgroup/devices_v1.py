@@ -59,4 +59,5 @@ def transition(current: devices.Access, target: devices.Access) -> tuple[list[st
 
 
 def _lines(exceptions: dict[devices.Node, int]) -> list[str]:
-    return [devices.line(node, mask) for node, mask in sorted(exceptions.items()) if mask]
+    """In the order of the configuration, the default devices behind it: so ``devices.list`` shows them."""
+    return [devices.line(node, mask) for node, mask in exceptions.items() if mask]

@@ -67,6 +67,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *scheduling.apply(case),
         *identity.own_stdio(case),
         *process.ready(case),
+        *identity.enter_workdir(case),
         *security.confine(case),
         *identity.become_user(case),
         *process.find(case),

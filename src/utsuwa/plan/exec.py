@@ -38,6 +38,7 @@ def execute(what: Process, spec: Spec, host: Host, options: ExecOptions) -> Plan
         *limits.inside(case),
         *scheduling.apply(case),
         *identity.own_stdio(case),
+        *identity.enter_workdir(case),
         *security.confine(case),
         *identity.become_user(case),
         *process.find(case),

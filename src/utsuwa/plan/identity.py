@@ -48,17 +48,24 @@ def own_stdio(case: Case) -> Iterator[Step]:
         yield Step(ops.StdioOwner(case.process.user.uid, case.process.user.gid), _USER)
 
 
+def enter_workdir(case: Case) -> Iterator[Step]:
+    """The working directory as root, before a filter that may refuse what it takes to look where that is.
+
+    A refusal is left to the user: root may be kept out of a file system of the user's (NFS, FUSE), as the user may be
+    of a path of root's.
+    """
+    yield Step(ops.Chdir(case.process.cwd, 1), "config.md#process")
+
+
 def become_user(case: Case) -> Iterator[Step]:
     """Bounding set first (it needs CAP_SETPCAP), then ids, then the sets that the new ids keep.
 
-    The working directory is tried on both sides: root may be refused on a file system of the user's (NFS, FUSE), the
-    user on a path of root's.
+    The working directory, if root has been refused there, is tried between them: by the user's id with root's power.
     """
     user, sets = case.process.user, granted(case)
     umask = DEFAULT_UMASK if user.umask is None else user.umask
     keep = (case.spec.annotations or {}).get(_KEEP_GROUPS) == "1"
     groups = tuple(user.additionalGids or ())
-    yield Step(ops.Chdir(case.process.cwd, 1), "config.md#process")
     yield Step(ops.DropBounding(sets["bounding"]), "config.md#linux-process")
     yield Step(ops.SetIdentity(user.uid, user.gid, groups, umask, int(keep)), _USER)
     yield Step(ops.Chdir(case.process.cwd, 0), "config.md#process")

@@ -21,6 +21,7 @@ _PROCESS = "config.md#linux-process"
 _MOUNTS = "config-linux.md#mount-label"
 _CONTEXT_TYPE = "run.oci.mount_context_type"
 _CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
+_NO_LABELS = "linux.mountLabel: left out, selinux is disabled or not supported"
 _UNLABELLED = ("proc", "sysfs")
 
 
@@ -49,9 +50,8 @@ def keyring(case: Case, name: str) -> Iterator[Step]:
 def context(case: CreateCase, fstype: str) -> tuple[str, ...]:
     """The option that labels everything in a new file system. SELinux takes none for proc and sysfs."""
     label = case.linux.mountLabel
-    if not label:
+    if not label or not _labels_files(case):
         return ()
-    _require_selinux(case, "linux.mountLabel")
     kind = (case.spec.annotations or {}).get(_CONTEXT_TYPE, "context")
     if kind not in _CONTEXTS:
         raise InvalidArgument(f'annotations["{_CONTEXT_TYPE}"]: expected one of {", ".join(_CONTEXTS)}, found "{kind}"')
@@ -60,8 +60,17 @@ def context(case: CreateCase, fstype: str) -> tuple[str, ...]:
 
 def top(case: CreateCase, fstype: str, target: str) -> Iterator[Step]:
     """The label of an mqueue's directory: that file system takes no option for it."""
-    if case.linux.mountLabel and fstype == "mqueue":
+    if case.linux.mountLabel and fstype == "mqueue" and _labels_files(case):
         yield Step(ops.Xattr(target, "security.selinux", case.linux.mountLabel), _MOUNTS)
+
+
+def _labels_files(case: CreateCase) -> bool:
+    """Whether somebody reads the labels of files. Without SELinux nobody does, so leaving them out gets a warning."""
+    if "selinux" in case.options.security_modules:
+        return True
+    if _NO_LABELS not in case.warnings:
+        case.warnings.append(_NO_LABELS)
+    return False
 
 
 def _require_selinux(case: Case, path: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterable
 
 import pytest
 
 from utsuwa import errors
 from utsuwa.cgroup import device_program, devices
 from utsuwa.cgroup.devices import ANY, MKNOD, READ, WRITE, Access
-from utsuwa.cgroup.devices_v1 import transition
+from utsuwa.cgroup.devices_v1 import lines, transition
 from utsuwa.spec.runtime import DeviceRule
 
 ALL = MKNOD | READ | WRITE
@@ -113,6 +114,38 @@ def test_only_differences_are_written() -> None:
     assert transition(now, Access(True)) == ([], ["a"])
 
 
+def test_the_order_of_the_configuration_is_kept_and_the_defaults_come_last() -> None:
+    """The specification has entries applied in the order in which they are listed; v1's devices.list shows it."""
+    rules = [rule(False), rule(True, "c", 10, 229), rule(True, "b", 8, 20, "rw"), rule(True, "b", 10, 200, "r")]
+    denied, *allowed = lines(rules)
+    assert denied == "devices.deny a"
+    assert allowed[:3] == ["devices.allow c 10:229 rwm", "devices.allow b 8:20 rw", "devices.allow b 10:200 r"]
+    assert allowed[3:] == [f"devices.allow {devices.line(node, mask)}" for node, mask in devices.DEFAULTS]
+    # what was taken back and given again comes where it was given again, as with the kernel's own list
+    again = [*rules, rule(False, "c", 10, 229), rule(True, "c", 1, 3, "r"), rule(True, "c", 10, 229, "r")]
+    assert lines(again)[1:5] == (
+        "devices.allow b 8:20 rw",
+        "devices.allow b 10:200 r",
+        "devices.allow c 1:3 rwm",
+        "devices.allow c 10:229 r",
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_is_written_decides_like_the_rules_one_by_one(seed: int) -> None:
+    """The lines for a new v1 cgroup, and those that turn one list into another, played in their order."""
+    chance = random.Random(seed)
+    rules = _random_rules(chance)
+    expected = devices.wanted(rules)
+    assert _played(lines(rules), Access(True)) == expected
+    now = Access(False, _random_access(chance).exceptions)
+    denied, allowed = transition(now, expected)
+    written = [*(f"devices.deny {line}" for line in denied), *(f"devices.allow {line}" for line in allowed)]
+    reached = _played(written, now)
+    assert reached.default_allow == expected.default_allow
+    assert expected.default_allow or reached == expected
+
+
 def test_large_numbers_are_not_taken_for_negative_ones() -> None:
     program = device_program.assemble(Access(False, {("c", 0xFFFFFFFE, 0x80000000): ALL}))
     assert program is not None
@@ -144,4 +177,36 @@ def _random_access(chance: random.Random) -> Access:
             access.change(chance.random() < 0.6, node, chance.randint(1, 7))
         except errors.InvalidArgument:
             continue  # a hole in a wildcard changes nothing
+    return access
+
+
+def _random_rules(chance: random.Random) -> list[DeviceRule]:
+    """Rules of which none makes a hole in a wildcard."""
+    access, rules = Access(), []
+    for _ in range(chance.randint(0, 25)):
+        kind = chance.choice("bc") if chance.random() < 0.9 else "a"
+        major, minor, mask = chance.choice((ANY, 0, 1, 5)), chance.choice((ANY, 0, 3)), chance.randint(1, 7)
+        allow = chance.random() < 0.6
+        try:
+            access.change(allow, (kind, major, minor), mask)
+        except errors.InvalidArgument:
+            continue
+        rules.append(rule(allow, kind, major, minor, devices.letters(mask)))
+    return rules
+
+
+def _played(written: Iterable[str], before: Access) -> Access:
+    """What the kernel's list is after ``FILE LINE`` upon ``FILE LINE``: it takes away what is just the same."""
+    access = Access(before.default_allow, dict(before.exceptions))
+    for entry in written:
+        name, _, line = entry.partition(" ")
+        allow = name == "devices.allow"
+        if line == "a":
+            access = Access(allow)
+            continue
+        ((node, mask),) = devices.parse(line).exceptions.items()
+        left = access.exceptions.pop(node, 0)
+        left = left | mask if allow != access.default_allow else left & ~mask
+        if left:
+            access.exceptions[node] = left
     return access
