@@ -13,6 +13,7 @@ from utsuwa.errors import Error, printable
 VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
     "create": "Create a new container",
+    "events": "Get real time events from the engine",
     "exec": "Execute a command in a running container",
     "images": "List images",
     "info": "Display system-wide information",

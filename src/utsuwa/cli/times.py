@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import time
 
+from utsuwa.monitor.records import moment as parse
 
-def parse(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time in UTC (as we write it ourselves); 0 for none. time.strptime costs 10
-    ms.
-    """
-    if not text:
-        return 0.0
-    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
-    seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
-    # Days since 1970-01-01, with years that begin in March, so that leap days come last.
-    year -= month <= 2
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719469
-    return days * 86400 + seconds
+__all__ = ["ago", "duration", "local", "parse"]
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine import recovery, specification
+from utsuwa.engine import events, recovery, specification
 from utsuwa.engine.groups import resolve_groups
 from utsuwa.engine.limits import check_limits, stop_signal
 from utsuwa.engine.metadata import ContainerRecord, Metadata
@@ -64,6 +64,7 @@ class Containers:
             self._discard(identifier)
             raise
         os.close(lock)
+        events.note(self._paths, record, "create")
         return record
 
     def _make(
@@ -154,6 +155,8 @@ class Containers:
         recovery.settle(self._paths, record, status)
         record = record.replace(runs=record.runs + 1)
         self._metadata.save(record)
+        if attach:
+            events.note(self._paths, record, "attach")
         try:
             connection = client.request(self._paths.run, self._request(record, attach, size))
         except Error:  # nobody has begun
@@ -219,6 +222,7 @@ class Containers:
         """A connection to a running container's stdio."""
         if not derive(self._paths, record).alive:
             raise FailedPrecondition("You cannot attach to a stopped container, start it first")
+        events.note(self._paths, record, "attach")
         return client.attach(self._paths.run, record.id)
 
     # --- end --------------------------------------------------------------------------------------------------------
@@ -232,6 +236,7 @@ class Containers:
         status = derive(self._paths, record)
         if not status.alive:
             raise FailedPrecondition(f"Container {record.id} is not running")
+        events.note(self._paths, record, "kill", signal=str(number))
         kill(Store(self._paths.runtime), record.id, number)
         if number == _SIGKILL:
             self._await_exit(record, status)
@@ -249,12 +254,15 @@ class Containers:
         store = Store(self._paths.runtime)
         seconds = record.stopTimeout if timeout is None else timeout
         try:
+            events.note(self._paths, record, "kill", signal=str(number))
             kill(store, record.id, number)
             if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
+                events.note(self._paths, record, "kill", signal=str(_SIGKILL))
                 kill(store, record.id, _SIGKILL)
         except (NotFound, FailedPrecondition):  # it ended by itself
             pass
         self._await_exit(record, status)
+        events.note(self._paths, record, "stop")
 
     def wait(self, record: ContainerRecord) -> int:
         """Wait until the container's run is over; its exit code."""
@@ -284,6 +292,7 @@ class Containers:
         if not volumes and not record.autoRemove:
             self._volumes.disown(record.id)
         self._discard(record.id)
+        events.note(self._paths, record, "destroy")
         self._sweep()
 
     def _await(self, status: Status, seconds: float) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from utsuwa.engine import events
 from utsuwa.engine.containers import await_started
 from utsuwa.engine.status import PAUSED
 from utsuwa.errors import Conflict, FailedPrecondition
+from utsuwa.identifiers import new_engine_id
 from utsuwa.monitor import client
 from utsuwa.monitor.records import Execute
 from utsuwa.runtime.record import Store
@@ -50,8 +52,12 @@ class Execs:
             raise FailedPrecondition(f"container {record.id} is not running")
         if status.name == PAUSED:
             raise Conflict(f"container {record.name} is paused, unpause the container before exec")
+        execution, command = new_engine_id(), " ".join(request.command)
+        events.note(self._paths, record, f"exec_create: {command}", execID=execution)
         wanted = Execute(
             id=record.id,
+            exec=execution,
+            directory=self._paths.container(record.id),
             run=self._paths.run,
             process=encode(self._process(record, request)),
             user=request.user or record.user,
@@ -61,6 +67,7 @@ class Execs:
             rows=size[0],
             columns=size[1],
         )
+        events.note(self._paths, record, f"exec_start: {command}", execID=execution)
         connection = client.request(self._paths.run, wanted)
         try:
             await_started(connection)

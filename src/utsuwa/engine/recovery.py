@@ -9,6 +9,7 @@ import os
 
 from utsuwa.engine.status import CREATED, Status
 from utsuwa.errors import Error
+from utsuwa.monitor import journal
 from utsuwa.monitor.ending import empty, forget_runtime
 from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, now, write
 from utsuwa.runtime.process import start_time
@@ -35,6 +36,7 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
             write(paths.container(record.id), EXIT_FILE, ended, durable=True)
         except OSError:
             return
+    journal.note(paths.run, paths.container(record.id), "die", {"exitCode": str(status.code)})
     empty(directory, keep_lock=True)
 
 

@@ -9,6 +9,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from utsuwa.errors import Error
+from utsuwa.monitor import journal
 from utsuwa.monitor.records import Start, runtime_root
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
     forget_runtime(start.run, start.id)
     if start.remove:
+        journal.note(start.run, start.directory, "destroy")  # while its names are known
         remove_files(start.directory, lambda: _remove_trees(start))
     empty(monitor_directory, keep_lock=not start.remove)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import Unavailable
-from utsuwa.monitor import frames
+from utsuwa.monitor import frames, journal
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.guard import ENDED, name_process
 from utsuwa.monitor.keeper import refuse
@@ -41,6 +41,8 @@ def execute(request: Execute, connection: int, creator: Creator, control: socket
     os.close(busy)
     status = keeper.live()
     ended = {"exitCode": exit_code(status), "signal": status & 0x7F}
+    told = {"execID": request.exec, "exitCode": str(ended["exitCode"])}
+    journal.note(request.run, request.directory, "exec_die", told)
     keeper.relay.finish(frames.EXITED, dumps(ended).encode())
 
 

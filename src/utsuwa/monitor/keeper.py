@@ -10,7 +10,7 @@ import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from utsuwa.errors import Conflict, Error
-from utsuwa.monitor import frames
+from utsuwa.monitor import frames, journal
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.ending import empty, empty_work
 from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_over
@@ -26,6 +26,7 @@ from utsuwa.monitor.records import (
     Run,
     Start,
     make_monitor_directory,
+    moment,
     monitor_directory,
     now,
     take_lock,
@@ -69,6 +70,7 @@ def keep(request: bytes, connection: int, creator: Creator, control: socket, bus
         os.close(lock)
         refuse(connection, error)
         return
+    keeper.note("start")
     keeper.attend(connection, pid, lock)
     creator.dismiss()
     os.close(busy)
@@ -225,6 +227,15 @@ class Keeper:
             finishedAt=now(),
             logLost=self._log.lost if self._log else 0,
         )
+        if record.oomKilled:
+            self.note("oom")
+        self.note(
+            "die",
+            {
+                "exitCode": str(record.exitCode),
+                "execDuration": str(int(moment(record.finishedAt) - moment(self._began))),
+            },
+        )
         self._write_exit(record)
         clean(self._start, self._directory)
         return record
@@ -238,6 +249,10 @@ class Keeper:
         record = Exit(number=self._start.number, exitCode=error.code, error=str(error), finishedAt=now())
         self._write_exit(record)
         clean(self._start, self._directory)
+
+    def note(self, action: str, extra: dict[str, str] | None = None) -> None:
+        """Tell the journal what has happened to the container."""
+        journal.note(self._start.run, self._start.directory, action, extra)
 
     def _write_exit(self, record: Exit) -> None:
         if not self._start.remove:

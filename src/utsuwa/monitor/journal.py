@@ -1,0 +1,81 @@
+"""The journal of events: who did what to which object, one JSON document a line, in the shape of Docker's events.
+
+    RUN/events.jsonl     the newest; every process of ours appends to it
+    RUN/events.jsonl.1   the one before
+
+An append takes the file's lock, so times never go backwards and nobody writes to a file that was rotated away. What is
+told here is told before the one who waits for it hears of it; a journal that can't be written stops nobody's work.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from fcntl import LOCK_EX, flock
+
+from utsuwa.errors import Error
+from utsuwa.spec.codec import dumps, parse
+
+FILE = "events.jsonl"
+LIMIT = 1 << 20
+"""Bytes after which a file is put aside."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def emit(run: str, kind: str, action: str, identifier: str, attributes: Mapping[str, str] | None = None) -> None:
+    """Write an event down: ``kind`` is "container", "image", "network" or "volume", ``action`` Docker's word ("create",
+    "pull", "health_status: healthy"), ``identifier`` the object's, ``run`` the engine's run directory.
+    """
+    try:
+        _append(run, kind, action, {"ID": identifier, "Attributes": dict(attributes or {})})
+    except OSError:  # a full disk
+        return
+
+
+def note(run: str, directory: str, action: str, extra: Mapping[str, str] | None = None) -> None:
+    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names."""
+    try:
+        with open(f"{directory}/container.json", "rb", buffering=0) as file:
+            about = parse(file.read())
+    except (OSError, Error):  # it is being removed
+        about = {}
+    names = {"image": about.get("image", ""), "name": about.get("name", "")}
+    emit(run, "container", action, os.path.basename(directory), {**about.get("labels", {}), **names, **(extra or {})})
+
+
+def _append(run: str, kind: str, action: str, actor: dict[str, object]) -> None:
+    path = f"{run}/{FILE}"
+    while True:
+        fd = _open(run, path)
+        try:
+            flock(fd, LOCK_EX)
+            if not _is_named(fd, path):  # somebody has put it aside
+                continue
+            now = time.time_ns()
+            event: dict[str, object] = {"Type": kind, "Action": action, "Actor": actor, "scope": "local"}
+            event |= {"time": now // 1_000_000_000, "timeNano": now}
+            os.write(fd, dumps(event).encode() + b"\n")
+            if os.fstat(fd).st_size > LIMIT:
+                os.rename(path, f"{path}.1")
+            return
+        finally:
+            os.close(fd)
+
+
+def _open(run: str, path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(run, 0o700, exist_ok=True)
+        return os.open(path, flags, 0o600)
+
+
+def _is_named(fd: int, path: str) -> bool:
+    try:
+        return os.stat(path).st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
