@@ -7,7 +7,7 @@ import os
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, Option
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
-from utsuwa.spec.request import RunRequest
+from utsuwa.spec.request import RunRequest, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ OPTIONS = (
     Option("log-opt", "", LIST, "Log driver options (max-size, max-file)"),
     Option("memory", "m", WORD, "Memory limit"),
     Option("memory-swap", "", WORD, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    Option("mount", "", LIST, "Attach a filesystem mount to the container"),
     Option("name", "", WORD, "Assign a name to the container"),
     Option("network", "", WORD, "Connect a container to a network (none or host; bridges are yet to come)", "none"),
     Option("net", "", WORD, "As --network"),
@@ -51,6 +52,7 @@ OPTIONS = (
     Option("ulimit", "", LIST, "Ulimit options"),
     Option("user", "u", WORD, "Username or UID (format: <name|uid>[:<group|gid>])"),
     Option("volume", "v", LIST, "Bind mount a volume"),
+    Option("volumes-from", "", LIST, "Mount volumes from the specified container(s)"),
     Option("workdir", "w", WORD, "Working directory inside the container"),
 )
 
@@ -70,8 +72,8 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         workdir=given("workdir") or None,
         user=given("user") or None,
         groups=tuple(arguments.list("group-add")),
-        volumes=tuple(flags.parse_volume(text, os.getcwd()) for text in dict.fromkeys(arguments.list("volume"))),
-        tmpfs=tuple(map(flags.parse_tmpfs, arguments.list("tmpfs"))),
+        **_mounts(arguments),
+        volumes_from=tuple(arguments.list("volumes-from")),
         read_only=arguments.on("read-only"),
         network=flags.parse_network(network),
         **_limits(arguments),
@@ -89,6 +91,19 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         stop_timeout=arguments.number("stop-timeout"),
         logging=flags.parse_logging(given("log-driver"), arguments.list("log-opt")),
     )
+
+
+def _mounts(arguments: Arguments) -> dict[str, Any]:
+    """--volume, --tmpfs and --mount: the last can be either of the others."""
+    volumes = [flags.parse_volume(text, os.getcwd()) for text in dict.fromkeys(arguments.list("volume"))]
+    tmpfs = list(map(flags.parse_tmpfs, arguments.list("tmpfs")))
+    if arguments.list("mount"):
+        from utsuwa.spec.mount_flag import parse_mount
+
+        for text in arguments.list("mount"):
+            mount = parse_mount(text, os.getcwd())
+            (tmpfs if isinstance(mount, Tmpfs) else volumes).append(mount)  # type: ignore[arg-type]
+    return {"volumes": tuple(volumes), "tmpfs": tuple(tmpfs)}
 
 
 def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:

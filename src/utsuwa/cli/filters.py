@@ -53,7 +53,7 @@ class Filters:
             "id": lambda value: record.id.startswith(value),
             "ancestor": lambda value: _stands_on(record, value),
             "exited": lambda value: status.name == "exited" and str(status.code) == value,
-            "volume": lambda value: any(value in _places(bind) for bind in record.binds),
+            "volume": lambda value: any(value in _places(point) for point in record.mountPoints),
             "network": lambda value: value == record.networkMode,
             "before": lambda value: record.createdAt < _born(value, everybody),
             "since": lambda value: record.createdAt > _born(value, everybody),
@@ -81,10 +81,9 @@ def _stands_on(record: ContainerRecord, image: str) -> bool:
     return by_name or (len(digest) >= 12 and record.imageId.removeprefix("sha256:").startswith(digest))
 
 
-def _places(bind: object) -> tuple[str, ...]:
+def _places(point: object) -> tuple[str, ...]:
     """What a mount may be called by: its host path, its path inside, its volume's name."""
-    source, target = bind["source"], bind["destination"]  # type: ignore[index]
-    return source, target, source.split("/")[-2] if source.endswith("/_data") else source
+    return point["source"], point["destination"], point["name"]  # type: ignore[index]
 
 
 def _born(name: str, everybody: Sequence[tuple[ContainerRecord, Status]]) -> str:

@@ -26,6 +26,7 @@ class House:
         self.paths = Paths(root, run)
         self.images = Images(self.paths)
         self.containers = Containers(self.paths, self.images)
+        self.volumes = self.containers.volumes
 
 
 class Verb:

@@ -8,6 +8,7 @@ from utsuwa.cli import times
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.listing import formatted, one_line, table
+from utsuwa.engine.mountpoints import volume_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def command_text(words: tuple[str, ...]) -> str:
 
 
 def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str, object]:
-    volumes = [bind["source"].split("/")[-2] for bind in record.binds if _is_volume(bind)]  # type: ignore[index]
-    mounts = [bind["source"].split("/")[-2] if _is_volume(bind) else bind["source"] for bind in record.binds]  # type: ignore[index]
+    volumes = volume_names(record)
+    mounts = [point["name"] or point["source"] for point in record.mountPoints]  # type: ignore[index]
     shown = [text if whole or len(text) <= 15 else text[:14] + "…" for text in mounts]
     return {
         **dict(zip(_HEADER, _row(record, status, whole), strict=True)),
@@ -117,10 +118,6 @@ def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str,
         "State": status.name,
         "Label": lambda key: record.labels.get(key, ""),
     }
-
-
-def _is_volume(bind: object) -> bool:
-    return bind["source"].endswith("/_data")  # type: ignore[index, no-any-return]
 
 
 def state_text(status: Status) -> str:

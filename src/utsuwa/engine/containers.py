@@ -8,7 +8,8 @@ from utsuwa.engine import events, recovery, specification
 from utsuwa.engine.groups import resolve_groups
 from utsuwa.engine.limits import check_limits, stop_signal
 from utsuwa.engine.metadata import ContainerRecord, Metadata
-from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
+from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
+from utsuwa.engine.status import RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
@@ -40,7 +41,12 @@ class Containers:
     def __init__(self, paths: Paths, images: Images) -> None:
         self._paths, self._images = paths, images
         self._metadata = Metadata(paths)
-        self._volumes = Volumes(paths)
+        self._volumes = Volumes(paths, self._metadata)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes that they share."""
+        return self._volumes
 
     # --- create and start -------------------------------------------------------------------------------------------
 
@@ -56,19 +62,28 @@ class Containers:
         config = image.config
         identifier = new_engine_id()
         lock = self._metadata.begin(identifier)
+        mounting = Preparation(identifier, self._volumes, self._images, image)
         try:
-            record = self._make(identifier, request, image, config, started_by_maker)
+            record = self._make(identifier, request, image, config, started_by_maker, mounting)
             self._metadata.save(record)
         except BaseException:
             os.close(lock)
             self._discard(identifier)
             raise
+        finally:
+            mounting.close()
         os.close(lock)
         events.note(self._paths, record, "create")
         return record
 
     def _make(
-        self, identifier: str, request: RunRequest, image: Image, config: ImageConfig, transient: bool
+        self,
+        identifier: str,
+        request: RunRequest,
+        image: Image,
+        config: ImageConfig,
+        transient: bool,
+        mounting: Preparation,
     ) -> ContainerRecord:
         """Everything of a container but the record itself."""
         directory = self._paths.container(identifier)
@@ -78,7 +93,7 @@ class Containers:
         start = specification.process_defaults(request, config, around.hostname)
         snapshotter = self._images.snapshotter
         snapshotter.prepare(identifier, image.top)
-        around.volumes = self._volumes.prepare(identifier, request, settings, image, self._images)
+        around.volumes = mounting.prepare(request, settings, self.find)
         if request.groups:
             around.groups = resolve_groups(request.groups, self._images.trees(image))
         spec = specification.compose(request, start, around)
@@ -110,8 +125,8 @@ class Containers:
             maker=me if transient else 0,
             makerStart=(start_time(me) or 0) if transient else 0,
             networkMode=request.network,
-            binds=tuple(encode(mount) for mount in around.volumes),
-            volumes=tuple(self._volumes.owned(identifier)),
+            mountPoints=tuple(encode(point) for point in mounting.points),
+            volumes=mounting.removable(),
         )
 
     def _claim_name(self, identifier: str, wanted: str | None) -> str:
@@ -150,18 +165,17 @@ class Containers:
         Raises FailedPrecondition when it runs already, and what the runtime said, with Docker's exit code as ``code``.
         """
         status = derive(self._paths, record)
-        if status.name == PAUSED:
-            raise FailedPrecondition("cannot start a paused container, try unpause instead")
         if status.alive or status.kept:
             raise FailedPrecondition(f"container {record.name} is running already")
         recovery.settle(self._paths, record, status)
-        record = self._metadata.change(record.id, lambda found: found.replace(runs=found.runs + 1))
+        record = record.replace(runs=record.runs + 1)
+        self._metadata.save(record)
         if attach:
             events.note(self._paths, record, "attach")
         try:
             connection = client.request(self._paths.run, self._request(record, attach, size))
         except Error:  # nobody has begun
-            self._metadata.change(record.id, lambda found: found.replace(runs=found.runs - 1))
+            self._metadata.save(record.replace(runs=record.runs - 1))
             raise
         try:
             await_started(connection)
@@ -221,11 +235,8 @@ class Containers:
 
     def attach(self, record: ContainerRecord) -> Connection:
         """A connection to a running container's stdio."""
-        status = derive(self._paths, record)
-        if not status.alive:
+        if not derive(self._paths, record).alive:
             raise FailedPrecondition("You cannot attach to a stopped container, start it first")
-        if status.name == PAUSED:
-            raise FailedPrecondition("You cannot attach to a paused container, unpause it first")
         events.note(self._paths, record, "attach")
         return client.attach(self._paths.run, record.id)
 
@@ -242,15 +253,8 @@ class Containers:
             raise FailedPrecondition(f"Container {record.id} is not running")
         events.note(self._paths, record, "kill", signal=str(number))
         kill(Store(self._paths.runtime), record.id, number)
-        self._let_die(record, status, number)
         if number == _SIGKILL:
             self._await_exit(record, status)
-
-    def _let_die(self, record: ContainerRecord, status: Status, number: int) -> None:
-        if status.name == PAUSED:
-            from utsuwa.engine.pausing import let_die
-
-            let_die(self._paths, record, number, stop_signal(record.stopSignal))
 
     def stop(self, record: ContainerRecord, timeout: int | None = None, signal: str | None = None) -> None:
         """Ask the container to end, and after ``timeout`` seconds (its own, or 10; -1: never) kill it."""
@@ -267,7 +271,6 @@ class Containers:
         try:
             events.note(self._paths, record, "kill", signal=str(number))
             kill(store, record.id, number)
-            self._let_die(record, status, number)
             if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
                 events.note(self._paths, record, "kill", signal=str(_SIGKILL))
                 kill(store, record.id, _SIGKILL)
@@ -292,10 +295,9 @@ class Containers:
         status = derive(self._paths, record)
         if status.alive or (status.kept and status.name == RUNNING):
             if not force:
-                remedy = "Unpause and then stop" if status.name == PAUSED else "Stop"
                 raise Conflict(
-                    f"You cannot remove a {status.name} container {record.id}. "
-                    f"{remedy} the container before attempting removal or force remove"
+                    f"You cannot remove a running container {record.id}. "
+                    "Stop the container before attempting removal or force remove"
                 )
             try:
                 self.kill(record)
@@ -303,7 +305,7 @@ class Containers:
                 pass
             self._await_exit(record, status)
         if not volumes and not record.autoRemove:
-            self._volumes.disown(record.id)
+            self._volumes.disown(record.id, volume_names(record))
         self._discard(record.id)
         events.note(self._paths, record, "destroy")
         self._sweep()
@@ -332,6 +334,9 @@ class Containers:
 
     def _discard(self, identifier: str) -> None:
         recovery.discard(self._paths, identifier, self._images.snapshotter.remove)
+        snapshotter = self._images.snapshotter
+        for key in snapshot_keys(identifier, snapshotter.keys()):
+            snapshotter.remove(key)
 
 
 def await_started(connection: Connection) -> int:

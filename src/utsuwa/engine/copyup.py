@@ -34,6 +34,32 @@ def copy_up(trees: list[str], target: str, destination: str) -> None:
         _close(roots)
 
 
+def below(trees: list[str], path: str) -> list[str]:
+    """The host paths that make up the directory ``path`` of the layers (top first), or of the one file there; [] when
+    there is nothing.
+    """
+    roots = [os.open(tree, _DIRECTORY) for tree in trees]
+    try:
+        found = _find(roots, path)
+        if found:
+            paths = [os.readlink(f"/proc/self/fd/{fd}") for fd in found]
+            _close(found)
+            return paths
+        for _ in range(_LINKS):
+            folder, _, name = path.rpartition("/")
+            found = _find(roots, folder)
+            layers = _lookup(found, name)
+            link = _link(layers, name)
+            places = [f"{os.readlink(f'/proc/self/fd/{fd}')}/{name}" for fd, _state in layers[:1]]
+            _close(found)
+            if link is None:
+                return places
+            path = link if link.startswith("/") else f"{folder}/{link}"
+        return []
+    finally:
+        _close(roots)
+
+
 def read_file(trees: list[str], path: str, limit: int) -> bytes:
     """The beginning of a regular file of the layers, at most ``limit`` bytes; b"" when there is none."""
     roots = [os.open(tree, _DIRECTORY) for tree in trees]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from utsuwa.engine import mountpoints
 from utsuwa.engine.containers import log_name
 from utsuwa.engine.status import CREATED, PAUSED
 from utsuwa.spec.record import decode
@@ -39,7 +38,7 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         "Driver": "overlay2" if any(mount["type"] == "overlay" for mount in record.mounts) else "copy",  # type: ignore[index]
         "Platform": "linux",
         "HostConfig": _host_config(record, request),
-        "Mounts": [_mount(bind, paths) for bind in record.binds],
+        "Mounts": [mountpoints.describe(point) for point in record.mountPoints],
         "Config": _config(paths, record, request),
         "NetworkSettings": {"Ports": {}, "Networks": {record.networkMode: {"IPAddress": "", "Gateway": ""}}},
     }
@@ -101,7 +100,7 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
     if logging.max_size is not None:
         options = {"max-size": str(logging.max_size), "max-file": str(logging.max_file)}
     return {
-        "Binds": [f"{bind['source']}:{bind['destination']}" for bind in record.binds] or None,  # type: ignore[index]
+        **mountpoints.asked(request),
         "LogConfig": {"Type": logging.driver, "Config": options},
         "NetworkMode": request.network,
         "AutoRemove": record.autoRemove,
@@ -120,16 +119,6 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "ShmSize": 67108864,
         "Runtime": "urun",
     }
-
-
-def _mount(bind: object, paths: Paths) -> dict[str, object]:
-    source, target = bind["source"], bind["destination"]  # type: ignore[index]
-    writable = "ro" not in bind["options"]  # type: ignore[index]
-    volume = source.startswith(f"{paths.volumes}/")
-    about: dict[str, object] = {"Type": "volume" if volume else "bind"}
-    if volume:
-        about |= {"Name": os.path.basename(os.path.dirname(source)), "Driver": "local"}
-    return about | {"Source": source, "Destination": target, "Mode": "", "RW": writable, "Propagation": "rprivate"}
 
 
 def image(found: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine import defaults
+from utsuwa.engine import defaults, propagation
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.image.to_spec import process_of
 from utsuwa.linux.capabilities import NAMES
@@ -49,7 +49,7 @@ class Surroundings:
         """Further groups of the process."""
         self.files: dict[str, str] = {}
         """Target -> host path of single files."""
-        self.volumes: list[Mount] = []
+        self.volumes: tuple[Mount, ...] = ()
         """Binds of volumes and host directories, parents before children."""
 
 
@@ -72,6 +72,7 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
             readonlyPaths=defaults.READONLY_PATHS if _hides(request) else None,
             sysctl=defaults.SYSCTLS if request.network == "none" else None,
             devices=_host_devices() if privileged else None,
+            rootfsPropagation=propagation.of_root(around.volumes),
         ),
     )
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from utsuwa.spec.mount import Mount
 
-_TIMES = 3
-"""How often a directory is emptied in which somebody else may still write: one file, and once."""
-
 
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
@@ -43,11 +40,13 @@ def forget_runtime(run: str, identifier: str) -> None:
 
 
 def _remove_trees(start: Start) -> None:
-    from utsuwa.snapshot.tree import remove
+    if start.volumes:
+        from utsuwa.monitor.volumes import release
+        from utsuwa.snapshot.tree import remove
 
-    for volume in start.volumes:
-        if os.path.lexists(volume):
-            remove(volume)
+        for directory in start.volumes:
+            if not release(directory, start.id) and directory.startswith(f"{start.snapshots}/"):
+                remove(directory)
     if start.snapshots:
         from utsuwa.snapshot.keyed import KeyedSnapshots  # every snapshotter removes alike
 
@@ -104,23 +103,13 @@ def empty(monitor_directory: str, keep_lock: bool) -> None:
     """
     from utsuwa.monitor.records import LOCK_FILE, PLAN_FILE
 
-    kept = (LOCK_FILE, PLAN_FILE, f".{PLAN_FILE}.") if keep_lock else ()
-    for _ in range(_TIMES):
-        try:
-            for name in os.listdir(monitor_directory):
-                if not name.startswith(kept):
-                    _unlink(f"{monitor_directory}/{name}")
-            if not keep_lock:
-                os.rmdir(monitor_directory)
-            return
-        except OSError:  # a creator has put its plan there meanwhile; or all of it is gone
-            continue
-
-
-def _unlink(path: str) -> None:
     try:
-        os.unlink(path)
-    except FileNotFoundError:
+        for name in os.listdir(monitor_directory):
+            if not keep_lock or name not in (LOCK_FILE, PLAN_FILE):
+                os.unlink(f"{monitor_directory}/{name}")
+        if not keep_lock:
+            os.rmdir(monitor_directory)
+    except OSError:
         return
 
 

@@ -37,7 +37,8 @@ class Start(Record):
     connection becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the
     log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts``
     make the root, see plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process,
-    the snapshot of the same id in the snapshotter at ``snapshots`` and the directories ``volumes`` included.
+    the snapshot of the same id in the snapshotter at ``snapshots``, the anonymous volumes and further snapshots at
+    the directories ``volumes`` included.
     """
 
     id: str
@@ -138,16 +139,11 @@ def monitor_directory(run: str, identifier: str) -> str:
 def make_monitor_directory(run: str, identifier: str) -> str:
     """Make it and the one around it, but not ``run``, whose owner decides who may speak to monitors; its path."""
     directory = monitor_directory(run, identifier)
-    try:
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
+    for path in (os.path.dirname(directory), directory):
         try:
-            os.mkdir(os.path.dirname(directory), 0o700)
-        except FileExistsError:  # somebody was faster
+            os.mkdir(path, 0o700)
+        except FileExistsError:
             pass
-        return make_monitor_directory(run, identifier)
     return directory
 
 

@@ -38,6 +38,10 @@ _OVER_PROC = (
 _PSEUDO = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs")
 
 
+_SUBDIRECTORY = "X-mount.subdir="
+"""Of mount(8): a directory or file beneath the source, which nobody else is asked where it is."""
+
+
 class Placed:
     """A mount of the configuration, read once: where it is from, what its options amount to, where it goes."""
 
@@ -139,7 +143,8 @@ def _remount(options: Options, target: str) -> Iterator[Step]:
 
 def _bind(case: CreateCase, placed: Placed) -> Step:
     path, mount, options = placed.path, placed.mount, placed.options
-    if options.data:
+    within = [word for word in options.data if word.startswith(_SUBDIRECTORY)]
+    if len(within) < len(options.data):
         words = ",".join(options.data)
         raise InvalidArgument(
             f"{path}.options: bind mounts cannot have any filesystem-specific options applied: {words}"
@@ -160,6 +165,7 @@ def _bind(case: CreateCase, placed: Placed) -> Step:
         flags=id_map | (ops.WHOLE if options.set or options.clear else 0),
         uid_map=uids,
         gid_map=gids,
+        subdirectory=within[-1].removeprefix(_SUBDIRECTORY) if within else "",
     )
     return Step(bind, _MOUNTS)
 

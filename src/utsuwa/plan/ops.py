@@ -29,7 +29,7 @@ START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
 # Requests: what the parent does before the child goes on; SECCOMP_LISTENER is SECCOMP's, the others are ASK's.
-ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE, CGROUPS = 1, 2, 3, 4, 5, 6
+ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE = 1, 2, 3, 4, 5
 
 # Flags of MOUNT, BIND and REMOUNT.
 COPY_UP = 1
@@ -191,7 +191,8 @@ class Bind(Op):
     """A clone of a host file or directory by open_tree, mount_setattr and move_mount.
 
     With ``ID_MAP`` the deputy gives it other owners first: those of the maps, in the words of /proc/PID/uid_map, or
-    without maps those of the process's own user namespace.
+    without maps those of the process's own user namespace. A ``subdirectory`` (or file) of the source is looked up
+    beneath it, wherever links on the way lead.
     """
 
     code = 19
@@ -206,6 +207,7 @@ class Bind(Op):
     flags: Number = 0
     uid_map: Text = ""
     gid_map: Text = ""
+    subdirectory: Text = ""
 
 
 class Remount(Op):

@@ -76,7 +76,6 @@ def _ask(op: ops.Ask) -> str:
         ops.ID_MAPS: "ask the runtime to write the id maps",
         ops.CREATE_RUNTIME_HOOKS: "ask the runtime to run prestart and createRuntime hooks",
         ops.JOIN_SCOPE: "ask the runtime to have systemd put this process into the container's scope",
-        ops.CGROUPS: "ask the runtime to make the container's cgroups",
         ops.READY: "ask the runtime to save the container's record",
     }[op.request]
 
@@ -124,7 +123,8 @@ def _bind(op: ops.Bind) -> str:
     remarks += changes(op.set, op.clear)
     remarks += [f"{word} all the way down" for word in changes(op.rec_set, op.rec_clear)]
     remarks += [propagation(op.propagation), _id_map(op)]
-    return _with(f"bind {op.source} at {op.target}", *remarks)
+    source = f"{op.source} ({op.subdirectory} in it)" if op.subdirectory else op.source
+    return _with(f"bind {source} at {op.target}", *remarks)
 
 
 def _id_map(op: ops.Bind) -> str:

@@ -66,15 +66,13 @@ class CreateRequest(Record):
 class _Settled(Record):
     """What is left of a plan that is on the wire: enough to create by it, not enough to explain it.
 
-    ``wire`` is for a spare executor, whose process asks for its cgroups if they come ``later``. ``guards``,
-    ``asks_once``: see Started.
+    ``wire`` is for a spare executor. ``guards``, ``asks_once``: see Started.
     """
 
     wire: bytes
     guards: bool
     warnings: tuple[str, ...]
     asks_once: bool
-    later: bool
 
 
 class Draft:
@@ -112,14 +110,10 @@ class Draft:
             from utsuwa.init.encode import encode
             from utsuwa.init.spare import CHANNEL, numbers
 
-            later = bool(self.manager.join().v1)
-            plan = self._plan = self._make(False, filters, ahead.KINDS, later)
+            plan = self._plan = self._make(False, filters, ahead.KINDS)
+            wire = encode(plan.ops, numbers(self._slots()), CHANNEL)
             self.settled = _Settled(
-                wire=encode(plan.ops, numbers(self._slots()), CHANNEL),
-                guards=_guards_devices(plan),
-                warnings=plan.warnings,
-                asks_once=_asks_once(plan),
-                later=later,
+                wire=wire, guards=_guards_devices(plan), warnings=plan.warnings, asks_once=_asks_once(plan)
             )
 
     def keep(self, path: str, key: bytes) -> None:
@@ -135,7 +129,7 @@ class Draft:
 
         settled = self.settled
         assert settled is not None
-        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once, settled.later)
+        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once)
         resources = None if self.resources is None else encode(self.resources)
         return dumps((key, encode(self.document), self.manager.save(), resources, about))
 
@@ -161,47 +155,31 @@ class Draft:
         limits = None if resources is None else decode(Resources, resources)
         draft = cls(request, bundle, host, load(cgroup), found.replace(created=now()), limits)
         draft.recalled = True
-        wire, guards, warnings, asks_once, later = about
-        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once, later=later)
+        wire, guards, warnings, asks_once = about
+        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once)
         return draft
-
-    def can_start_first(self) -> bool:
-        """Whether a spare executor can start the process before its cgroups are made, for which it will ask."""
-        return self.settled is not None and self.settled.later
-
-    def start_first(self, spare: Spare, slots: Mapping[str, int], filters: str) -> Started:
-        """Have what is settled carried out. It holds for cgroups that were not there before: see ``manager.fresh``."""
-        settled = self.settled
-        assert settled is not None
-
-        def plan() -> Plan:
-            return self._plan or self._make(False, filters, ahead.KINDS, settled.later)
-
-        child = spare.go_on(settled.wire, plan, slots)
-        return Started(child, settled.warnings, settled.asks_once, settled.guards, settled.later)
 
     def start(self, spare: Spare | None, slots: Mapping[str, int], await_start: bool, filters: str) -> Started:
         """Have the plan carried out, now that the cgroups are made: one may have been there, which changes it."""
         settled = self.settled
-        if settled and not settled.later and spare and not await_start and self.manager.fresh:
-            return self.start_first(spare, slots, filters)
+        if settled and spare and not await_start and self.manager.fresh:
+            child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, ahead.KINDS), slots)
+            return Started(child, settled.warnings, settled.asks_once, settled.guards)
         plan = self._make(await_start, filters)
         if self._request.debug is not None:
             self._request.debug(plan)
         return Started(spawn(plan, slots), plan.warnings, _asks_once(plan), _guards_devices(plan))
 
-    def _make(self, await_start: bool, filters: str, done: int = 0, later: bool = False) -> Plan:
+    def _make(self, await_start: bool, filters: str, done: int = 0) -> Plan:
         choices = options(self._request, self.bundle, self.manager, self.document, await_start, filters)
-        if done:
-            choices = choices.replace(ahead=done, cgroups_later=later)
-        return create(self.bundle.spec, self._host, choices)
+        return create(self.bundle.spec, self._host, choices.replace(ahead=done) if done else choices)
 
     def _slots(self) -> tuple[str, ...]:
         return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
 
 
 def _asks_once(plan: Plan) -> bool:
-    return tuple([request for request in plan.requests() if request != ops.CGROUPS]) == (ops.READY,)
+    return plan.requests() == (ops.READY,)
 
 
 def _guards_devices(plan: Plan) -> bool:
@@ -209,26 +187,17 @@ def _guards_devices(plan: Plan) -> bool:
 
 
 class Started:
-    """A plan that is being carried out. ``asks_once``: its only question (but for CGROUPS) is READY.
-    ``guards_devices``: the process writes the rules of its devices cgroup by itself. ``awaits_cgroups``: it asks for
-    them.
+    """A plan that is being carried out. ``asks_once``: its only question is READY. ``guards_devices``: the process
+    writes the rules of its devices cgroup by itself.
     """
 
-    __slots__ = ("asks_once", "awaits_cgroups", "child", "guards_devices", "warnings")
+    __slots__ = ("asks_once", "child", "guards_devices", "warnings")
 
-    def __init__(
-        self,
-        child: Child,
-        warnings: tuple[str, ...],
-        asks_once: bool,
-        guards_devices: bool,
-        awaits_cgroups: bool = False,
-    ) -> None:
+    def __init__(self, child: Child, warnings: tuple[str, ...], asks_once: bool, guards_devices: bool) -> None:
         self.child = child
         self.warnings = warnings
         self.asks_once = asks_once
         self.guards_devices = guards_devices
-        self.awaits_cgroups = awaits_cgroups
 
 
 def can_begin_ahead(spec: Spec) -> bool:

@@ -31,11 +31,11 @@ class CopySnapshotter(KeyedSnapshots):
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """See :meth:`Snapshotter.mounts`."""
         mode = "ro" if self.get(key).readOnly else "rw"
-        return (Mount(type="bind", source=f"{self._directory(key)}/tree", options=("rbind", mode)),)
+        return (Mount(type="bind", source=f"{self.directory(key)}/tree", options=("rbind", mode)),)
 
     def upper(self, key: str) -> str:
         """See :meth:`Snapshotter.upper`; here it holds the image as well."""
-        return "" if self.get(key).readOnly else f"{self._directory(key)}/tree"
+        return "" if self.get(key).readOnly else f"{self.directory(key)}/tree"
 
 
 def merge(layer: str, target: str) -> None:

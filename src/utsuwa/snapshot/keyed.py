@@ -42,7 +42,7 @@ class KeyedSnapshots:
 
     def prepare(self, key: str, parent: str, read_only: bool = False) -> None:
         """See :meth:`Snapshotter.prepare`."""
-        directory = self._directory(key)
+        directory = self.directory(key)
         snapshot = Snapshot(parent=parent, readOnly=read_only)
         guard = self.layers.guard()
         try:
@@ -72,7 +72,7 @@ class KeyedSnapshots:
     def get(self, key: str) -> Snapshot:
         """The record of a snapshot; raises NotFound."""
         try:
-            with open(f"{self._directory(key)}/snapshot.json", "rb") as record:
+            with open(f"{self.directory(key)}/snapshot.json", "rb") as record:
                 snapshot: Snapshot = codec.decode(Snapshot, record.read())
         except FileNotFoundError:
             raise NotFound(f"no snapshot {key}") from None
@@ -98,16 +98,17 @@ class KeyedSnapshots:
     def usage(self, key: str) -> int:
         """See :meth:`Snapshotter.usage`."""
         self.get(key)
-        return disk_usage(self._directory(key))
+        return disk_usage(self.directory(key))
 
     def remove(self, key: str) -> None:
         """See :meth:`Snapshotter.remove`."""
         try:
-            tree.remove(self._directory(key))
+            tree.remove(self.directory(key))
         except OSError as error:
             raise from_oserror(error, f"remove snapshot {key}") from None
 
-    def _directory(self, key: str) -> str:
+    def directory(self, key: str) -> str:
+        """The host directory of a snapshot. Raises InvalidArgument for what can't be a key."""
         if not key or key[0] == "." or len(key) > 200 or not _KEY.issuperset(key):
             raise InvalidArgument(f'invalid snapshot key "{key[:200]}", use letters, digits, _ . and -')
         return f"{self.root}/keys/{key}"

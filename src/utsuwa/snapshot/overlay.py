@@ -11,6 +11,8 @@ import stat
 from utsuwa.snapshot.keyed import KeyedSnapshots, Snapshot
 from utsuwa.spec.mount import Mount
 
+_FLAGS = ("index=off", "redirect_dir=nofollow", "metacopy=off")
+
 
 class OverlaySnapshotter(KeyedSnapshots):
     """Preparing costs three directories, whatever the size of the image."""
@@ -35,22 +37,27 @@ class OverlaySnapshotter(KeyedSnapshots):
         upper directory what makes no sense without the layers.
         """
         snapshot = self.get(key)
-        directory = self._directory(key)
+        directory = self.directory(key)
         lower = [self.layers.tree(name) for name in self.layers.stack(snapshot.parent)]
         if not lower:
             source = f"{directory}/empty" if snapshot.readOnly else f"{directory}/upper"
             return (Mount(type="bind", source=source, options=("rbind", "ro" if snapshot.readOnly else "rw")),)
-        if snapshot.readOnly and len(lower) == 1:
-            return (Mount(type="bind", source=lower[0], options=("rbind", "ro")),)
+        if snapshot.readOnly:
+            return (merged(lower),)
         options = [f"lowerdir={':'.join(map(_escaped, lower))}"]
-        if not snapshot.readOnly:
-            options += [f"upperdir={directory}/upper", f"workdir={directory}/work"]
-        options += ["index=off", "redirect_dir=nofollow", "metacopy=off"]
+        options += [f"upperdir={directory}/upper", f"workdir={directory}/work", *_FLAGS]
         return (Mount(type="overlay", source="overlay", options=tuple(options)),)
 
     def upper(self, key: str) -> str:
         """See :meth:`Snapshotter.upper`."""
-        return "" if self.get(key).readOnly else f"{self._directory(key)}/upper"
+        return "" if self.get(key).readOnly else f"{self.directory(key)}/upper"
+
+
+def merged(lower: list[str]) -> Mount:
+    """One or more directories (top first) as one that is read-only."""
+    if len(lower) == 1:
+        return Mount(type="bind", source=lower[0], options=("rbind", "ro"))
+    return Mount(type="overlay", source="overlay", options=(f"lowerdir={':'.join(map(_escaped, lower))}", *_FLAGS))
 
 
 def _escaped(path: str) -> str:

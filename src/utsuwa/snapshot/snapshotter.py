@@ -45,6 +45,9 @@ class Snapshotter(Protocol):
     def upper(self, key: str) -> str:
         """The host directory that takes what the container writes, "" for a read-only snapshot; raises NotFound."""
 
+    def directory(self, key: str) -> str:
+        """The host directory of a snapshot with all that belongs to it."""
+
     def parent(self, key: str) -> str:
         """The layer that a snapshot stands on; raises NotFound."""
 

@@ -73,7 +73,7 @@ def parse_volume(text: str, cwd: str = "/") -> Volume:
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise InvalidArgument(f"volume: expected [SOURCE:]TARGET[:OPTIONS], found {text!r}")
     source, target = (None, parts[0]) if len(parts) == 1 else parts[:2]
-    _check_target(target, text, "volume")
+    check_target(target, text, "volume")
     if source is not None and source[0] == ".":
         source = f"{cwd.rstrip('/')}/{source}"
     if source is None or source[0] != "/":
@@ -103,7 +103,8 @@ def _volume_option(option: str, volume: Volume, text: str) -> dict[str, object]:
     raise InvalidArgument(f"volume {text!r}: a {volume.kind} has no option {option!r}")
 
 
-def _check_target(target: str, text: str, flag: str) -> None:
+def check_target(target: str, text: str, flag: str) -> None:
+    """Raise InvalidArgument unless something can be mounted at ``target`` of a container."""
     if target[:1] != "/":
         raise InvalidArgument(f"{flag} {text!r}: the path in the container must be absolute, found {target!r}")
     if not target.replace("/.", "").strip("/"):
@@ -123,7 +124,7 @@ _TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks
 def parse_tmpfs(text: str) -> Tmpfs:
     """``TARGET[:OPTIONS]`` of ``--tmpfs``; without options it is nosuid, nodev and noexec, as Docker's."""
     target, _, options = text.partition(":")
-    _check_target(target, text, "tmpfs")
+    check_target(target, text, "tmpfs")
     chosen = tuple(option for option in options.split(",") if option)
     for option in chosen:
         name, equals, value = option.partition("=")

@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     NetworkMode = str
     LogDriver = str
 else:
-    VolumeKind = OneOf("bind", "volume")
+    VolumeKind = OneOf("bind", "volume", "image")
     NetworkMode = OneOf("none", "host")
     LogDriver = OneOf("json-file", "none")
 
 
 class Volume(Record):
-    """A host directory or a named volume in the container (``-v``); a volume without ``source`` is anonymous.
+    """A host path, a named volume or an image's files in the container; a volume without ``source`` is anonymous.
 
     ``propagation`` is a word of mount(8) ("rslave") or None for rprivate; ``relabel`` is SELinux's "z" or "Z";
-    ``copy`` fills an empty volume with what the image has at ``target``.
+    ``copy`` fills an empty volume with what the image has at ``target``. ``beneath`` says what becomes of mounts
+    beneath a read-only bind: "" read-only where the kernel can, "writable", or "readonly" at any price. ``must_exist``:
+    a host path is not made. ``subpath`` is a directory or file of the volume or image. A volume that is made for it
+    gets ``driver``, ``options`` and ``labels``. ``long``: it was written as ``--mount``.
     """
 
     kind: VolumeKind
@@ -32,13 +35,21 @@ class Volume(Record):
     propagation: str | None = None
     relabel: str | None = None
     copy: bool = True
+    beneath: str = ""
+    must_exist: bool = False
+    subpath: str = ""
+    driver: str = ""
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    long: bool = False
 
 
 class Tmpfs(Record):
-    """A file system in memory at ``target``; ``options`` are those of mount(8), tmpfs(5)."""
+    """A file system in memory at ``target``; ``options`` are those of mount(8), tmpfs(5); ``long`` as in Volume."""
 
     target: str
     options: tuple[str, ...] = ()
+    long: bool = False
 
 
 class Security(Record):
@@ -82,6 +93,7 @@ class RunRequest(Record):
 
     volumes: tuple[Volume, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
+    volumes_from: tuple[str, ...] = ()
     read_only: bool = False
     network: NetworkMode = "none"
 

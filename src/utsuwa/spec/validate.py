@@ -235,7 +235,7 @@ def _check_bind(path: str, mount: Mount) -> None:
     if not mount.source:
         invalid(f"{path}.source", "missing, a bind mount needs it")
     for option in mount.options or ():
-        if option not in FLAG_OPTIONS:
+        if option not in FLAG_OPTIONS and not option.startswith("X-mount.subdir="):  # mount(8)'s, see plan/mounts.py
             invalid(
                 f"{path}.options",
                 f"bind mounts cannot have any filesystem-specific options applied, found {shown(option)}",

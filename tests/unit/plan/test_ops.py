@@ -40,7 +40,7 @@ def test_requests_and_flags_have_the_numbers_of_ops_def() -> None:
 
 def test_values_are_positional_named_or_default() -> None:
     bind = ops.Bind("/a", target="/b", recursive=1)
-    assert bind.values() == ("/a", "/b", 1, 0, 0, 0, 0, 0, 0, "", "")
+    assert bind.values() == ("/a", "/b", 1, 0, 0, 0, 0, 0, 0, "", "", "")
     assert bind == ops.Bind("/a", "/b", 1)
     assert hash(bind) == hash(ops.Bind("/a", "/b", 1))
     assert bind != ops.Bind("/a", "/c", 1)

@@ -17,7 +17,7 @@ int root_of(struct run *run)
 	return run->root;
 }
 
-static int open_in(int root, const char *path, u64 flags, u64 resolve)
+int open_in(int root, const char *path, u64 flags, u64 resolve)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC,

@@ -67,6 +67,7 @@ struct bind_fields {
 	const char *source, *target;
 	u64 recursive, set, clear, rec_set, rec_clear, propagation, flags;
 	struct bytes uid_map, gid_map; /* as /proc/PID/uid_map takes them; both empty: those of our own user namespace */
+	const char *subdirectory; /* of the source, "" for all of it */
 };
 
 struct run {
@@ -129,6 +130,8 @@ int hand_over(struct run *run, u64 request, int descriptor);
 
 /* in_root.c */
 int root_of(struct run *run);
+/* Beneath the directory `root`, which no link on the way leaves. */
+int open_in(int root, const char *path, u64 flags, u64 resolve);
 int in_root(struct run *run, const char *path, u64 flags, u64 resolve);
 int in_root_directory(struct run *run, const char *path, u32 mode);
 int in_root_file(struct run *run, const char *path);

@@ -284,7 +284,31 @@ struct bind_fields take_bind(struct cursor *fields)
 	bind.flags = take(fields);
 	bind.uid_map = take_bytes(fields);
 	bind.gid_map = take_bytes(fields);
+	bind.subdirectory = take_text(fields);
 	return bind;
+}
+
+/* Who writes to a volume may lay links into it at any moment: the way is looked up beneath the volume, and taken at once. */
+static int clone_beneath(const struct bind_fields *bind)
+{
+	int source = open_path(bind->source, O_PATH | O_DIRECTORY);
+	if (source < 0)
+		return source;
+	int inner = open_in(source, bind->subdirectory, O_PATH, 0);
+	close_fd(source);
+	if (inner < 0)
+		return inner;
+	int tree = clone_tree(inner, "", bind->recursive != 0);
+	close_fd(inner);
+	return tree;
+}
+
+static int clone_source(struct run *run, const struct bind_fields *bind)
+{
+	if (*bind->subdirectory)
+		return clone_beneath(bind);
+	int tree = clone_tree(AT_FDCWD_, bind->source, bind->recursive != 0);
+	return tree == -EACCES ? take_source(run, bind->source, bind->recursive != 0) : tree;
 }
 
 int op_BIND(struct run *run, struct cursor *fields)
@@ -292,9 +316,7 @@ int op_BIND(struct run *run, struct cursor *fields)
 	struct bind_fields bind = take_bind(fields);
 	if (!*bind.source)
 		return fail(run, -ENOENT, DETAIL_OPEN_SOURCE);
-	int tree = clone_tree(AT_FDCWD_, bind.source, bind.recursive != 0);
-	if (tree == -EACCES)
-		tree = take_source(run, bind.source, bind.recursive != 0);
+	int tree = clone_source(run, &bind);
 	if (tree < 0)
 		return fail(run, tree, DETAIL_OPEN_SOURCE);
 	int target = refuse_hidden_proc(run, bind_target(run, &bind, tree), bind.target);
