@@ -3,6 +3,7 @@
 A manager stands for *one* container's cgroup, which on cgroup v1 is a directory in each hierarchy. Its life:
 
     manager = open_manager(host, spec.linux.cgroupsPath, container_id)    # names the directories, touches nothing
+    manager.begin()                   # may be left out: only what a process is born in, on a v1 host
     manager.create(resources)         # makes them; refuses one that has processes in it or is frozen
     joining = manager.join()          # where the new process has to go; it goes there by itself
     program = manager.device_program(resources)   # v2 only: what the executor attaches to joining.unified
@@ -58,6 +59,17 @@ class Manager(Protocol):
     """
 
     fresh: bool
+
+    def begin(self) -> bool:
+        """v1: make the cgroup2 directory alone, so that a process can be born in it before create() makes the others.
+
+        False, and nothing is made, where that is of no use, or where it exists already. retreat() takes it back.
+        """
+        raise NotImplementedError
+
+    def retreat(self) -> None:
+        """Remove what begin() has made, once the process in it has ended. FailedPrecondition when it does not end."""
+        raise NotImplementedError
 
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """Make the directories, parents included, and check (``vacant``) that nobody lives there.

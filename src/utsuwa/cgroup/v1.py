@@ -44,6 +44,22 @@ class V1Manager:
         self._unprivileged = unprivileged
         self._optional = optional
         self.fresh = True
+        self._begun: list[str] | None = None
+
+    def begin(self) -> bool:
+        """See Manager.begin. With no cgroup2 mounted there is nothing to be born in, and nothing to make."""
+        if self._unprivileged:
+            return False
+        if "" not in self._paths:
+            self._begun = []
+        else:
+            self._begun = self._make("") or None
+        return self._begun is not None
+
+    def retreat(self) -> None:
+        """See Manager.retreat."""
+        for path in reversed(self._begun or ()):
+            tree.remove(path)
 
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create."""
@@ -51,6 +67,8 @@ class V1Manager:
         occupied = False
         try:
             for controllers in tuple(self._paths):
+                if self._begun is not None and not controllers:
+                    continue
                 fresh = self._make(controllers)
                 made += fresh
                 occupied = occupied or not fresh

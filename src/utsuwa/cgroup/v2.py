@@ -38,6 +38,13 @@ class V2Manager:
         self._absent = absent
         self.fresh = True
 
+    def begin(self) -> bool:
+        """See Manager.begin: there is one directory only."""
+        return False
+
+    def retreat(self) -> None:
+        """See Manager.retreat."""
+
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create. Gives the cgroup every controller that its ancestors can hand down."""
         try:

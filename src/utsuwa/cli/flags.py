@@ -139,6 +139,14 @@ class _Parser:
             self.values[option.name] = value
 
 
+def operands(usage: str) -> str:
+    """What follows the names of the verb in its usage: ``[OPTIONS] CONTAINER``."""
+    words = usage.split()
+    while words and words[0].islower():
+        words.pop(0)
+    return " ".join(words)
+
+
 def describe(usage: str, purpose: str, table: tuple[Option, ...]) -> str:
     """The text of ``--help``."""
     lines = [f"Usage:  utsuwa {usage}", "", purpose]

@@ -6,12 +6,13 @@ import os
 import sys
 
 from utsuwa.cli import output
-from utsuwa.cli.flags import BadUsage
+from utsuwa.cli.flags import BadUsage, operands
 from utsuwa.cli.signals import begin_interrupts
 from utsuwa.errors import Error, printable
 
 VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
+    "container": "Manage containers",
     "create": "Create a new container",
     "events": "Get real time events from the engine",
     "exec": "Execute a command in a running container",
@@ -21,13 +22,17 @@ VERBS = {
     "kill": "Kill one or more running containers",
     "load": "Load an image from an OCI layout (a tar archive or a directory)",
     "logs": "Fetch the logs of a container",
+    "pause": "Pause all processes within one or more containers",
     "ps": "List containers",
     "pull": "Download an image from a registry",
+    "rename": "Rename a container",
     "rm": "Remove one or more containers",
     "rmi": "Remove one or more images",
     "run": "Create and run a new container from an image",
     "start": "Start one or more stopped containers",
     "stop": "Stop one or more running containers",
+    "top": "Display the running processes of a container",
+    "unpause": "Unpause all processes within one or more containers",
     "version": "Show the version information",
     "volume": "Manage volumes",
     "wait": "Block until one or more containers stop, then print their exit codes",
@@ -40,13 +45,18 @@ FAILURE, INTERRUPTED = 1, 130
 def main(words: list[str] | None = None) -> int:
     """Run one command line; the exit code. Never a traceback (but with UTSUWA_DEBUG set)."""
     words = sys.argv[1:] if words is None else words
-    verb = words[0] if words else "--help"
+    verb = "--help"
     try:
         output.hold_standard_streams()
         begin_interrupts()
-        return _dispatch(verb, words[1:])
+        if words and words[0].startswith("-"):
+            from utsuwa.cli.global_flags import take
+
+            words = take(words)
+        verb, *rest = words or ["--help"]
+        return _dispatch(verb, rest)
     except BadUsage as error:
-        return _complain(f"{error}\n\n{_usage(verb)}", error.exit_code)
+        return _complain(f"{error}\n\n{_usage(verb, error)}", error.exit_code)
     except Error as error:
         return _complain(str(error), getattr(error, "exit_code", FAILURE))
     except KeyboardInterrupt:
@@ -64,9 +74,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _dispatch(verb: str, words: list[str]) -> int:
-    if verb in ("-v", "--version"):
-        verb = "version"
-    if verb in ("-h", "--help", "help"):
+    if verb == "help" and words:
+        verb, *words = (*words, "--help")
+    if verb in ("--help", "help"):
         print(overview())
         return 0
     if verb not in VERBS:
@@ -79,12 +89,14 @@ def _dispatch(verb: str, words: list[str]) -> int:
     return code
 
 
-def _usage(verb: str) -> str:
-    """What is said after a complaint about the command line."""
+def _usage(verb: str, error: BadUsage) -> str:
+    """What is said after a complaint about the command line; a verb of a group has its own usage with it."""
     module = sys.modules.get(f"utsuwa.cli.{verb}") if verb in VERBS else None
     if module is None:
         return "Run 'utsuwa --help' for more information"
-    return f"Usage:  utsuwa {module.VERB.usage}\n\nRun 'utsuwa {verb} --help' for more information"
+    usage: str = getattr(error, "usage", module.VERB.usage)
+    called = usage.removesuffix(operands(usage)).rstrip()
+    return f"Usage:  utsuwa {usage}\n\nRun 'utsuwa {called} --help' for more information"
 
 
 def overview() -> str:

@@ -9,7 +9,7 @@ from utsuwa.engine.groups import resolve_groups
 from utsuwa.engine.limits import check_limits, stop_signal
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
-from utsuwa.engine.status import RUNNING, Status, derive
+from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
@@ -165,17 +165,18 @@ class Containers:
         Raises FailedPrecondition when it runs already, and what the runtime said, with Docker's exit code as ``code``.
         """
         status = derive(self._paths, record)
+        if status.name == PAUSED:
+            raise FailedPrecondition("cannot start a paused container, try unpause instead")
         if status.alive or status.kept:
             raise FailedPrecondition(f"container {record.name} is running already")
         recovery.settle(self._paths, record, status)
-        record = record.replace(runs=record.runs + 1)
-        self._metadata.save(record)
+        record = self._metadata.change(record.id, lambda found: found.replace(runs=found.runs + 1))
         if attach:
             events.note(self._paths, record, "attach")
         try:
             connection = client.request(self._paths.run, self._request(record, attach, size))
         except Error:  # nobody has begun
-            self._metadata.save(record.replace(runs=record.runs - 1))
+            self._metadata.change(record.id, lambda found: found.replace(runs=found.runs - 1))
             raise
         try:
             await_started(connection)
@@ -235,8 +236,11 @@ class Containers:
 
     def attach(self, record: ContainerRecord) -> Connection:
         """A connection to a running container's stdio."""
-        if not derive(self._paths, record).alive:
+        status = derive(self._paths, record)
+        if not status.alive:
             raise FailedPrecondition("You cannot attach to a stopped container, start it first")
+        if status.name == PAUSED:
+            raise FailedPrecondition("You cannot attach to a paused container, unpause it first")
         events.note(self._paths, record, "attach")
         return client.attach(self._paths.run, record.id)
 
@@ -253,8 +257,15 @@ class Containers:
             raise FailedPrecondition(f"Container {record.id} is not running")
         events.note(self._paths, record, "kill", signal=str(number))
         kill(Store(self._paths.runtime), record.id, number)
+        self._let_die(record, status, number)
         if number == _SIGKILL:
             self._await_exit(record, status)
+
+    def _let_die(self, record: ContainerRecord, status: Status, number: int) -> None:
+        if status.name == PAUSED:
+            from utsuwa.engine.pausing import let_die
+
+            let_die(self._paths, record, number, stop_signal(record.stopSignal))
 
     def stop(self, record: ContainerRecord, timeout: int | None = None, signal: str | None = None) -> None:
         """Ask the container to end, and after ``timeout`` seconds (its own, or 10; -1: never) kill it."""
@@ -271,6 +282,7 @@ class Containers:
         try:
             events.note(self._paths, record, "kill", signal=str(number))
             kill(store, record.id, number)
+            self._let_die(record, status, number)
             if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
                 events.note(self._paths, record, "kill", signal=str(_SIGKILL))
                 kill(store, record.id, _SIGKILL)
@@ -295,9 +307,10 @@ class Containers:
         status = derive(self._paths, record)
         if status.alive or (status.kept and status.name == RUNNING):
             if not force:
+                remedy = "Unpause and then stop" if status.name == PAUSED else "Stop"
                 raise Conflict(
-                    f"You cannot remove a running container {record.id}. "
-                    "Stop the container before attempting removal or force remove"
+                    f"You cannot remove a {status.name} container {record.id}. "
+                    f"{remedy} the container before attempting removal or force remove"
                 )
             try:
                 self.kill(record)

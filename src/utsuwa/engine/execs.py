@@ -51,7 +51,7 @@ class Execs:
         if not status.alive:
             raise FailedPrecondition(f"container {record.id} is not running")
         if status.name == PAUSED:
-            raise Conflict(f"container {record.name} is paused, unpause the container before exec")
+            raise Conflict(f"Container {record.name} is paused, unpause the container before exec")
         execution, command = new_engine_id(), " ".join(request.command)
         events.note(self._paths, record, f"exec_create: {command}", execID=execution)
         wanted = Execute(

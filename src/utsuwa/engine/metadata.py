@@ -21,6 +21,8 @@ from utsuwa.spec.record import Record, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.engine.paths import Paths
 
 RECORD = "container.json"
@@ -111,6 +113,23 @@ class Metadata:
             os.rename(temporary, f"{path}/{RECORD}")
         except OSError as error:
             raise from_oserror(error, f"write {path}/{RECORD}") from error
+
+    def change(self, identifier: str, alter: Callable[[ContainerRecord], ContainerRecord]) -> ContainerRecord:
+        """Put in place what ``alter`` makes of a record, while nobody else changes it. Raises NotFound, what it raises.
+
+        The lock is that of the container's directory: a process that is killed lets go of it.
+        """
+        try:
+            lock = os.open(self._paths.container(identifier), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFound(f"No such container: {identifier}") from None
+        try:
+            flock(lock, LOCK_EX)
+            record = alter(self.load(identifier))
+            self.save(record)
+        finally:
+            os.close(lock)
+        return record
 
     def load(self, identifier: str) -> ContainerRecord:
         """The record of a full id. Raises NotFound, FailedPrecondition when it is damaged."""

@@ -62,13 +62,21 @@ def is_orphan(record: ContainerRecord, status: Status) -> bool:
 
 
 def _drop_dead_names(paths: Paths) -> None:
+    owned: dict[str, list[str]] = {}
     for name in _names(paths.names):
         link = f"{paths.names}/{name}"
         try:
-            if not os.path.exists(paths.container(os.readlink(link))):
+            identifier = os.readlink(link)
+            if os.path.exists(paths.container(identifier)):
+                owned.setdefault(identifier, []).append(name)
+            else:
                 os.unlink(link)
         except OSError:
             continue
+    if any(len(names) > 1 for names in owned.values()):
+        from utsuwa.engine.renaming import repair
+
+        repair(paths, owned)
 
 
 def _names(directory: str) -> list[str]:

@@ -11,8 +11,6 @@ from utsuwa.monitor.records import PLAN_FILE, Execute, Start, monitor_directory,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
     from utsuwa.runtime.draft import CreateRequest, Draft
@@ -50,10 +48,10 @@ class Creation:
         except Error as error:
             self._problem = error
 
-    def carry_out(self, arrive: Callable[[], int]) -> tuple[int, int]:
+    def carry_out(self, console: int) -> tuple[int, int]:
         """The pid, and a descriptor of the mount namespace if that is a new one (or -1).
 
-        ``arrive`` waits for the standard streams; it gives the socket that takes the terminal instead, or -1.
+        The standard streams are the container's by now; ``console`` is the socket that takes the terminal, or -1.
 
         To take mounts down needs grace periods of RCU, 1 to 2 ms. The last process of a mount namespace would spend
         them before anybody hears of its end: whoever holds the namespace as well spends them instead.
@@ -61,7 +59,7 @@ class Creation:
         if self._problem:
             raise self._problem
         if self._execute:
-            return execute(self._execute, arrive()), -1
+            return execute(self._execute, console), -1
         assert self._start is not None and self._draft is not None
         from utsuwa.runtime.create import build
         from utsuwa.runtime.record import Store
@@ -72,14 +70,13 @@ class Creation:
         with Undo() as undo:
             container, child = build(
                 Store(runtime_root(self._start.run)),
-                _wanted(self._start),
+                _wanted(self._start).replace(console=console),
                 self._draft.bundle,
                 undo,
                 await_start=False,
                 meanwhile=lambda pid: held.append(_mounts_of(pid)),
                 draft=self._draft,
                 spare=self._spare,
-                arrive=arrive,
             )
             poststart(container)
         return child.pid, held[0]

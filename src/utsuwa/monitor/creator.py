@@ -65,16 +65,10 @@ class Creator:
         except OSError:  # it was killed, as will be seen
             return
 
-    def proceed(self) -> None:
-        """Allow it to leave traces: somebody has written down that there will be some."""
-        try:
-            self._socket.send(b"!")
-        except OSError:  # it was killed, as will be seen
-            return
-
     def create(self, stdio: Stdio) -> tuple[int, int]:
         """Have the process made with this stdio; its pid, and its mount namespace (or -1). Raises Failed.
 
+        Only from here on the creator leaves traces: somebody has written down by now that there will be some.
         After a failure the creator ends; otherwise it stays until it is dismissed. To take its memory down is 1 ms of
         a processor, which the container and we want first; but the guard hears of the container only after that.
         """
@@ -111,8 +105,7 @@ def _wait(connection: socket, hurry: bool) -> None:
             memory.take()
         creation = Creation(probe(), None if hurry else _spare())
         creation.prepare(*_request(connection))
-        _exactly(connection, 1)
-        pid, mounts = creation.carry_out(lambda: _enter(_streams(connection)))
+        pid, mounts = creation.carry_out(_enter(_streams(connection)))
         result: dict[str, object] = {"pid": pid}
     except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)
@@ -123,7 +116,7 @@ def _wait(connection: socket, hurry: bool) -> None:
     try:
         _tell(connection, dumps(result).encode(), mounts)
         connection.shutdown(SHUT_WR)
-        if creation and mounts >= 0:
+        if creation and "pid" in result:
             creation.finish()
         connection.recv(1)  # nothing comes, but the end
     finally:

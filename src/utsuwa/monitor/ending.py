@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from utsuwa.spec.mount import Mount
 
+_TIMES = 3
+"""How often a directory is emptied in which somebody else may still write: one file, and once."""
+
 
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
@@ -103,13 +106,23 @@ def empty(monitor_directory: str, keep_lock: bool) -> None:
     """
     from utsuwa.monitor.records import LOCK_FILE, PLAN_FILE
 
+    kept = (LOCK_FILE, PLAN_FILE, f".{PLAN_FILE}.") if keep_lock else ()
+    for _ in range(_TIMES):
+        try:
+            for name in os.listdir(monitor_directory):
+                if not name.startswith(kept):
+                    _unlink(f"{monitor_directory}/{name}")
+            if not keep_lock:
+                os.rmdir(monitor_directory)
+            return
+        except OSError:  # a creator has put its plan there meanwhile; or all of it is gone
+            continue
+
+
+def _unlink(path: str) -> None:
     try:
-        for name in os.listdir(monitor_directory):
-            if not keep_lock or name not in (LOCK_FILE, PLAN_FILE):
-                os.unlink(f"{monitor_directory}/{name}")
-        if not keep_lock:
-            os.rmdir(monitor_directory)
-    except OSError:
+        os.unlink(path)
+    except FileNotFoundError:
         return
 
 

@@ -59,7 +59,6 @@ class _Executor:
     def start(self, creator: Creator) -> int:
         """The pid of the process. Raises Failed."""
         request = self._request
-        creator.proceed()
         stdio = Stdio(request.tty, request.openStdin)
         self._pid, _ = creator.create(stdio)
         name_process(self._control, self._pid)

@@ -56,7 +56,6 @@ def keep(request: bytes, connection: int, creator: Creator, control: socket, bus
         return
     began = now()
     announce(head, directory, began)
-    creator.proceed()
     try:
         start = decode(Start, document)
         keeper = Keeper(start, directory, control, began)

@@ -139,11 +139,16 @@ def monitor_directory(run: str, identifier: str) -> str:
 def make_monitor_directory(run: str, identifier: str) -> str:
     """Make it and the one around it, but not ``run``, whose owner decides who may speak to monitors; its path."""
     directory = monitor_directory(run, identifier)
-    for path in (os.path.dirname(directory), directory):
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
         try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
+            os.mkdir(os.path.dirname(directory), 0o700)
+        except FileExistsError:  # somebody was faster
             pass
+        return make_monitor_directory(run, identifier)
     return directory
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from utsuwa.linux.mounts import Options
     from utsuwa.plan.case import CreateCase
 
-_CGROUP = "config-linux.md#control-groups"
+SECTION = "config-linux.md#control-groups"
 
 
 def attach(case: CreateCase, path: str, options: Options, target: str) -> Iterator[Step]:
@@ -37,17 +37,17 @@ def attach(case: CreateCase, path: str, options: Options, target: str) -> Iterat
         yield _unified(case, target, bits)
         return
     strict = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV
-    yield Step(ops.Mount("tmpfs", "tmpfs", target, ("mode=755",), strict), _CGROUP)
+    yield Step(ops.Mount("tmpfs", "tmpfs", target, ("mode=755",), strict), SECTION)
     for directory, controllers in _hierarchies(case).items():
         yield from _hierarchy(case, f"{target}/{directory}", controllers, bits)
         for controller in controllers:
             name = _plain(controller)
             if name != directory and "," in directory:
-                yield Step(ops.Symlink(directory, f"{target}/{name}"), _CGROUP)
+                yield Step(ops.Symlink(directory, f"{target}/{name}"), SECTION)
     if UNIFIED in case.host.cgroup_mounts:
         yield _beside(case, f"{target}/unified", bits)
     if bits & MOUNT_ATTR_RDONLY:
-        yield Step(ops.Remount(target, MOUNT_ATTR_RDONLY), _CGROUP)
+        yield Step(ops.Remount(target, MOUNT_ATTR_RDONLY), SECTION)
 
 
 def _unified(case: CreateCase, target: str, bits: int) -> Step:
@@ -61,14 +61,14 @@ def _unified(case: CreateCase, target: str, bits: int) -> Step:
     if case.confined_ids:
         flags = ops.FALLBACK_BIND
         bits |= 0 if case.has("cgroup") else MOUNT_ATTR_RDONLY
-    return Step(ops.Mount("cgroup2", source if flags else "cgroup", target, (), bits, 0, flags), _CGROUP)
+    return Step(ops.Mount("cgroup2", source if flags else "cgroup", target, (), bits, 0, flags), SECTION)
 
 
 def _beside(case: CreateCase, target: str, bits: int) -> Step:
     """The v2 hierarchy of a hybrid host."""
     if case.has("cgroup"):
         return _unified(case, target, bits)
-    return Step(ops.Bind(_own(case, UNIFIED), target, 1, bits), _CGROUP)
+    return Step(ops.Bind(_own(case, UNIFIED), target, 1, bits), SECTION)
 
 
 def _hierarchies(case: CreateCase) -> dict[str, list[str]]:
@@ -82,9 +82,9 @@ def _hierarchies(case: CreateCase) -> dict[str, list[str]]:
 
 def _hierarchy(case: CreateCase, target: str, controllers: list[str], bits: int) -> Iterator[Step]:
     if case.has("cgroup"):
-        yield Step(ops.Mount("cgroup", "cgroup", target, tuple(controllers), bits), _CGROUP)
+        yield Step(ops.Mount("cgroup", "cgroup", target, tuple(controllers), bits), SECTION)
     else:
-        yield Step(ops.Bind(_own(case, controllers[0]), target, 1, bits), _CGROUP)
+        yield Step(ops.Bind(_own(case, controllers[0]), target, 1, bits), SECTION)
 
 
 def _own(case: CreateCase, controller: str) -> str:

@@ -47,7 +47,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *identity.become_root(case),
         *namespaces.settle(case),
         *rootfs.prepare(case),
-        *mounts.attach(case),
+        *namespaces.join_later(case, mounts.attach(case)),
         *devices.make(case),
         *limits.device_rules(case),
         *process.create_runtime_hooks(case),

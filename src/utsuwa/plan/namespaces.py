@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWTIME, KINDS
-from utsuwa.plan import deputy, labels, ops
+from utsuwa.plan import cgroupmounts, deputy, labels, ops
 from utsuwa.plan.plan import Step
 
 TYPE_CHECKING = False
@@ -30,12 +30,35 @@ def enter(case: CreateCase) -> Iterator[Step]:
         kinds, paths = zip(*joined, strict=True)
         yield Step(ops.JoinNamespaces(kinds, paths), _NAMESPACES)
     yield _clone(case, case.flags(joined=False) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME | case.options.ahead))
-    if not leaves_early:
-        yield from _join_cgroups(case)
-    if case.makes("cgroup"):
-        yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
+    if not case.options.cgroups_later:
+        if not leaves_early:
+            yield from _join_cgroups(case)
+        yield from _cgroup_namespace(case)
     if case.makes("time"):
         yield Step(ops.TimeNamespace(_clocks(case)), "config-linux.md#offset-for-time-namespace")
+
+
+def _cgroup_namespace(case: CreateCase) -> Iterator[Step]:
+    if case.makes("cgroup"):
+        yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
+
+
+def join_later(case: CreateCase, mounts: Iterator[Step]) -> Iterator[Step]:
+    """The mounts; and the cgroups, if they are made meanwhile, before the first mount that shows them."""
+    awaited = case.options.cgroups_later
+    for step in mounts:
+        if awaited and step.section == cgroupmounts.SECTION:
+            yield from _join_late(case)
+            awaited = False
+        yield step
+    if awaited:
+        yield from _join_late(case)
+
+
+def _join_late(case: CreateCase) -> Iterator[Step]:
+    yield Step(ops.Ask(ops.CGROUPS), _CGROUPS)
+    yield from _join_cgroups(case)
+    yield from _cgroup_namespace(case)
 
 
 def _clocks(case: CreateCase) -> str:

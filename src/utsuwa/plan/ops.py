@@ -29,7 +29,7 @@ START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
 # Requests: what the parent does before the child goes on; SECCOMP_LISTENER is SECCOMP's, the others are ASK's.
-ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE = 1, 2, 3, 4, 5
+ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE, CGROUPS = 1, 2, 3, 4, 5, 6
 
 # Flags of MOUNT, BIND and REMOUNT.
 COPY_UP = 1

@@ -47,7 +47,8 @@ class CreateOptions(Record):
     after 2 stay open. ``user``: ``name|uid[:group|gid]`` to be looked up in the container instead of ``process.user``.
     ``init``: a reaper stays as the first process. ``seccomp``: the compiled ``linux.seccomp``. ``ahead``: CLONE_NEW*
     bits of namespaces that the executor has made before it gets the plan, with the loopback interface of a new network
-    up. ``security_modules``: those at work, of apparmor and selinux. ``state_json``: status -> the state document in
+    up. ``cgroups_later``: the v1 cgroups are made while the process mounts, which asks for them when it needs them.
+    ``security_modules``: those at work, of apparmor and selinux. ``state_json``: status -> the state document in
     front of and behind the pid, for hooks.
     """
 
@@ -66,6 +67,7 @@ class CreateOptions(Record):
     init: bool = False
     seccomp: Program | None = None
     ahead: int = 0
+    cgroups_later: bool = False
     security_modules: tuple[str, ...] = ()
     state_json: StateJson | None = None
 

@@ -76,6 +76,7 @@ def _ask(op: ops.Ask) -> str:
         ops.ID_MAPS: "ask the runtime to write the id maps",
         ops.CREATE_RUNTIME_HOOKS: "ask the runtime to run prestart and createRuntime hooks",
         ops.JOIN_SCOPE: "ask the runtime to have systemd put this process into the container's scope",
+        ops.CGROUPS: "ask the runtime to make the container's cgroups",
         ops.READY: "ask the runtime to save the container's record",
     }[op.request]
 

@@ -55,14 +55,12 @@ def build(
     meanwhile: Callable[[int], object] | None = None,
     draft: Draft | None = None,
     spare: Spare | None = None,
-    arrive: Callable[[], int] | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
     ``meanwhile`` is called once, with the process's pid, while it mounts: that costs its caller no time on a second
     processor.
     ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a plan.
-    ``arrive``: waits until 0, 1 and 2 are the container's; gives request.console, which is not known before.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -81,23 +79,20 @@ def build(
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document)
+    launch = _Launch(container, request, draft)
+    if spare and not await_start:
+        launch.start_first(spare, undo, store.filters)
     manager.create(draft.resources)
     undo.push(end_cgroup, manager)
     container.keep_config(bundle.config)  # from here on, who is in the cgroup belongs to the container
-    if bundle.linux.intelRdt is not None:
+    if container.document.intelRdt is not None:
         share_out(container, bundle, undo)
-    console = arrive() if arrive else request.console
-    slots = {ops.CONSOLE_SOCKET: console} if console >= 0 else {}
-    if await_start:
-        slots[ops.START_LISTENER] = listener = listen(container)
-    started = draft.start(spare, slots, await_start, store.filters)
+    started = launch.started or launch.start(spare, await_start, store.filters)
     child = started.child
     container.warnings = list(started.warnings)
     if container.document.poststop:
         undo.push(_poststop, container, bundle)
     undo.push(end, child)
-    if await_start:
-        os.close(listener)
     Conversation(container, bundle, draft, started, runs=not await_start).hold(meanwhile)
     container.complete()
     if request.pidfd_socket:
@@ -107,6 +102,44 @@ def build(
     if request.pid_file:
         write_pid_file(request.pid_file, child.pid)
     return container, child
+
+
+class _Launch:
+    """The start of the process, once: before its cgroups are made where that can be, or else behind that."""
+
+    def __init__(self, container: Container, request: CreateRequest, draft: Draft) -> None:
+        self._container, self._draft = container, draft
+        self._slots = {ops.CONSOLE_SOCKET: request.console} if request.console >= 0 else {}
+        self._first: Started | None = None
+
+    @property
+    def started(self) -> Started | None:
+        """What was started first, unless it has turned out that it can't go on: its plan is for new cgroups."""
+        if self._first and not self._draft.manager.fresh:
+            self._first.child.close()
+            return None
+        return self._first
+
+    def start_first(self, spare: Spare, undo: Undo, filters: str) -> None:
+        """Start it if it can do without its cgroups for a while: it mounts on one processor, we make them on another.
+
+        Until it is told that they are there, it ends by itself as soon as we hang up.
+        """
+        if not (self._draft.can_start_first() and self._draft.manager.begin()):
+            return
+        undo.push(self._draft.manager.retreat)
+        self._first = self._draft.start_first(spare, self._slots, filters)
+        undo.push(self._first.child.close)
+
+    def start(self, spare: Spare | None, await_start: bool, filters: str) -> Started:
+        """Start it, the cgroups being there."""
+        if not await_start:
+            return self._draft.start(spare, self._slots, False, filters)
+        listener = listen(self._container)
+        try:
+            return self._draft.start(spare, {**self._slots, ops.START_LISTENER: listener}, True, filters)
+        finally:
+            os.close(listener)
 
 
 def share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
@@ -129,6 +162,7 @@ class Conversation:
         self._child = started.child
         self._manager = draft.manager
         self._resources = draft.resources or Resources()
+        self._recalled = draft.recalled  # one with a user namespace is never kept
         self._runs = runs  # its program without waiting for start
         self._saved = False
 
@@ -137,6 +171,8 @@ class Conversation:
 
         Who sees the program run sends signals to it: one that comes before we have heard of that is passed on, too.
         """
+        if self._started.awaits_cgroups:
+            self._child.reply()  # they are there
         try:
             self._converse(meanwhile)
         except Interrupted as stop:
@@ -153,13 +189,13 @@ class Conversation:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources, devices=False)
                 self._save()
-                if self._bundle.linux.uidMappings or self._bundle.linux.gidMappings:
+                if not self._recalled:
                     self._check_joined_maps()
                 if self._started.asks_once and not self._devices_are_left():
                     child.reply()  # before it asks: then neither waits for the other
                 if meanwhile is not None:
                     meanwhile(child.pid)
-            elif report.kind == REQUEST:
+            elif report.kind == REQUEST and report.value != ops.CGROUPS:  # which has its answer
                 self._answer(report.value)
                 child.reply()
             elif report.kind == EXECUTING and self._runs:
@@ -171,7 +207,7 @@ class Conversation:
         """A user namespace that is joined has its maps; the configuration may repeat them, but not change them."""
         linux = self._bundle.linux
         namespace = linux.namespace("user")
-        if namespace is not None and namespace.path:
+        if namespace is not None and namespace.path and (linux.uidMappings or linux.gidMappings):
             from utsuwa.linux.idmaps import check
 
             check(self._child.pid, linux.uidMappings or (), linux.gidMappings or ())

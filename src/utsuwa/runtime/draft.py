@@ -66,13 +66,15 @@ class CreateRequest(Record):
 class _Settled(Record):
     """What is left of a plan that is on the wire: enough to create by it, not enough to explain it.
 
-    ``wire`` is for a spare executor. ``guards``, ``asks_once``: see Started.
+    ``wire`` is for a spare executor, whose process asks for its cgroups if they come ``later``. ``guards``,
+    ``asks_once``: see Started.
     """
 
     wire: bytes
     guards: bool
     warnings: tuple[str, ...]
     asks_once: bool
+    later: bool
 
 
 class Draft:
@@ -110,10 +112,14 @@ class Draft:
             from utsuwa.init.encode import encode
             from utsuwa.init.spare import CHANNEL, numbers
 
-            plan = self._plan = self._make(False, filters, ahead.KINDS)
-            wire = encode(plan.ops, numbers(self._slots()), CHANNEL)
+            later = bool(self.manager.join().v1)
+            plan = self._plan = self._make(False, filters, ahead.KINDS, later)
             self.settled = _Settled(
-                wire=wire, guards=_guards_devices(plan), warnings=plan.warnings, asks_once=_asks_once(plan)
+                wire=encode(plan.ops, numbers(self._slots()), CHANNEL),
+                guards=_guards_devices(plan),
+                warnings=plan.warnings,
+                asks_once=_asks_once(plan),
+                later=later,
             )
 
     def keep(self, path: str, key: bytes) -> None:
@@ -129,7 +135,7 @@ class Draft:
 
         settled = self.settled
         assert settled is not None
-        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once)
+        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once, settled.later)
         resources = None if self.resources is None else encode(self.resources)
         return dumps((key, encode(self.document), self.manager.save(), resources, about))
 
@@ -155,31 +161,47 @@ class Draft:
         limits = None if resources is None else decode(Resources, resources)
         draft = cls(request, bundle, host, load(cgroup), found.replace(created=now()), limits)
         draft.recalled = True
-        wire, guards, warnings, asks_once = about
-        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once)
+        wire, guards, warnings, asks_once, later = about
+        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once, later=later)
         return draft
+
+    def can_start_first(self) -> bool:
+        """Whether a spare executor can start the process before its cgroups are made, for which it will ask."""
+        return self.settled is not None and self.settled.later
+
+    def start_first(self, spare: Spare, slots: Mapping[str, int], filters: str) -> Started:
+        """Have what is settled carried out. It holds for cgroups that were not there before: see ``manager.fresh``."""
+        settled = self.settled
+        assert settled is not None
+
+        def plan() -> Plan:
+            return self._plan or self._make(False, filters, ahead.KINDS, settled.later)
+
+        child = spare.go_on(settled.wire, plan, slots)
+        return Started(child, settled.warnings, settled.asks_once, settled.guards, settled.later)
 
     def start(self, spare: Spare | None, slots: Mapping[str, int], await_start: bool, filters: str) -> Started:
         """Have the plan carried out, now that the cgroups are made: one may have been there, which changes it."""
         settled = self.settled
-        if settled and spare and not await_start and self.manager.fresh:
-            child = spare.go_on(settled.wire, lambda: self._plan or self._make(False, filters, ahead.KINDS), slots)
-            return Started(child, settled.warnings, settled.asks_once, settled.guards)
+        if settled and not settled.later and spare and not await_start and self.manager.fresh:
+            return self.start_first(spare, slots, filters)
         plan = self._make(await_start, filters)
         if self._request.debug is not None:
             self._request.debug(plan)
         return Started(spawn(plan, slots), plan.warnings, _asks_once(plan), _guards_devices(plan))
 
-    def _make(self, await_start: bool, filters: str, done: int = 0) -> Plan:
+    def _make(self, await_start: bool, filters: str, done: int = 0, later: bool = False) -> Plan:
         choices = options(self._request, self.bundle, self.manager, self.document, await_start, filters)
-        return create(self.bundle.spec, self._host, choices.replace(ahead=done) if done else choices)
+        if done:
+            choices = choices.replace(ahead=done, cgroups_later=later)
+        return create(self.bundle.spec, self._host, choices)
 
     def _slots(self) -> tuple[str, ...]:
         return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
 
 
 def _asks_once(plan: Plan) -> bool:
-    return plan.requests() == (ops.READY,)
+    return tuple([request for request in plan.requests() if request != ops.CGROUPS]) == (ops.READY,)
 
 
 def _guards_devices(plan: Plan) -> bool:
@@ -187,17 +209,26 @@ def _guards_devices(plan: Plan) -> bool:
 
 
 class Started:
-    """A plan that is being carried out. ``asks_once``: its only question is READY. ``guards_devices``: the process
-    writes the rules of its devices cgroup by itself.
+    """A plan that is being carried out. ``asks_once``: its only question (but for CGROUPS) is READY.
+    ``guards_devices``: the process writes the rules of its devices cgroup by itself. ``awaits_cgroups``: it asks for
+    them.
     """
 
-    __slots__ = ("asks_once", "child", "guards_devices", "warnings")
+    __slots__ = ("asks_once", "awaits_cgroups", "child", "guards_devices", "warnings")
 
-    def __init__(self, child: Child, warnings: tuple[str, ...], asks_once: bool, guards_devices: bool) -> None:
+    def __init__(
+        self,
+        child: Child,
+        warnings: tuple[str, ...],
+        asks_once: bool,
+        guards_devices: bool,
+        awaits_cgroups: bool = False,
+    ) -> None:
         self.child = child
         self.warnings = warnings
         self.asks_once = asks_once
         self.guards_devices = guards_devices
+        self.awaits_cgroups = awaits_cgroups
 
 
 def can_begin_ahead(spec: Spec) -> bool:

@@ -34,6 +34,7 @@ class _Child:
 
 class _Nothing:
     resources = manager = None
+    recalled = awaits_cgroups = False
 
     def __init__(self, child: _Child) -> None:
         self.child = child

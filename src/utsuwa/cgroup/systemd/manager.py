@@ -94,6 +94,13 @@ class SystemdManager:
 
     # --- the unit ---------------------------------------------------------------------------------------------------
 
+    def begin(self) -> bool:
+        """See Manager.begin: systemd makes the cgroup."""
+        return False
+
+    def retreat(self) -> None:
+        """See Manager.retreat."""
+
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create. Only looks whether the cgroup is free; a slice, which needs no process, is made."""
         members = len(self._files.pids())

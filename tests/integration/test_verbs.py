@@ -1,0 +1,160 @@
+"""The verbs that look at containers and change them, from the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.household import IMAGE, Household, until
+from tests.needs import needs
+
+pytestmark = [needs("root", "overlay", "busybox")]
+COUNTING = "i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.01; done"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
+    directory = tmp_path_factory.mktemp("verbs")
+    household = Household(directory)
+    household.load(directory)
+    yield household
+    household.end()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(house: Household) -> Iterator[None]:
+    yield
+    for identifier in house.ok("ps", "-aq", "--no-trunc").split():
+        house.ok("rm", "-f", identifier)
+    assert house.leftovers() == []
+
+
+def run(house: Household, name: str, *words: str) -> str:
+    return house.ok("run", "-d", "--name", name, IMAGE, *(words or ("sleep", "1000"))).strip()
+
+
+def complaint(house: Household, *words: str) -> str:
+    done = house(*words)
+    assert done.returncode != 0, words
+    assert "Traceback" not in done.stderr.decode()
+    return done.stderr.decode()
+
+
+# --- pause ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_paused_container_stands_still(house: Household) -> None:
+    identifier = run(house, "still", "sh", "-c", COUNTING)
+    assert house.ok("pause", "still") == "still\n"
+    assert house.ok("ps", "--format", "{{.State}} {{.Status}}").rstrip().endswith("(Paused)")
+    assert house.ok("inspect", "-f", "{{.State.Running}} {{.State.Paused}} {{.State.Status}}", "still") == (
+        "true true paused\n"
+    )
+    assert f"Container {identifier} is already paused" in complaint(house, "pause", "still")
+    assert "unpause the container before exec" in complaint(house, "exec", "still", "true")
+    assert "unpause it first" in complaint(house, "attach", "still")
+    assert "paused container" in complaint(house, "start", "-a", "still")
+    assert f"cannot remove a paused container {identifier}" in complaint(house, "rm", "still")
+    assert house.ok("unpause", "still") == "still\n"
+    assert f"Container {identifier} is not paused" in complaint(house, "unpause", "still")
+    assert house.ok("exec", "still", "sh", "-c", "test -s /count && echo yes") == "yes\n"
+
+
+@pytest.mark.parametrize(("words", "code"), [(("kill",), "137"), (("stop", "-t", "5"), "7"), (("rm", "-f"), "")])
+def test_a_paused_container_can_be_ended(house: Household, words: tuple[str, ...], code: str) -> None:
+    run(house, "ended", "sh", "-c", "trap 'exit 7' TERM; touch /ready; while :; do sleep 0.01; done")
+    until(lambda: house("exec", "ended", "test", "-e", "/ready").returncode == 0)
+    house.ok("pause", "ended")
+    assert house.ok(*words, "ended") == "ended\n"
+    if code:
+        assert house.ok("wait", "ended").strip() == code
+
+
+def test_only_what_runs_is_paused(house: Household) -> None:
+    house.ok("create", "--name", "made", IMAGE)
+    assert "is not running" in complaint(house, "pause", "made")
+    assert "is not paused" in complaint(house, "unpause", "made")
+
+
+# --- rename ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_gets_another_name(house: Household) -> None:
+    run(house, "before")
+    house.ok("rename", "before", "after")
+    assert house.ok("ps", "--format", "{{.Names}}") == "after\n"
+    assert house.ok("inspect", "-f", "{{.Name}}", "after") == "/after\n"
+    assert "No such container: before" in complaint(house, "inspect", "--type", "container", "before")
+    run(house, "before")
+    assert "is already in use by container" in complaint(house, "rename", "before", "after")
+    assert "same name" in complaint(house, "rename", "after", "after")
+    assert "name" in complaint(house, "rename", "after", "not/a name")
+    assert sorted(os.listdir(house.root / "names")) == ["after", "before"]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_renamer_that_was_killed_leaves_one_name(house: Household, saved: bool) -> None:
+    identifier = run(house, "one")
+    os.symlink(identifier, house.root / "names" / "two")  # taken, and then killed: before the record, or after
+    if saved:
+        record = house.root / "containers" / identifier / "container.json"
+        record.write_text(record.read_text().replace('"name":"one"', '"name":"two"'))
+    house.ok("ps")
+    assert os.listdir(house.root / "names") == ["two" if saved else "one"]
+
+
+# --- top ------------------------------------------------------------------------------------------------------------
+
+
+def test_top_shows_the_hosts_view(house: Household) -> None:
+    run(house, "busy", "sh", "-c", "sleep 1000 & exec sleep 2000")
+    lines = house.ok("top", "busy").splitlines()
+    assert lines[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    assert sorted(line.rpartition("   ")[2].strip() for line in lines[1:]) == ["sleep 1000", "sleep 2000"]
+    own = house.ok("top", "busy", "-o", "pid,comm").splitlines()
+    pid = house.ok("inspect", "-f", "{{.State.Pid}}", "busy").strip()
+    assert own[0].split() == ["PID", "COMMAND"]
+    assert [pid, "sleep"] in [line.split() for line in own[1:]]
+    assert "PID" in complaint(house, "top", "busy", "-o", "comm")
+    house.ok("stop", "-t", "0", "busy")
+    assert "is not running" in complaint(house, "top", "busy")
+
+
+# --- container ------------------------------------------------------------------------------------------------------
+
+
+def test_prune_removes_what_does_not_run(house: Household) -> None:
+    kept = run(house, "kept")
+    house.ok("run", "--name", "labelled", "-l", "keep=me", IMAGE, "true")
+    gone = house.ok("create", "--name", "gone", IMAGE).strip()
+    assert "until" in complaint(house, "container", "prune", "-f", "--filter", "nosuch=1")
+    assert "Total reclaimed space: 0B" in house.ok("container", "prune", stdin=b"n\n")
+    assert house.ok("container", "prune", "-f", "--filter", "until=1h") == "Total reclaimed space: 0B\n"
+    text = house.ok("container", "prune", "--filter", "label!=keep", stdin=b"y\n")
+    assert f"Deleted Containers:\n{gone}\n\nTotal reclaimed space: " in text
+    text = house.ok("container", "prune", "-f")
+    assert "Total reclaimed space: " in text
+    assert house.ok("ps", "-aq", "--no-trunc").split() == [kept]
+
+
+def test_the_noun_has_the_same_verbs(house: Household) -> None:
+    house.ok("container", "run", "-d", "--name", "noun", IMAGE, "sleep", "1000")
+    assert house.ok("container", "ls", "--format", "{{.Names}}") == "noun\n"
+    assert house.ok("container", "inspect", "-f", "{{.Name}}", "noun") == "/noun\n"
+    assert "No such container" in complaint(house, "container", "inspect", IMAGE)
+    assert house.ok("container", "rm", "-f", "noun") == "noun\n"
+    assert "unknown command: utsuwa container nosuch" in complaint(house, "container", "nosuch")
+    assert "Usage:  utsuwa container rm [OPTIONS] CONTAINER" in complaint(house, "container", "rm", "--nosuch")
+
+
+def test_flags_before_the_verb(house: Household, tmp_path: Path) -> None:
+    assert house.ok("--debug", "--log-level", "info", "--config", str(tmp_path), "ps", "-q") == ""
+    assert "no daemon" in complaint(house, "-H", "tcp://somewhere", "ps")
+    assert "unable to parse logging level: loud" in complaint(house, "-l", "loud", "ps")
+    assert "unknown flag: --nosuch" in complaint(house, "--nosuch", "ps")
+    assert house.ok("-v") == house.ok("version")
+    assert house.ok("help", "container", "rm") == house.ok("rm", "--help")
+    assert house.ok("help").startswith("Usage:  utsuwa COMMAND")
