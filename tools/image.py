@@ -28,7 +28,10 @@ VERSION = (3, 11)
 
 LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
-LEFT_OUT = tuple(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"])
+LEFT_OUT = (
+    *(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"]),
+    "linux.inotify",
+)
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
 
 CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]

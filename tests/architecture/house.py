@@ -10,7 +10,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"runtime", "image"}),
     frozenset({"monitor"}),
     frozenset({"engine"}),
-    frozenset({"cli"}),
+    frozenset({"cli", "library"}),
 )
 
 NEIGHBOURS = frozenset(
@@ -39,7 +39,7 @@ EXTENSIONS = frozenset({"_json", "resource", "termios", "mmap", "_ctypes"})
 
 ASYNC = frozenset({"registry", "image"})
 """Packages that may hold ``async def`` and import asyncio; all others are synchronous (decision 0002)."""
-BRIDGES = frozenset({"cli"})
+BRIDGES = frozenset({"cli", "library"})
 """Synchronous packages that may call asynchronous modules, from inside of a function that runs the loop."""
 
 FUNCTION_LINES = 60

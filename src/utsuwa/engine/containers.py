@@ -170,13 +170,16 @@ class Containers:
         if status.alive or status.kept:
             raise FailedPrecondition(f"container {record.name} is running already")
         recovery.settle(self._paths, record, status)
-        record = self._metadata.change(record.id, lambda found: found.replace(runs=found.runs + 1))
+        before, me = record, os.getpid()
+        began = {"maker": me, "makerStart": start_time(me) or 0}
+        record = self._metadata.change(record.id, lambda found: found.replace(runs=found.runs + 1, **began))
         if attach:
             events.note(self._paths, record, "attach")
         try:
             connection = client.request(self._paths.run, self._request(record, attach, size))
         except Error:  # nobody has begun
-            self._metadata.change(record.id, lambda found: found.replace(runs=found.runs - 1))
+            began = {"maker": before.maker, "makerStart": before.makerStart}
+            self._metadata.change(record.id, lambda found: found.replace(runs=found.runs - 1, **began))
             raise
         try:
             await_started(connection)
@@ -312,16 +315,24 @@ class Containers:
                     f"You cannot remove a {status.name} container {record.id}. "
                     f"{remedy} the container before attempting removal or force remove"
                 )
-            try:
-                self.kill(record)
-            except (FailedPrecondition, NotFound):
-                pass
-            self._await_exit(record, status)
+            self._put_down(record)
         if not volumes and not record.autoRemove:
             self._volumes.disown(record.id, volume_names(record))
         self._discard(record.id)
         events.note(self._paths, record, "destroy")
         self._sweep()
+
+    def _put_down(self, record: ContainerRecord) -> None:
+        """Kill the container, also one whose process is only about to be made."""
+        status = derive(self._paths, record)
+        for _ in range(int(_PATIENCE * 100)):
+            if not (status.alive or status.kept):
+                return
+            try:
+                self.kill(record)
+            except (FailedPrecondition, NotFound):
+                await_end(status.monitor, status.monitor_start, 0.01)
+            status = derive(self._paths, record)
 
     def _await(self, status: Status, seconds: float) -> None:
         """Wait for the process, and then for its monitor to have written and cleaned up."""

@@ -59,7 +59,7 @@ class Execs:
             exec=execution,
             directory=self._paths.container(record.id),
             run=self._paths.run,
-            process=encode(self._process(record, request)),
+            process=encode(self._process(record, request, size)),
             user=request.user or record.user,
             tty=request.tty,
             openStdin=request.stdin_open,
@@ -76,10 +76,10 @@ class Execs:
             raise
         return connection
 
-    def _process(self, record: ContainerRecord, request: ExecRequest) -> Record:
+    def _process(self, record: ContainerRecord, request: ExecRequest, size: tuple[int, int]) -> Record:
         """The container's own process with what the request changes; limits and capabilities stay."""
         from utsuwa.linux.capabilities import NAMES
-        from utsuwa.spec.runtime import Capabilities
+        from utsuwa.spec.runtime import Capabilities, ConsoleSize
 
         process = Store(self._paths.runtime).open(record.id).spec().process
         assert process is not None  # the engine wrote it
@@ -94,5 +94,6 @@ class Execs:
             env=tuple(variables.values()),
             cwd=request.workdir or process.cwd,
             terminal=request.tty,
+            consoleSize=ConsoleSize(height=size[0], width=size[1]) if request.tty and all(size) else None,
             capabilities=granted if request.privileged else process.capabilities,
         )

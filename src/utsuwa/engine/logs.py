@@ -71,32 +71,37 @@ def read(directory: str, name: str, tail: int | None = None) -> Iterator[Line]:
 
 def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]) -> Iterator[Line]:
     """The lines, and those to come; ``wait`` waits a little and gives False when no more will come."""
+    return (line for line in following(directory, name, tail, wait) if line)
+
+
+def following(directory: str, name: str, tail: int | None, more: Callable[[], bool]) -> Iterator[Line | None]:
+    """As ``follow``, for callers who wait themselves: None stands where nothing is left to read at the moment."""
     path = f"{directory}/{name}"
     try:
         file: BinaryIO = open(path, "rb")
     except FileNotFoundError:
         raise NotFound(f"no log at {path}") from None
-    if tail is None:
-        for older in files(directory, name)[:-1]:
-            yield from _lines_of(older)
-    else:
-        # What is there at this moment is the tail's, what comes later is ours.
-        end = _end_of_records(file)
-        yield from filter(None, map(parse, _last(files(directory, name), tail, end)))
-        file.seek(end)
-    rest = b""
-    while True:
-        more = wait()
-        while data := file.read(_BLOCK):
-            *records, rest = (rest + data).split(b"\n")
-            for record in records:
-                line = parse(record)
-                if line:
-                    yield line
-        if not more:
-            file.close()
-            return
-        file = _reopen_rotated(file, path)
+    try:
+        if tail is None:
+            for older in files(directory, name)[:-1]:
+                yield from _lines_of(older)
+        else:
+            # What is there at this moment is the tail's, what comes later is ours.
+            end = _end_of_records(file)
+            yield from filter(None, map(parse, _last(files(directory, name), tail, end)))
+            file.seek(end)
+        rest = b""
+        while True:
+            yield None
+            goes_on = more()
+            while data := file.read(_BLOCK):
+                *records, rest = (rest + data).split(b"\n")
+                yield from filter(None, map(parse, records))
+            if not goes_on:
+                return
+            file = _reopen_rotated(file, path)
+    finally:
+        file.close()
 
 
 def _reopen_rotated(file: BinaryIO, path: str) -> BinaryIO:

@@ -21,7 +21,7 @@ from utsuwa.spec.record import Record, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from utsuwa.engine.paths import Paths
 
@@ -33,8 +33,8 @@ class ContainerRecord(Record):
 
     ``command`` is what runs, of which ``entrypoint`` is the beginning.
     ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer,
-    ``mounts`` make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that made
-    it, for containers nobody would start after that process's death.
+    ``mounts`` make its root. ``runs``: how often it was started. ``maker`` and ``makerStart``: the process that
+    started it last, or that made it and is to start it: nobody else would after that process's death.
     """
 
     id: str
@@ -79,12 +79,15 @@ class Metadata:
         try:
             os.makedirs(self._paths.containers, 0o710, exist_ok=True)
             os.makedirs(self._paths.names, 0o700, exist_ok=True)
-            os.mkdir(path, 0o710)
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            while True:
+                os.mkdir(path, 0o710)
+                lock = _lock(path, LOCK_EX)
+                if lock is not None and os.path.exists(path):
+                    return lock
+                if lock is not None:  # a sweep came between, when nobody held it
+                    os.close(lock)
         except OSError as error:
             raise from_oserror(error, f"make {path}") from error
-        flock(lock, LOCK_EX)
-        return lock
 
     def claim(self, name: str, identifier: str) -> None:
         """Take a name. Raises Conflict when a container has it."""
@@ -187,14 +190,22 @@ class Metadata:
         except NotFound:
             raise NotFound(f"No such container: {reference}") from None
 
-    def abandoned(self) -> list[str]:
-        """Ids of directories that never became a container, or are one no more, and that nobody works on."""
-        left = []
+    def abandoned(self) -> Iterator[str]:
+        """Ids of directories that never became a container, or are one no more, and that nobody works on; each is
+        locked until the next is asked for.
+        """
         for identifier in self.identifiers():
             path = self._paths.container(identifier)
-            if not os.path.exists(f"{path}/{RECORD}") and not _is_locked(path):
-                left.append(identifier)
-        return left
+            if os.path.exists(f"{path}/{RECORD}"):
+                continue
+            lock = _lock(path, LOCK_EX | LOCK_NB)
+            if lock is None:
+                continue
+            try:
+                if not os.path.exists(f"{path}/{RECORD}"):
+                    yield identifier
+            finally:
+                os.close(lock)
 
     def _drop_stale_name(self, name: str) -> bool:
         """Remove a name whose container has gone; its directory is always made before the name, and removed after
@@ -211,15 +222,15 @@ class Metadata:
         return True
 
 
-def _is_locked(path: str) -> bool:
+def _lock(path: str, how: int) -> int | None:
+    """A descriptor that holds the lock of a directory; None when that has gone, or when somebody else holds it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return True
+        return None
     try:
-        flock(fd, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
+        flock(fd, how)
+    except OSError:
         os.close(fd)
-    return False
+        return None
+    return fd

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine.status import CREATED, Status
+from utsuwa.engine.status import CREATED, Status, being_started
 from utsuwa.errors import Error
 from utsuwa.monitor import journal
 from utsuwa.monitor.ending import empty, forget_runtime
 from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, now, write
-from utsuwa.runtime.process import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ def is_orphan(record: ContainerRecord, status: Status) -> bool:
     if not record.autoRemove or status.alive or status.kept:
         return False
     if status.name == CREATED and status.exit is None:
-        return bool(record.maker) and start_time(record.maker) != record.makerStart
-    return True
+        return bool(record.maker) and not being_started(record)
+    return bool(status.monitor) or not being_started(record)
 
 
 def _drop_dead_names(paths: Paths) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from utsuwa.errors import Error
 from utsuwa.monitor.records import EXIT_FILE, RUN_FILE, UNKNOWN_CODE, UNKNOWN_END, Exit, Run, is_locked, read
+from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import Store
 
 TYPE_CHECKING = False
@@ -73,10 +74,15 @@ def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> S
 def _without_run(record: ContainerRecord, exit_record: Exit | None) -> Status:
     if exit_record is not None:
         return Status(_ended(record, exit_record), None, exit_record, False)
-    if record.runs:
+    if record.runs and not being_started(record):
         lost = Exit(number=record.runs, exitCode=UNKNOWN_CODE, error="the host went down while it was running")
         return Status(EXITED, None, lost, False)
     return Status(CREATED, None, None, False)
+
+
+def being_started(record: ContainerRecord) -> bool:
+    """The process that made the container, or started it last, is alive: perhaps the monitor has just not begun."""
+    return bool(record.maker) and start_time(record.maker) == record.makerStart
 
 
 def _exit(paths: Paths, record: ContainerRecord) -> Exit | None:

@@ -7,17 +7,20 @@ import sys
 import zlib
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 from fcntl import F_DUPFD_CLOEXEC, LOCK_EX, fcntl, flock
+from time import sleep
 
 from utsuwa import __version__
 from utsuwa.errors import FailedPrecondition, Unavailable, Unsupported, from_oserror
 from utsuwa.monitor import frames
 from utsuwa.monitor.guard import PROGRAM
-from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, monitor_directory
+from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, is_locked, monitor_directory
 from utsuwa.spec.codec import dumps, encode
 
 LISTENER = 3
 """The forkserver's socket, in the forkserver."""
 _TRIES = 4
+_LOOKS, _MOMENT = 1000, 0.001
+"""How often, and after how many seconds again, a monitor that is alive is looked for at its door."""
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -85,10 +88,15 @@ def request(run: str, wanted: Start | Execute) -> Connection:
 
 def attach(run: str, identifier: str) -> Connection:
     """Connect to a running container's stdio. Raises FailedPrecondition when nobody keeps it."""
-    fd = _connect(monitor_directory(run, identifier), SOCKET_FILE)
-    if fd < 0:
-        raise FailedPrecondition(f"container {identifier} has no monitor: it is not running, or its monitor was killed")
-    return Connection(fd)
+    directory = monitor_directory(run, identifier)
+    for _ in range(_LOOKS):
+        fd = _connect(directory, SOCKET_FILE)
+        if fd >= 0:
+            return Connection(fd)
+        if not is_locked(directory):
+            break
+        sleep(_MOMENT)  # a monitor tells of a start first, and lets clients in a moment later
+    raise FailedPrecondition(f"container {identifier} has no monitor: it is not running, or its monitor was killed")
 
 
 def _forkserver(run: str) -> int:

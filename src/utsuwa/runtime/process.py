@@ -63,7 +63,7 @@ def send(pid: int, started: int, number: int) -> bool:
 
     By pidfd, opened before the start time is looked at, so that a process that took the pid over is never hit.
     """
-    descriptor = _open(pid, started)
+    descriptor = open_process(pid, started)
     if descriptor is None:
         return False
     from _signal import pidfd_send_signal
@@ -81,7 +81,7 @@ def send(pid: int, started: int, number: int) -> bool:
 
 def await_end(pid: int, started: int, seconds: float) -> bool:
     """Wait until that process has ended; False when it is still there after ``seconds``."""
-    descriptor = _open(pid, started)
+    descriptor = open_process(pid, started)
     if descriptor is None:
         return True
     try:
@@ -102,7 +102,7 @@ def exit_code(wait_status: int) -> int:
     return 128 + (wait_status & 0x7F) if wait_status & 0x7F else wait_status >> 8 & 0xFF
 
 
-def _open(pid: int, started: int) -> int | None:
+def open_process(pid: int, started: int) -> int | None:
     """A pidfd of that very process, or None when it is gone (or a zombie)."""
     if pid <= 0:
         return None

@@ -1,0 +1,1 @@
+"""What ``import utsuwa`` gives to Python programs: the engine's services as objects."""

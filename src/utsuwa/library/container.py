@@ -1,0 +1,250 @@
+"""A container in the hands of a Python program."""
+
+from __future__ import annotations
+
+import re
+
+from utsuwa.engine import inspection, logs
+from utsuwa.engine.containers import log_name
+from utsuwa.engine.ending import ending
+from utsuwa.engine.errands import Pause, Sleeper, drive
+from utsuwa.engine.execs import ExecRequest
+from utsuwa.errors import NotFound, Unsupported
+from utsuwa.library import options
+from utsuwa.library.failures import TimedOut
+from utsuwa.library.output import LogLine
+from utsuwa.library.process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.status import Status
+    from utsuwa.library.options import Command
+    from utsuwa.library.output import Output
+    from utsuwa.library.services import Services
+
+    T = TypeVar("T")
+
+
+class Container:
+    """One container, running or not. ``with`` removes it at the end of the block, however that ends.
+
+    The object holds no state but the id: every question is answered from what is true at that moment, and raises
+    NotFound once the container has been removed.
+    """
+
+    def __init__(self, services: Services, record: ContainerRecord) -> None:
+        """For the library's own use; programs get containers from an engine."""
+        self._services = services
+        self.id = record.id
+        self.name = record.name
+        self.image = record.image
+        self.command = record.command
+
+    def __repr__(self) -> str:
+        return f"<Container {self.name} {self.id[:12]}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Container) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.remove(force=True, volumes=True)
+        except NotFound:  # somebody was faster
+            pass
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """In Docker's words: "created", "running", "paused", "exited"."""
+        return self._status().name
+
+    @property
+    def running(self) -> bool:
+        """There is a process, be it paused."""
+        return self._status().alive
+
+    @property
+    def pid(self) -> int:
+        """The container's first process as the host numbers it, 0 when there is none."""
+        return self._status().pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the last run ended, None when there was none or it goes on."""
+        ended = self._status()
+        return ended.code if ended.exit is not None and not ended.alive else None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those of the image and its own."""
+        return dict(self._record().labels)
+
+    def inspect(self) -> dict[str, object]:
+        """All about it, in the shape of Docker's API."""
+        record = self._record()
+        return inspection.container(self._services.paths, record, self._services.containers.status(record))
+
+    # --- its life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start it, again perhaps. Raises FailedPrecondition when it runs, and what the runtime says."""
+        self._services.containers.start(self._record()).close()
+        return self
+
+    def stop(self, timeout: int | None = None, signal: str | None = None) -> None:
+        """Ask it to end, and kill it after ``timeout`` seconds (its own, or 10; -1: never)."""
+        self._services.containers.stop(self._record(), timeout, signal)
+
+    def kill(self, signal: str = "KILL") -> None:
+        """Send a signal to its process. Raises FailedPrecondition when there is none."""
+        self._services.containers.kill(self._record(), signal)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code of its run, once that is over. Raises TimedOut after ``timeout`` seconds."""
+        return self._await(ending(self._services.paths, self._record()), timeout, "has not ended")
+
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove it; ``force`` kills it first, ``volumes`` takes its anonymous volumes along. Raises Conflict when it
+        runs.
+        """
+        self._services.containers.remove(self._record(), force=force, volumes=volumes)
+
+    # --- its processes ----------------------------------------------------------------------------------------------
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        input: bytes | str | None = None,
+        check: bool = True,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        user: str | None = None,
+        privileged: bool = False,
+    ) -> Output:
+        """Run a command in it, and give its output. Raises ProcessFailed when that ends badly, unless ``check`` is
+        False; TimedOut after ``timeout`` seconds, when it has been killed.
+        """
+        process = self.popen(
+            command, stdin=input is not None, env=env, workdir=workdir, user=user, privileged=privileged
+        )
+        with process:
+            output = process.communicate(input, timeout)
+        return output.checked(f"container {self.name}") if check else output
+
+    def popen(
+        self,
+        command: Command,
+        *,
+        stdin: bool = False,
+        tty: bool = False,
+        size: tuple[int, int] = (0, 0),
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        user: str | None = None,
+        privileged: bool = False,
+    ) -> Process:
+        """Start a command in it, to talk to. ``stdin``: it gets an input; ``tty``: a terminal, of ``size`` rows and
+        columns. Raises FailedPrecondition when the container does not run.
+        """
+        request = ExecRequest(
+            command=options.words(command),
+            env=options.environment(env or {}),
+            workdir=workdir,
+            user=user,
+            tty=tty,
+            stdin_open=stdin,
+            privileged=privileged,
+        )
+        connection = self._services.execs.start(self._record(), request, size=size)
+        return Process(connection, request.command)
+
+    def attach(self) -> Process:
+        """Its first process, with what it prints from now on. Raises FailedPrecondition when it does not run."""
+        return Process(self._services.containers.attach(self._record()), self.command)
+
+    # --- its output -------------------------------------------------------------------------------------------------
+
+    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """The lines that it has printed, the last ``tail`` of them; with ``follow`` also those to come, until its run
+        is over. Raises Unsupported when it has no log.
+        """
+        record = self._record()
+        name = log_name(record)
+        if not name:
+            raise Unsupported(f"container {self.name} has no log that can be read (log driver {record.logDriver})")
+        if follow:
+            return self._follow(record, tail)
+        lines = logs.read(self._services.paths.container(record.id), name, tail)
+        return (LogLine(line.text, line.stream, line.time) for line in lines)
+
+    def _follow(self, record: ContainerRecord, tail: int | None) -> Iterator[LogLine]:
+        sleeper, errand = Sleeper(), self._services.readiness.follow(record, tail)
+        try:
+            for found in errand:
+                if isinstance(found, Pause):
+                    sleeper.sleep(found)
+                else:
+                    yield LogLine(found.text, found.stream, found.time)
+        finally:
+            errand.close()
+            sleeper.close()
+
+    # --- readiness --------------------------------------------------------------------------------------------------
+
+    def wait_until(
+        self,
+        condition: Callable[[Self], object] | None = None,
+        *,
+        log: str | re.Pattern[str] | None = None,
+        port: int | None = None,
+        timeout: float | None = 60.0,
+    ) -> Self:
+        """Wait until all that is asked for is true: a line of the log matches the regular expression ``log``, somebody
+        in the container's network listens on the TCP port ``port``, ``condition(container)`` is true.
+
+        Raises TimedOut after ``timeout`` seconds in all, FailedPrecondition when the container ends before.
+        """
+        self._await(self._ready(condition, log, port), timeout, "was not ready")
+        return self
+
+    def _ready(
+        self, condition: Callable[[Self], object] | None, log: str | re.Pattern[str] | None, port: int | None
+    ) -> Generator[Pause, None, None]:
+        record, readiness = self._record(), self._services.readiness
+        if log is not None:
+            pattern = re.compile(log)
+            yield from readiness.printed(record, lambda text: pattern.search(text) is not None)
+        if port is not None:
+            yield from readiness.listens(record, port)
+        if condition is not None:
+            yield from readiness.answers(record, lambda _status: bool(condition(self)))
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    def _record(self) -> ContainerRecord:
+        return self._services.containers.find(self.id)
+
+    def _status(self) -> Status:
+        return self._services.containers.status(self._record())
+
+    def _await(self, errand: Generator[Pause, None, T], timeout: float | None, complaint: str) -> T:
+        try:
+            return drive(errand, timeout)
+        except TimeoutError:
+            raise TimedOut(f"container {self.name} {complaint} within {timeout:g} seconds") from None

@@ -1,0 +1,119 @@
+"""Images in the hands of a Python program."""
+
+from __future__ import annotations
+
+from utsuwa.engine.images import with_tag
+from utsuwa.errors import InvalidArgument, NotFound
+from utsuwa.spec.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, TypeVar
+
+    from utsuwa.image import store
+    from utsuwa.image.pull import Event
+    from utsuwa.library.services import Services
+
+    T = TypeVar("T")
+    List = list  # within the class, list is a method
+
+POLICIES = ("always", "missing", "never")
+
+
+class Image(Record):
+    """An image in the store: ``id`` is its configuration's digest, ``tags`` and ``digests`` are its names as people
+    write them, ``size`` the bytes of all its files, ``created`` Unix seconds.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    size: int
+    created: int
+    labels: dict[str, str]
+
+
+class Images:
+    """The images of an engine."""
+
+    def __init__(self, services: Services) -> None:
+        """For the library's own use."""
+        self._services = services
+
+    def pull(self, name: str, *, platform: str | None = None, progress: Callable[[Event], None] | None = None) -> Image:
+        """Bring an image from its registry. ``progress`` is called with every piece of news, in the thread that
+        pulls.
+
+        Raises NotFound, PermissionDenied, Unavailable, naming registry and repository.
+        """
+        from utsuwa.image.pull import pull
+        from utsuwa.spec import platform as platforms
+
+        wanted = platforms.parse(platform) if platform else None
+        return image(run_apart(pull(self._services.images.store, with_tag(name), wanted, progress)))
+
+    def get(self, name: str) -> Image:
+        """The image of a name or an id (or its beginning). Raises NotFound."""
+        return image(self._services.images.resolve(name))
+
+    def list(self) -> List[Image]:
+        """All of them, the newest first."""
+        return [image(each) for each in self._services.images.store.list()]
+
+    def load(self, path: str) -> List[Image]:
+        """The images of an OCI layout, a tar archive or a directory, brought into the store."""
+        from utsuwa.image.load import load_layout
+
+        return [image(load_layout(self._services.images.store, path))]
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image another name."""
+        self._services.images.store.tag(source, target)
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Take a name from an image, and with its last name the image itself. Raises NotFound, and Conflict when a
+        container uses it.
+        """
+        services = self._services
+        users = {record.imageId for record, _status in services.containers.list(everything=True)}
+        try:
+            services.images.store.remove(name, force, users)
+        except NotFound:
+            raise NotFound(f"No such image: {with_tag(name)}") from None
+
+    def ensure(self, name: str, policy: str = "missing") -> None:
+        """Have the image here: ``policy`` is one of "always", "missing" and "never" (pulled)."""
+        if policy not in POLICIES:
+            raise InvalidArgument(f"pull: expected one of {', '.join(POLICIES)}, found {policy!r}")
+        if policy == "always" or (policy == "missing" and not self._has(name)):
+            self.pull(name)
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._services.images.resolve(name)
+        except NotFound:
+            return False
+        return True
+
+
+def image(found: store.Image) -> Image:
+    """What programs are shown of an image."""
+    labels = dict(found.config.settings.Labels or {})
+    return Image(
+        id=found.id, tags=found.names, digests=found.digests, size=found.size, created=found.created, labels=labels
+    )
+
+
+def run_apart(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives; in a thread of its own where this one runs an event loop already (a notebook's)."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
