@@ -1,4 +1,4 @@
-"""`utsuwa load`: an image from an archive (docker load)."""
+"""`utsuwa load`: images from an archive (docker load)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from utsuwa.errors import Error, InvalidArgument
 _CHUNK = 1 << 20
 VERB = Verb(
     "load [OPTIONS]",
-    "Load an image from an OCI layout (a tar archive or a directory)",
+    "Load an image from a tar archive or STDIN",
     (
         Option("input", "i", WORD, "Read from this tar archive file or directory, instead of STDIN"),
+        Option("platform", "", WORD, "Load only the given platform variant (os[/arch[/variant]])"),
         Option("quiet", "q", SWITCH, "Suppress the load output"),
     ),
     most=0,
@@ -22,25 +23,28 @@ VERB = Verb(
 
 
 def run(words: list[str]) -> int:
-    """Print the image's names, or its id when it brought none along."""
+    """Print the images' names, or the id of one that brought none along."""
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    from utsuwa.image.load import load_layout
+    from utsuwa.image.load import load
+    from utsuwa.spec import platform
 
     house = House()
     path = arguments.text("input") or _standard_input(house.paths.root)
     try:
-        image = load_layout(house.images.store, path)
+        asked = platform.parse(arguments.text("platform")) if arguments.text("platform") else None
+        loaded = load(house.images.store, path, asked)
     except Error as error:
         house.images.store.collect()  # whoever tries again brings all of it again
         if arguments.text("input"):
             raise
         raise type(error)(str(error).replace(path, "stdin")) from error
-    for name in image.names:
-        print(f"Loaded image: {name}")
-    if not image.names:
-        print(f"Loaded image ID: {image.id}")
+    for image, names in loaded:
+        for name in names:
+            print(f"Loaded image: {name.familiar()}")
+        if not names:
+            print(f"Loaded image ID: {image.id}")
     return 0
 
 

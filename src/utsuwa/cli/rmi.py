@@ -6,11 +6,19 @@ from utsuwa.cli.flags import SWITCH, Option
 from utsuwa.cli.house import House, Verb, each
 from utsuwa.engine.images import with_tag
 from utsuwa.errors import NotFound
+from utsuwa.image.remove import remove as remove_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.image.remove import Removal
 
 VERB = Verb(
     "rmi [OPTIONS] IMAGE [IMAGE...]",
     "Remove one or more images",
-    (Option("force", "f", SWITCH, "Force removal of the image"),),
+    (
+        Option("force", "f", SWITCH, "Force removal of the image"),
+        Option("no-prune", "", SWITCH, "Do not delete untagged parents"),
+    ),
     least=1,
 )
 
@@ -21,16 +29,23 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     house = House()
-    users = {record.imageId for record, _status in house.containers.list(everything=True)}
+    uses = house.images.uses(house.containers)
 
     def remove(name: str) -> str | None:
         try:
-            removal = house.images.store.remove(name, arguments.on("force"), users)
+            house.images.resolve(name)
+            removal = remove_image(house.images.store, name, uses, arguments.on("force"), not arguments.on("no-prune"))
         except NotFound:
             if arguments.on("force"):
                 return None
             raise NotFound(f"No such image: {with_tag(name)}") from None
-        lines = [f"Untagged: {each_name}" for each_name in removal.untagged]
-        return "\n".join([*lines, *(f"Deleted: {digest}" for digest in removal.deleted)]) or None
+        return told(removal) or None
 
     return each(arguments.words, remove)
+
+
+def told(removal: Removal) -> str:
+    """One line for every name and every image or layer."""
+    return "\n".join(
+        [*(f"Untagged: {name}" for name in removal.untagged), *(f"Deleted: {digest}" for digest in removal.deleted)]
+    )

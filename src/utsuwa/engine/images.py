@@ -8,7 +8,9 @@ from utsuwa.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.engine.containers import Containers
     from utsuwa.engine.paths import Paths
+    from utsuwa.image.remove import Use
     from utsuwa.image.store import Image, ImageStore
     from utsuwa.snapshot.snapshotter import Snapshotter
 
@@ -40,6 +42,17 @@ class Images:
             return self.store.resolve(name)
         except NotFound as error:
             raise NotFound(f"No such image: {with_tag(name)}") from error
+
+    def uses(self, containers: Containers) -> dict[str, Use]:
+        """The container that stands on each image, a running one where there are several."""
+        from utsuwa.image.remove import Use
+
+        found: dict[str, Use] = {}
+        for record, status in containers.list(everything=True):
+            known = found.get(record.imageId)
+            if known is None or (status.alive and not known.running):
+                found[record.imageId] = Use(container=record.id, running=status.alive)
+        return found
 
     def trees(self, image: Image) -> list[str]:
         """The host directories of an image's layers, top first."""

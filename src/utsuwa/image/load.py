@@ -1,68 +1,99 @@
-"""An image from an OCI image layout, a directory or a tar of one (image-layout.md), without any registry."""
+"""Images from archives, without any registry: OCI image layouts (image-layout.md), directories or tars of one, and what
+``docker save`` wrote before it wrote layouts.
+"""
 
 from __future__ import annotations
 
 import os
 
-from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable, Unsupported, from_oserror
+from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable
 from utsuwa.image.install import install, parts
-from utsuwa.snapshot import compression, tar
-from utsuwa.snapshot.extents import need_room
+from utsuwa.image.layout import open_layout
 from utsuwa.snapshot.unpack import Unpacking
 from utsuwa.spec import codec, digest, image, reference
 from utsuwa.spec import platform as platforms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from utsuwa.image.install import Part
+    from utsuwa.image.layout import Layout
     from utsuwa.image.store import Image, ImageStore
     from utsuwa.snapshot.layers import Staging
     from utsuwa.spec.image import Descriptor
     from utsuwa.spec.platform import Platform
+    from utsuwa.spec.reference import Reference
 
-_MEMBER_LIMIT = 100_000
-_CHUNK = 1 << 20
 # Where tools write the image's name in index.json: containerd's has it whole, OCI's may be a tag alone.
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+Loaded = tuple["Image", "tuple[Reference, ...]"]
+"""An image, and the names that the archive gave it."""
+
+
+def load(store: ImageStore, path: str, platform: Platform | None = None) -> list[Loaded]:
+    """Take every image of an archive into the store, under the names that it brings along.
+
+    An image for several platforms is taken for ``platform`` (default: this host). Raises NotFound, InvalidArgument for
+    what is no archive of images or contradicts itself.
+    """
+    return _load(store, path, platform, lambda offers, wanted: _choose_all(offers, wanted, bool(platform)))
 
 
 def load_layout(store: ImageStore, path: str, name: str | None = None, platform: Platform | None = None) -> Image:
-    """Take the image of a layout at ``path`` into the store, under ``name`` or the one it brings along.
+    """Take one image of a layout at ``path`` into the store, under ``name`` or the one it brings along.
 
     With several images in the layout, the one that the layout calls ``name`` is meant, or else the best for
-    ``platform`` (default: this host). Raises NotFound, InvalidArgument for what is no layout or contradicts itself,
-    Unsupported for other archives.
+    ``platform`` (default: this host). Raises as :func:`load` does.
     """
-    try:
-        layout = _Directory(path) if os.path.isdir(path) else _Archive(path, store.root)
-    except OSError as error:
-        raise from_oserror(error, path) from None
+
+    def one(offers: Sequence[Descriptor], wanted: Platform) -> list[tuple[Descriptor, tuple[str, ...]]]:
+        chosen = _choose(_called(offers, name) if name else offers, wanted)
+        return [(chosen, tuple(text for text in (name or _own_name(chosen),) if text))]
+
+    return _load(store, path, platform, one)[0][0]
+
+
+def _load(store: ImageStore, path: str, platform: Platform | None, choose) -> list[Loaded]:  # type: ignore[no-untyped-def]
     lease = store.lease()
+    layout = None
     try:
+        layout = open_layout(path, store.root)
         store.sweep()
-        return _load(store, layout, name, platform or platforms.host())
+        if not layout.has("index.json") and layout.is_archive and layout.has("manifest.json"):
+            from utsuwa.image.load_docker import load_docker
+
+            return load_docker(store, layout)
+        wanted = platform or platforms.host()
+        chosen = choose(_offers(layout), wanted)
+        return [_load_one(store, layout, descriptor, names, wanted) for descriptor, names in chosen]
     except Error as error:
-        raise error.within(f"load {path}") from None
+        raise error.within(f"load {path}") if path not in str(error) else error from None
     finally:
         os.close(lease)
-        layout.close()
+        if layout is not None:
+            layout.close()
 
 
-def _load(store: ImageStore, layout: _Layout, name: str | None, platform: Platform) -> Image:
+def _offers(layout: Layout) -> tuple[Descriptor, ...]:
+    if not layout.has("oci-layout"):
+        raise NotFound("oci-layout is not in the archive, is it an OCI layout or made by docker save?")
     version = codec.parse(layout.read("oci-layout", 4096))
     if not isinstance(version, dict) or version.get("imageLayoutVersion") != "1.0.0":
         raise InvalidArgument("oci-layout: imageLayoutVersion must be 1.0.0")
-    index = image.index(layout.read("index.json", image.MANIFEST_LIMIT))
-    chosen = _choose(index.manifests, name, platform)
-    names = [(reference.parse(text).tagged(), "") for text in (name or _own_name(chosen),) if text]
+    return image.index(layout.read("index.json", image.MANIFEST_LIMIT)).manifests
+
+
+def _load_one(
+    store: ImageStore, layout: Layout, chosen: Descriptor, texts: tuple[str, ...], platform: Platform
+) -> Loaded:
+    names = tuple(reference.parse(text).tagged() for text in texts)
     nested: list[str] = []
     while chosen.mediaType in image.INDEXES:
         if len(nested) > 3:
             raise InvalidArgument("index.json: indexes within indexes within indexes")
         nested.append(_ingest(store, layout, chosen, image.MANIFEST_LIMIT))
-        chosen = _choose(image.index(store.content.read(chosen.digest)).manifests, None, platform)
+        chosen = _choose(image.index(store.content.read(chosen.digest)).manifests, platform)
     _ingest(store, layout, chosen, image.MANIFEST_LIMIT)
     data = store.content.read(chosen.digest)
     if image.kind(chosen.mediaType, data) != "manifest":
@@ -72,20 +103,46 @@ def _load(store: ImageStore, layout: _Layout, name: str | None, platform: Platfo
     config = image.config(store.content.read(content.config.digest), len(content.layers))
     stagings = _unpack(store, layout, parts(content, config))
     try:
-        return install(store, chosen, content, config, stagings, names, nested)
+        made = install(store, chosen, content, config, stagings, [(name, "") for name in names], nested)
     finally:
         for staging in stagings:
             staging.close()
+    return made, names
 
 
-def _choose(offers: tuple[Descriptor, ...], name: str | None, platform: Platform) -> Descriptor:
-    if name:
-        called = [offer for offer in offers if _same_name(_own_name(offer), name)]
-        offers = tuple(called) or offers
+# --- which of them ----------------------------------------------------------------------------------------------------
+
+
+def _choose(offers: Sequence[Descriptor], platform: Platform) -> Descriptor:
     place = platforms.choose(platform, [offer.platform for offer in offers])
     if place is None:
         raise NotFound(f"no image for {platform} among {len(offers)}")
     return offers[place]
+
+
+def _choose_all(
+    offers: Sequence[Descriptor], platform: Platform, asked: bool
+) -> list[tuple[Descriptor, tuple[str, ...]]]:
+    """Every image once, with all of its names: of those that share a name, or have none, the best for the platform."""
+    by_name: dict[str, list[Descriptor]] = {}
+    for offer in offers:
+        name = _own_name(offer)
+        # Without a name and a platform each is an image of its own.
+        by_name.setdefault(name or ("" if offer.platform else offer.digest), []).append(offer)
+    chosen: dict[str, Descriptor] = {}
+    names: dict[str, list[str]] = {}
+    for name, group in by_name.items():
+        fits = platforms.choose(platform, [offer.platform for offer in group])
+        if fits is None and (asked or len(group) > 1):
+            raise NotFound(f"no image for {platform} among {len(group)}")
+        best = group[fits or 0]
+        chosen[best.digest] = best
+        names.setdefault(best.digest, []).extend([name] if _own_name(best) else [])
+    return [(best, tuple(names[each])) for each, best in chosen.items()]
+
+
+def _called(offers: Sequence[Descriptor], name: str) -> Sequence[Descriptor]:
+    return [offer for offer in offers if _same_name(_own_name(offer), name)] or offers
 
 
 def _same_name(own: str, name: str) -> bool:
@@ -106,7 +163,10 @@ def _own_name(descriptor: Descriptor) -> str:
     return ""
 
 
-def _unpack(store: ImageStore, layout: _Layout, wanted: list[Part]) -> list[Staging]:
+# --- content ----------------------------------------------------------------------------------------------------------
+
+
+def _unpack(store: ImageStore, layout: Layout, wanted: list[Part]) -> list[Staging]:
     """Take in and unpack the layers that are not there yet, as many at once as there are processors."""
     layers = store.snapshotter.layers
     stagings: list[Staging] = []
@@ -152,7 +212,7 @@ def _finish(unpacking: Unpacking) -> None:
         unpacking.close()
 
 
-def _ingest(store: ImageStore, layout: _Layout, descriptor: Descriptor, limit: int | None) -> str:
+def _ingest(store: ImageStore, layout: Layout, descriptor: Descriptor, limit: int | None) -> str:
     """Copy a blob into the content store, verified; returns its digest."""
     if limit is not None and descriptor.size > limit:
         raise InvalidArgument(f"{descriptor.digest}: {descriptor.size} bytes are over the limit of {limit}")
@@ -167,103 +227,3 @@ def _ingest(store: ImageStore, layout: _Layout, descriptor: Descriptor, limit: i
             taken.write(chunk)
         taken.commit()
     return descriptor.digest
-
-
-class _Layout:
-    """The files of a layout by their relative names."""
-
-    def open(self, name: str) -> tuple[int, int, int]:
-        """A descriptor, where the file begins in it, and its size; raises NotFound."""
-        raise NotImplementedError
-
-    def chunks(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file."""
-        fd, offset, size = self.open(name)
-        while size > 0 and (chunk := os.pread(fd, min(_CHUNK, size), offset)):
-            offset += len(chunk)
-            size -= len(chunk)
-            yield chunk
-
-    def read(self, name: str, limit: int) -> bytes:
-        """A small file whole."""
-        if self.open(name)[2] > limit:
-            raise InvalidArgument(f"{name} is over the limit of {limit} bytes")
-        return b"".join(self.chunks(name))
-
-    def close(self) -> None:
-        """Close what is open."""
-
-
-class _Directory(_Layout):
-    """A layout as a directory of the user's."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._fd = -1
-
-    def open(self, name: str) -> tuple[int, int, int]:
-        self.close()
-        try:
-            self._fd = os.open(f"{self._path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise from_oserror(error, name) from None
-        return self._fd, 0, os.fstat(self._fd).st_size
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-class _Archive(_Layout):
-    """A layout in a tar file, compressed or not: a table of its members, in one pass."""
-
-    def __init__(self, path: str, scratch: str) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._members: dict[str, tuple[int, int]] = {}
-        try:
-            self._uncompress(scratch)
-            stream = tar.Stream(iter(lambda: os.read(self._fd, _CHUNK), b""))
-            for entry in tar.entries(stream):
-                if entry.type == tar.REGULAR and entry.sparse is None:
-                    name = entry.name.decode("utf-8", "replace").removeprefix("./")
-                    self._members[name] = (stream.taken, entry.size)
-                if len(self._members) > _MEMBER_LIMIT:
-                    raise InvalidArgument(f"{path}: more than {_MEMBER_LIMIT} members")
-                stream.skip(entry.size)
-        except Error as error:
-            self.close()
-            raise error.within(path) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def _uncompress(self, scratch: str) -> None:
-        """Members are read at their offsets, so a compressed archive is unpacked to a file without a name first."""
-        if os.pread(self._fd, 263, 0)[257:262] == b"ustar":
-            return
-        os.makedirs(scratch, 0o700, exist_ok=True)
-        plain = os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        source, self._fd = self._fd, plain
-        try:
-            for piece in compression.decompressed(lambda count: os.read(source, count)):
-                need_room(plain, len(piece))  # a bomb fills the disk to here, and is gone with its file
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(plain, view) :]
-        finally:
-            os.close(source)
-        os.lseek(plain, 0, os.SEEK_SET)
-
-    def open(self, name: str) -> tuple[int, int, int]:
-        found = self._members.get(name)
-        if found is None and name == "oci-layout" and "manifest.json" in self._members:
-            raise Unsupported("an archive of docker save's old format is not supported, make an OCI layout of it")
-        if found is None:
-            raise NotFound(f"{name} is not in the archive, is it an OCI layout?")
-        return self._fd, *found
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1

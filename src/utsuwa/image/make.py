@@ -97,13 +97,34 @@ def assemble(
         ),
         history=(*((old.history or ()) if old else ()), *history),
     )
+    blobs = (*below, *(layer.blob for layer in layers))
+    return _install(store, codec.dumps(config).encode(), config, blobs, names, parent)
+
+
+def install_made(
+    store: ImageStore, document: bytes, config: ImageConfig, layers: Sequence[NewLayer], names: Iterable[Reference]
+) -> Image:
+    """Store an image of layers that are here, whose configuration was written by somebody else: ``document``, of which
+    ``config`` is what we understand.
+    """
+    return _install(store, document, config, [layer.blob for layer in layers], names, "")
+
+
+def _install(
+    store: ImageStore,
+    document: bytes,
+    config: ImageConfig,
+    layers: Iterable[Descriptor],
+    names: Iterable[Reference],
+    parent: str,
+) -> Image:
     content = Manifest(
         schemaVersion=2,
         mediaType=image.OCI_MANIFEST,
-        config=_stored(store, image.OCI_CONFIG, config),
-        layers=(*map(_as_oci, below), *(layer.blob for layer in layers)),
+        config=_stored(store, image.OCI_CONFIG, document),
+        layers=tuple(map(_as_oci, layers)),
     )
-    described = _stored(store, image.OCI_MANIFEST, content)
+    described = _stored(store, image.OCI_MANIFEST, codec.dumps(content).encode())
     return install(store, described, content, config, [], [(name, "") for name in names], parent=parent)
 
 
@@ -126,8 +147,7 @@ def derive(
         os.close(lease)
 
 
-def _stored(store: ImageStore, media_type: str, document: Record) -> Descriptor:
-    data = codec.dumps(document).encode()
+def _stored(store: ImageStore, media_type: str, data: bytes) -> Descriptor:
     return Descriptor(mediaType=media_type, digest=str(store.content.add(data)), size=len(data))
 
 

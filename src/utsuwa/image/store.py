@@ -21,7 +21,7 @@ from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from utsuwa.spec.image import ImageConfig, Manifest
     from utsuwa.spec.reference import Reference
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     List = list  # within the class, list is a method
 
 _HEX = frozenset("0123456789abcdef")
+_NAME_LIMIT = 250
 
 
 class ImageRecord(Record):
@@ -53,11 +54,11 @@ class NameRecord(Record):
     digest: str = ""
 
 
-class Removal(Record):
-    """What :meth:`ImageStore.remove` did, for telling the user."""
+class Kept(Record):
+    """Blobs and layers that are not to be collected although no image names them yet: a build's cache, for instance."""
 
-    untagged: tuple[str, ...]
-    deleted: tuple[str, ...]
+    blobs: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 class Image:
@@ -104,13 +105,14 @@ class ImageStore:
         self.snapshotter = open_snapshotter(f"{root}/snapshots", driver)
         self._records = f"{root}/images/by-id"
         self._names = f"{root}/images/by-name"
+        self._kept = f"{root}/images/kept"
 
     # -- looking up -----------------------------------------------------------------------------------------------
 
     def resolve(self, name_or_id: str) -> Image:
         """The image of a name, an ID or the beginning of one; raises NotFound, Conflict when several IDs begin so."""
-        record = self._find(name_or_id)
-        return Image(self, record, [name for name in self._walk_names() if name.image == record.id])
+        record = self.find(name_or_id)
+        return Image(self, record, self.names_of(record.id))
 
     def named(self, name: Reference) -> NameRecord | None:
         """What a name stands for, None when it is not known."""
@@ -124,12 +126,13 @@ class ImageStore:
     def list(self) -> list[Image]:
         """Every image, newest first."""
         names: dict[str, list[NameRecord]] = {}
-        for name in self._walk_names():
+        for name in self.names():
             names.setdefault(name.image, []).append(name)
-        found = [Image(self, record, names.get(record.id, ())) for record in self._walk_records()]
+        found = [Image(self, record, names.get(record.id, ())) for record in self.records()]
         return sorted(found, key=lambda each: (-each.created, each.id))
 
-    def _find(self, name_or_id: str) -> ImageRecord:
+    def find(self, name_or_id: str) -> ImageRecord:
+        """The record alone, as :meth:`resolve` finds it."""
         try:
             name = self.named(reference.parse(name_or_id))
         except InvalidArgument:
@@ -156,7 +159,9 @@ class ImageStore:
             entries = os.listdir(self._records)
         except FileNotFoundError:
             return []
-        return [entry[:-5] for entry in entries if entry.startswith(prefix) and entry.endswith(".json")]
+        # What begins with a dot was about to become a record when its writer was killed.
+        names = [entry for entry in entries if entry.startswith(prefix) and entry[0] != "."]
+        return [name[:-5] for name in names if name.endswith(".json")]
 
     def _record(self, image_id: str) -> ImageRecord:
         try:
@@ -166,14 +171,27 @@ class ImageStore:
             raise NotFound(f"no image {image_id}, pull it first") from None
         return record
 
-    def _walk_records(self) -> Iterator[ImageRecord]:
+    def record(self, image_id: str) -> ImageRecord | None:
+        """The record of a whole ID, None when there is no such image."""
+        try:
+            return self._record(image_id)
+        except NotFound:
+            return None
+
+    def names_of(self, image_id: str) -> List[NameRecord]:
+        """What an image is called: by tag, and by the digests it was pulled by."""
+        return [name for name in self.names() if name.image == image_id]
+
+    def records(self) -> Iterator[ImageRecord]:
+        """Every image's record, in no order."""
         for digits in self._ids():
             try:
                 yield self._record(_id(digits))
             except NotFound:
                 continue  # removed since the folder was read
 
-    def _walk_names(self) -> Iterator[NameRecord]:
+    def names(self) -> Iterator[NameRecord]:
+        """Every name of every image, in no order."""
         try:
             entries = os.listdir(self._names)
         except FileNotFoundError:
@@ -199,7 +217,7 @@ class ImageStore:
 
     def put(self, record: ImageRecord, names: Iterable[tuple[Reference, str]] = ()) -> Image:
         """Store an image whose blobs and layers are committed; give it names, each with the digest it was found by."""
-        with self._changing():
+        with self.changing():
             _replace(f"{self._records}/{digest.parse(record.id).hex}.json", record)
             for name, by in names:
                 self._write_name(name, record.id, by)
@@ -209,47 +227,48 @@ class ImageStore:
         """Give an image another name, taken from another image if it must be; raises NotFound, InvalidArgument."""
         name = reference.parse(target)
         if name.digest:
-            raise InvalidArgument(f'"{target}" can\'t be given to an image, leave out the digest')
-        with self._changing():
-            self._write_name(name, self._find(source).id, "")
+            raise InvalidArgument("refusing to create a tag with a digest reference")
+        with self.changing():
+            self._write_name(name, self.find(source).id, "")
 
-    def remove(self, name_or_id: str, force: bool = False, users: Collection[str] = ()) -> Removal:
-        """Take a name from an image, and with its last name the image itself, its blobs and its layers (``docker
-        rmi``).
+    def untag(self, image_id: str, name: Reference) -> None:
+        """Take a name from an image, one it does not have (any more) is fine; within :meth:`changing`."""
+        known = self.named(name)
+        if known and known.image == image_id:
+            os.unlink(self._name_path(name.tagged()))
 
-        ``users`` are the IDs of images that containers stand on. Raises NotFound; Conflict, unless forced, when a
-        container uses the image or when it is given by ID and known in several repositories. Layers of containers stay
-        as long as these do.
+    def forget(self, record: ImageRecord) -> None:
+        """Drop the record of an image that has no names; :meth:`collect` then takes what only it needed. Within
+        :meth:`changing`.
         """
-        with self._changing():
-            record = self._find(name_or_id)
-            names = [name for name in self._walk_names() if name.image == record.id]
-            doomed = self._doomed(name_or_id, record, names, force)
-            last = len(doomed) == len(names)
-            if last and record.id in users and not force:
-                raise Conflict(f"image {name_or_id} is used by a container, remove the container first or force")
-            for name in doomed:
-                os.unlink(self._name_path(reference.parse(name.name)))
-            if last:
-                os.unlink(f"{self._records}/{digest.parse(record.id).hex}.json")
-        deleted = (record.id, *self.collect()) if last else ()
-        untagged = tuple(reference.parse(name.name).familiar() for name in doomed)
-        return Removal(untagged=untagged, deleted=deleted)
+        os.unlink(f"{self._records}/{digest.parse(record.id).hex}.json")
 
-    def _doomed(self, asked: str, record: ImageRecord, names: List[NameRecord], force: bool) -> List[NameRecord]:
+    def keep(self, name: str, kept: Kept | None) -> None:
+        """Have blobs and layers kept under a name (letters, digits, ``-``), in the place of what was kept under it;
+        None keeps nothing. What is kept anew must be under a lease until then.
+        """
+        path = f"{self._kept}/{name}.json"
+        with self.changing():
+            if kept is not None:
+                os.makedirs(self._kept, 0o700, exist_ok=True)
+                _replace(path, kept)
+            elif os.path.exists(path):
+                os.unlink(path)
+
+    def kept(self) -> dict[str, Kept]:
+        """All that is kept, by name."""
         try:
-            exact = self.named(reference.parse(asked))
-        except InvalidArgument:
-            exact = None
-        if exact:
-            chosen = [name for name in names if name.name == exact.name]
-            # A name by digest is no reason of its own to keep an image that has lost its last tag.
-            rest = [name for name in names if name.name != exact.name]
-            return names if all("@" in name.name for name in rest) else chosen
-        repositories = {reference.parse(name.name).repository for name in names}
-        if len(repositories) > 1 and not force:
-            raise Conflict(f"image {asked} is known in several repositories, remove it by name or force")
-        return names
+            entries = [entry for entry in os.listdir(self._kept) if entry[0] != "."]
+        except FileNotFoundError:
+            return {}
+        found: dict[str, Kept] = {}
+        for entry in entries:
+            try:
+                with open(f"{self._kept}/{entry}", "rb") as file:
+                    found[entry[:-5]] = codec.decode(Kept, file.read())
+            except FileNotFoundError:
+                continue
+        return found
 
     def sweep(self) -> None:
         """Remove what killed pulls left half done; what live ones are at stays."""
@@ -265,37 +284,51 @@ class ImageStore:
         if guard is None:
             return ()
         try:
-            records = list(self._walk_records())
-            blobs = {blob for record in records for blob in record.blobs}
+            records, kept = list(self.records()), list(self.kept().values())
+            blobs = {blob for record in records for blob in record.blobs}.union(*(each.blobs for each in kept))
             for blob, _ in list(self.content.walk()):
                 if blob not in blobs:
                     self.content.delete(blob)
             needed = {name for record in records for name in record.chain}
-            for name in self.snapshotter.used_layers():
+            for name in self.snapshotter.used_layers().union(*(each.layers for each in kept)):
                 needed.update(layers.stack(name))
             gone = tuple(name for name in list(layers.walk()) if name not in needed)
             for name in gone:
                 layers.remove(name)
             self.sweep()
+            self._drop_unfinished()
         finally:
             os.close(guard)
         return gone
+
+    def _drop_unfinished(self) -> None:
+        """Remove records that were never put in place."""
+        with self.changing():
+            for folder in (self._records, self._names, self._kept):
+                if os.path.isdir(folder):
+                    for entry in os.listdir(folder):
+                        if entry[0] == ".":
+                            os.unlink(f"{folder}/{entry}")
 
     def _write_name(self, name: Reference, image_id: str, by: str) -> None:
         tagged = name.tagged()
         if tagged.tag and tagged.digest:
             tagged = tagged.replace(tag=None)
         _replace(self._name_path(tagged), NameRecord(name=str(tagged), image=image_id, digest=by))
+        # By the digest it is known for longer than by the tag, which may move on. A long name has to do with the tag.
+        if by and tagged.tag and len(tagged.repository) + len(by) < _NAME_LIMIT:
+            self._write_name(tagged.replace(tag=None, digest=by), image_id, by)
 
     def _name_path(self, name: Reference) -> str:
         if name.tag and name.digest:
             name = name.replace(tag=None)
         text = str(name).replace("/", "+")
-        if len(text) > 250:
+        if len(text) > _NAME_LIMIT:
             raise InvalidArgument(f'image name "{name}" is longer than the 250 characters that can be stored')
         return f"{self._names}/{text}"
 
-    def _changing(self) -> _Lock:
+    def changing(self) -> _Lock:
+        """For a ``with``: nobody else changes records or names meanwhile."""
         for folder in (self._records, self._names):
             try:
                 os.makedirs(folder, 0o700, exist_ok=True)

@@ -54,8 +54,11 @@ class Packer:
         return end
 
 
-def decompressed(read: Read) -> Iterator[bytes]:
-    """The uncompressed pieces of what ``read(count)`` delivers: up to ``count`` bytes, b"" at the end."""
+def decompressed(read: Read, whole: bool = False) -> Iterator[bytes]:
+    """The uncompressed pieces of what ``read(count)`` delivers: up to ``count`` bytes, b"" at the end.
+
+    ``whole``: an archive that a user brings may be compressed with bzip2 and xz as well, which no layer may be.
+    """
     head = b""
     while len(head) < 6 and (more := read(_INPUT)):
         head += more
@@ -66,6 +69,8 @@ def decompressed(read: Read) -> Iterator[bytes]:
         return _unzstd(head, read)
     for magic, name in _OTHERS.items():
         if head.startswith(magic):
+            if whole and name in ("bzip2", "xz"):
+                return _unpacked_slowly(name, head, read)
             raise Unsupported(f"layer compressed with {name} is not supported, use gzip or zstd")
     return _plain(head, read)
 
@@ -172,3 +177,25 @@ def _unzstd(head: bytes, read: Read) -> Iterator[bytes]:
             yield piece
     except zstandard.ZstdError as error:
         raise InvalidArgument(f"the layer's zstd stream is damaged: {error}") from None
+
+
+def _unpacked_slowly(name: str, data: bytes, read: Read) -> Iterator[bytes]:
+    """bzip2 and xz, which may come in several streams one after the other."""
+    import bz2
+    import lzma
+
+    try:
+        while data:
+            stream: Any = bz2.BZ2Decompressor() if name == "bzip2" else lzma.LZMADecompressor()
+            while not stream.eof:
+                if stream.needs_input:
+                    data = data or read(_INPUT)
+                    if not data:
+                        raise InvalidArgument(f"the {name} stream is truncated")
+                piece = stream.decompress(data, PIECE)
+                data = b""
+                if piece:
+                    yield piece
+            data = stream.unused_data or read(_INPUT)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InvalidArgument(f"the {name} stream is damaged: {error}") from None

@@ -13,7 +13,7 @@ import pytest
 from tests import archives
 from tests.archives import archive, file
 from tests.needs import needs
-from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable, Unsupported
+from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable
 from utsuwa.image.load import load_layout
 from utsuwa.image.store import ImageStore
 
@@ -74,7 +74,9 @@ def _with(changes: dict[str, bytes]) -> bytes:
         (b"nonsense" * 100, InvalidArgument, "octal|checksum"),
         (archive(file("oci-layout", b'{"imageLayoutVersion":"2"}')), InvalidArgument, "must be 1.0.0"),
         (archive(file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')), NotFound, "index.json is not in the archive"),
-        (archive(file("manifest.json", b"[]")), Unsupported, "docker save"),
+        (archive(file("manifest.json", b"[]")), NotFound, "no image in the archive"),
+        (archive(file("manifest.json", b"{}")), InvalidArgument, "expected a list"),
+        (archive(file("manifest.json", b'[{"Config": "c.json"}]')), NotFound, "c.json is not in the archive"),
         (archives.layout(MADE)[:6000], InvalidArgument, "truncated"),
         (_with({MADE.layers[0]: b"other"}), Unavailable, f"{MADE.layers[0]}: got 5"),
         (_with({MADE.config: MADE.blobs[MADE.config][::-1]}), Unavailable, "another digest"),

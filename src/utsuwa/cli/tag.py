@@ -1,0 +1,23 @@
+"""`utsuwa tag`: another name for an image (docker tag)."""
+
+from __future__ import annotations
+
+from utsuwa.cli.house import House, Verb
+
+VERB = Verb(
+    "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+    "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    least=2,
+    most=2,
+)
+
+
+def run(words: list[str]) -> int:
+    """Print nothing."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    source, target = arguments.words
+    house = House()
+    house.images.store.tag(house.images.resolve(source).id, target)
+    return 0
