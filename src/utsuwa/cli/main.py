@@ -14,6 +14,7 @@ VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
     "container": "Manage containers",
     "commit": "Create a new image from a container's changes",
+    "cp": "Copy files/folders between a container and the local filesystem",
     "create": "Create a new container",
     "events": "Get real time events from the engine",
     "exec": "Execute a command in a running container",
