@@ -30,7 +30,7 @@ LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "run
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
 LEFT_OUT = (
     *(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"]),
-    "linux.inotify",
+    *(f"linux.{name}" for name in ["inotify", "timer"]),
 )
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, Option
+from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, BadUsage, Option
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
 from utsuwa.spec.request import RunRequest, Tmpfs
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from utsuwa.spec.request import Security
+    from utsuwa.spec.request import Restart, Security
 
 OPTIONS = (
     Option("cap-add", "", LIST, "Add Linux capabilities"),
@@ -43,6 +43,7 @@ OPTIONS = (
     Option("pull", "", WORD, "Pull image before running (always, missing, never)", "missing"),
     Option("quiet", "q", SWITCH, "Suppress the pull output"),
     Option("read-only", "", SWITCH, "Mount the container's root filesystem as read only"),
+    Option("restart", "", WORD, "Restart policy to apply when a container exits", "no"),
     Option("rm", "", SWITCH, "Remove the container and its anonymous volumes when it exits"),
     Option("security-opt", "", LIST, "Security options"),
     Option("stop-signal", "", WORD, "Signal to stop the container"),
@@ -87,6 +88,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         stdin_open=arguments.on("interactive"),
         detach=detach,
         auto_remove=arguments.on("rm"),
+        restart=_restart(arguments),
         stop_signal=given("stop-signal") or None,
         stop_timeout=arguments.number("stop-timeout"),
         logging=flags.parse_logging(given("log-driver"), arguments.list("log-opt")),
@@ -127,6 +129,13 @@ def _security(arguments: Arguments) -> Security:
         raise from_oserror(error, f"opening seccomp profile ({path}) failed") from error
     except UnicodeDecodeError:
         raise InvalidArgument(f"seccomp profile {path}: is not UTF-8") from None
+
+
+def _restart(arguments: Arguments) -> Restart:
+    restart = flags.parse_restart(arguments.text("restart"))
+    if restart.name != "no" and arguments.on("rm"):
+        raise BadUsage("conflicting options: cannot specify both --restart and --rm")
+    return restart
 
 
 def _limits(arguments: Arguments) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def _facts(house: House) -> dict[str, object]:
     system, host = os.uname(), probe()
     return {
         "Containers": len(states),
-        "Running": states.count("running"),
+        "Running": states.count("running") + states.count("restarting"),
         "Paused": states.count("paused"),
-        "Stopped": len(states) - states.count("running") - states.count("paused"),
+        "Stopped": len(states) - sum(states.count(each) for each in ("running", "restarting", "paused")),
         "Images": len(house.images.store.list()),
         "Server Version": __version__,
         "Storage Driver": type(house.images.snapshotter).__name__.removesuffix("Snapshotter").lower(),

@@ -80,7 +80,9 @@ def _find(filters: list[str], everything: bool) -> list[tuple[ContainerRecord, S
 
     wanted = Filters(filters)
     found = house.containers.list(everything=True)
-    return [pair for pair in found if (everything or wanted.any_state or pair[1].alive) and wanted.match(*pair, found)]
+    everything = everything or wanted.any_state
+    shown = [pair for pair in found if everything or pair[1].alive or pair[1].restarting]
+    return [pair for pair in shown if wanted.match(*pair, found)]
 
 
 def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...]:
@@ -128,4 +130,4 @@ def state_text(status: Status) -> str:
     if status.name == "created" or status.exit is None:
         return "Created"
     when = times.ago(status.exit.finishedAt) if status.exit.finishedAt else "at an unknown time"
-    return f"Exited ({status.exit.exitCode}) {when}"
+    return f"{'Restarting' if status.restarting else 'Exited'} ({status.exit.exitCode}) {when}"

@@ -32,7 +32,8 @@ def run(words: list[str]) -> int:
 
     def start(name: str) -> str:
         record = house.containers.find(name)
-        if not house.containers.status(record).alive:
+        status = house.containers.status(record)
+        if not (status.alive or status.restarting):
             house.containers.start(record).close()
         return name
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine import events, recovery, specification
+from utsuwa.engine import events, recovery, specification, stopping
 from utsuwa.engine.groups import resolve_groups
-from utsuwa.engine.limits import check_limits, stop_signal
+from utsuwa.engine.limits import check_limits
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
+from utsuwa.engine.reboot import forget_other_boot
 from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
-from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
+from utsuwa.errors import Conflict, Error, FailedPrecondition, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
 from utsuwa.monitor import client, frames
-from utsuwa.monitor.records import Start, now
-from utsuwa.runtime.process import await_end, start_time
+from utsuwa.monitor.records import LASTING_FILE, STOPPED_FILE, Start, now
+from utsuwa.runtime.process import start_time
 from utsuwa.spec.codec import dumps, encode
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import decode
@@ -30,16 +31,13 @@ if TYPE_CHECKING:
     from utsuwa.spec.image import ImageConfig
     from utsuwa.spec.request import RunRequest
 
-_SIGKILL = 9
-_PATIENCE = 10.0
-"""Seconds for a killed process to go, and for its monitor to finish after it."""
-
 
 class Containers:
     """The containers below the paths; safe to use from several processes at once."""
 
     def __init__(self, paths: Paths, images: Images) -> None:
         self._paths, self._images = paths, images
+        forget_other_boot(paths)
         self._metadata = Metadata(paths)
         self._volumes = Volumes(paths, self._metadata)
 
@@ -120,6 +118,8 @@ class Containers:
             logDriver=request.logging.driver,
             logLimit=request.logging.max_size or 0,
             logFiles=request.logging.max_file,
+            restart=request.restart.name if request.restart.name != "no" else "",
+            restartLimit=request.restart.limit,
             stopSignal=request.stop_signal or start.stop_signal,
             stopTimeout=_first(request.stop_timeout, settings.StopTimeout, 10),
             maker=me if transient else 0,
@@ -172,7 +172,11 @@ class Containers:
         recovery.settle(self._paths, record, status)
         before, me = record, os.getpid()
         began = {"maker": me, "makerStart": start_time(me) or 0}
-        record = self._metadata.change(record.id, lambda found: found.replace(runs=found.runs + 1, **began))
+        ran = status.exit.number if status.exit else 0  # its monitor may have started it, too
+        record = self._metadata.change(record.id, lambda found: found.replace(runs=max(found.runs, ran) + 1, **began))
+        stopped = f"{self._paths.container(record.id)}/{STOPPED_FILE}"
+        if os.path.exists(stopped):
+            os.unlink(stopped)
         if attach:
             events.note(self._paths, record, "attach")
         try:
@@ -229,17 +233,19 @@ class Containers:
         found = []
         for record in self._metadata.all():
             status = derive(self._paths, record)
-            if recovery.is_orphan(record, status):
+            if recovery.is_orphan(record, status) and not recovery.is_awaited(self._paths, record):
                 self._discard(record.id)
                 continue
             recovery.settle(self._paths, record, status)
-            if everything or status.alive:
+            if everything or status.alive or status.restarting:
                 found.append((record, status))
         return found
 
     def attach(self, record: ContainerRecord) -> Connection:
         """A connection to a running container's stdio."""
         status = derive(self._paths, record)
+        if status.restarting:
+            raise FailedPrecondition("You cannot attach to a restarting container, wait until it is running")
         if not status.alive:
             raise FailedPrecondition("You cannot attach to a stopped container, start it first")
         if status.name == PAUSED:
@@ -250,107 +256,45 @@ class Containers:
     # --- end --------------------------------------------------------------------------------------------------------
 
     def kill(self, record: ContainerRecord, signal: str = "KILL") -> None:
-        """Send a signal. Raises FailedPrecondition when there is no process, InvalidArgument for an unknown signal."""
-        from utsuwa.runtime.kill import kill
-        from utsuwa.runtime.record import Store
-
-        number = stop_signal(signal)
-        status = derive(self._paths, record)
-        if not status.alive:
-            raise FailedPrecondition(f"Container {record.id} is not running")
-        events.note(self._paths, record, "kill", signal=str(number))
-        kill(Store(self._paths.runtime), record.id, number)
-        self._let_die(record, status, number)
-        if number == _SIGKILL:
-            self._await_exit(record, status)
-
-    def _let_die(self, record: ContainerRecord, status: Status, number: int) -> None:
-        if status.name == PAUSED:
-            from utsuwa.engine.pausing import let_die
-
-            let_die(self._paths, record, number, stop_signal(record.stopSignal))
+        """Send a signal, see :func:`utsuwa.engine.stopping.kill`."""
+        stopping.kill(self._paths, record, signal)
 
     def stop(self, record: ContainerRecord, timeout: int | None = None, signal: str | None = None) -> None:
         """Ask the container to end, and after ``timeout`` seconds (its own, or 10; -1: never) kill it."""
-        from utsuwa.runtime.kill import kill
-        from utsuwa.runtime.record import Store
+        stopping.stop(self._paths, record, timeout, signal)
 
-        status = derive(self._paths, record)
-        if not status.alive:
-            recovery.settle(self._paths, record, status)
-            return
-        number = stop_signal(signal or record.stopSignal)
-        store = Store(self._paths.runtime)
-        seconds = record.stopTimeout if timeout is None else timeout
+    def wait(self, record: ContainerRecord, condition: str = "not-running") -> int:
+        """Wait until the container's run is over (or its ``next-exit``, or it is ``removed``); its exit code."""
+        return stopping.wait(self._paths, record, condition)
+
+    def restart(self, record: ContainerRecord, timeout: int | None = None, signal: str | None = None) -> None:
+        """Stop the container if it runs, and start it; one that would be removed at its end stays."""
+        lasting = f"{self._paths.container(record.id)}/{LASTING_FILE}"
+        _write(lasting, f"{os.getpid()} {start_time(os.getpid())}".encode())
         try:
-            events.note(self._paths, record, "kill", signal=str(number))
-            kill(store, record.id, number)
-            self._let_die(record, status, number)
-            if not await_end(status.pid, status.start_time, seconds if seconds >= 0 else 1 << 20):
-                events.note(self._paths, record, "kill", signal=str(_SIGKILL))
-                kill(store, record.id, _SIGKILL)
-        except (NotFound, FailedPrecondition):  # it ended by itself
-            pass
-        self._await_exit(record, status)
-        events.note(self._paths, record, "stop")
-
-    def wait(self, record: ContainerRecord) -> int:
-        """Wait until the container's run is over; its exit code."""
-        while True:
-            status = derive(self._paths, record)
-            if not (status.alive or status.kept):
-                recovery.settle(self._paths, record, status)
-                return status.code
-            self._await(status, 3600.0)
-            if not os.path.exists(f"{self._paths.container(record.id)}/container.json"):
-                return status.code
+            stopping.stop(self._paths, record, timeout, signal)
+            self.start(self.find(record.id)).close()
+        finally:
+            if os.path.exists(lasting):
+                os.unlink(lasting)
+        events.note(self._paths, record, "restart")
 
     def remove(self, record: ContainerRecord, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container that does not run; ``force`` kills it first; ``volumes``: its anonymous volumes too."""
         status = derive(self._paths, record)
-        if status.alive or (status.kept and status.name == RUNNING):
+        if status.alive or status.restarting or (status.kept and status.name == RUNNING):
             if not force:
                 remedy = "Unpause and then stop" if status.name == PAUSED else "Stop"
                 raise Conflict(
                     f"You cannot remove a {status.name} container {record.id}. "
                     f"{remedy} the container before attempting removal or force remove"
                 )
-            self._put_down(record)
+            stopping.put_down(self._paths, record)
         if not volumes and not record.autoRemove:
             self._volumes.disown(record.id, volume_names(record))
         self._discard(record.id)
         events.note(self._paths, record, "destroy")
         self._sweep()
-
-    def _put_down(self, record: ContainerRecord) -> None:
-        """Kill the container, also one whose process is only about to be made."""
-        status = derive(self._paths, record)
-        for _ in range(int(_PATIENCE * 100)):
-            if not (status.alive or status.kept):
-                return
-            try:
-                self.kill(record)
-            except (FailedPrecondition, NotFound):
-                await_end(status.monitor, status.monitor_start, 0.01)
-            status = derive(self._paths, record)
-
-    def _await(self, status: Status, seconds: float) -> None:
-        """Wait for the process, and then for its monitor to have written and cleaned up."""
-        if status.pid and not await_end(status.pid, status.start_time, seconds):
-            return
-        if status.kept and status.monitor:
-            await_end(status.monitor, status.monitor_start, seconds)
-
-    def _await_exit(self, record: ContainerRecord, status: Status) -> None:
-        """As ``_await``, for a process that was told to end; a container whose monitor is dead is settled here."""
-        if status.pid:
-            await_end(status.pid, status.start_time, _PATIENCE)
-        for _ in range(int(_PATIENCE * 100)):
-            now_status = derive(self._paths, record)
-            if not now_status.kept:
-                recovery.settle(self._paths, record, now_status)
-                return
-            await_end(now_status.monitor, now_status.monitor_start, 0.01)
 
     def _sweep(self) -> None:
         recovery.sweep(self._paths, self._metadata, self._discard)

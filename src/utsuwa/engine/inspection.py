@@ -34,7 +34,7 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         "HostsPath": f"{directory}/hosts",
         "LogPath": f"{directory}/{log_name(record)}" if log_name(record) else "",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": status.restarts,
         "Driver": "overlay2" if any(mount["type"] == "overlay" for mount in record.mounts) else "copy",  # type: ignore[index]
         "Platform": "linux",
         "HostConfig": _host_config(record, request),
@@ -49,9 +49,9 @@ def state(status: Status) -> dict[str, object]:
     ended = status.exit
     return {
         "Status": status.name,
-        "Running": status.alive,
+        "Running": status.alive or status.restarting,
         "Paused": status.name == PAUSED,
-        "Restarting": False,
+        "Restarting": status.restarting,
         "OOMKilled": bool(ended and ended.oomKilled),
         "Dead": False,
         "Pid": status.pid,
@@ -115,7 +115,7 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "CpuShares": request.cpu_shares or 0,
         "CpusetCpus": request.cpuset_cpus or "",
         "PidsLimit": request.pids_limit,
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": record.restart or "no", "MaximumRetryCount": record.restartLimit},
         "ShmSize": 67108864,
         "Runtime": "urun",
     }

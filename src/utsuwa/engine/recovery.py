@@ -11,7 +11,8 @@ from utsuwa.engine.status import CREATED, Status, being_started
 from utsuwa.errors import Error
 from utsuwa.monitor import journal
 from utsuwa.monitor.ending import empty, forget_runtime
-from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, now, write
+from utsuwa.monitor.records import EXIT_FILE, LASTING_FILE, Exit, is_locked, now, write
+from utsuwa.runtime.process import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
     if status.alive or status.kept or status.exit is None:
         return
     directory = paths.monitor(record.id)
-    if not os.path.exists(f"{directory}/run.json"):
+    if not os.path.exists(f"{directory}/run.json") or is_locked(directory):  # or its monitor is about to do so
         return
     forget_runtime(paths.run, record.id)
     if not os.path.exists(f"{paths.container(record.id)}/{EXIT_FILE}") or status.exit.error:
@@ -35,7 +36,7 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
             write(paths.container(record.id), EXIT_FILE, ended, durable=True)
         except OSError:
             return
-    journal.note(paths.run, paths.container(record.id), "die", {"exitCode": str(status.code)})
+        journal.note(paths.run, paths.container(record.id), "die", {"exitCode": str(status.code)})
     empty(directory, keep_lock=True)
 
 
@@ -58,6 +59,16 @@ def is_orphan(record: ContainerRecord, status: Status) -> bool:
     if status.name == CREATED and status.exit is None:
         return bool(record.maker) and not being_started(record)
     return bool(status.monitor) or not being_started(record)
+
+
+def is_awaited(paths: Paths, record: ContainerRecord) -> bool:
+    """Somebody who lives has stopped the container to start it again."""
+    try:
+        with open(f"{paths.container(record.id)}/{LASTING_FILE}", "rb", buffering=0) as file:
+            pid, started = map(int, file.read().split())
+    except (OSError, ValueError):
+        return False
+    return start_time(pid) == started
 
 
 def _drop_dead_names(paths: Paths) -> None:

@@ -1,6 +1,6 @@
 """What a container is doing, derived from what is true now: its process, its monitor's lock, its records.
 
-Docker's words: created, running, paused, exited, dead. ``restarting`` and ``removing`` are never seen here.
+Docker's words: created, running, paused, restarting, exited. ``removing`` and ``dead`` are never seen here.
 """
 
 from __future__ import annotations
@@ -15,27 +15,34 @@ if TYPE_CHECKING:
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
 
-CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
+CREATED, RUNNING, PAUSED, RESTARTING, EXITED = "created", "running", "paused", "restarting", "exited"
 FAILED_STARTS = (125, 126, 127, 128)
 """Exit codes that stand for a process that could not be started."""
+WENT_DOWN = "the host went down while it was running"
 
 
 class Status:
     """``name`` is one of the words above. ``kept``: a monitor is alive. ``pid`` is 0 unless there is a process."""
 
-    __slots__ = ("exit", "kept", "monitor", "monitor_start", "name", "pid", "start_time", "started_at")
+    __slots__ = ("exit", "kept", "monitor", "monitor_start", "name", "pid", "restarts", "start_time", "started_at")
 
     def __init__(self, name: str, run: Run | None, exit_record: Exit | None, kept: bool) -> None:
         self.name, self.exit, self.kept = name, exit_record, kept
         self.pid = self.start_time = 0
         self.monitor = run.monitor if run else 0
         self.monitor_start = run.monitorStart if run else 0
+        self.restarts = run.restarts if run else (exit_record.restarts if exit_record else 0)
         self.started_at = run.startedAt if run else (exit_record.startedAt if exit_record else "")
 
     @property
     def alive(self) -> bool:
         """There is a process."""
         return self.name in (RUNNING, PAUSED)
+
+    @property
+    def restarting(self) -> bool:
+        """There is no process at present, but there will be another; Docker counts such a container as running."""
+        return self.name == RESTARTING
 
     @property
     def code(self) -> int:
@@ -51,6 +58,8 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
     if run is None:
         return _without_run(record, exit_record)
     if exit_record is not None and exit_record.number == run.number:
+        if exit_record.restarting and is_locked(directory):
+            return Status(RESTARTING, run, exit_record, True)
         return Status(_ended(record, exit_record), run, exit_record, False)
     status = Status(RUNNING, run, None, is_locked(directory))
     if _find_process(paths, record, status):
@@ -63,7 +72,7 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
 def _ended(record: ContainerRecord, exit_record: Exit) -> str:
     """A container whose process never began is still created, whatever it was that failed: so Docker has it."""
     never_began = exit_record.error and not exit_record.startedAt and exit_record.exitCode in FAILED_STARTS
-    return CREATED if never_began and record.runs <= 1 else EXITED
+    return CREATED if never_began and exit_record.number <= 1 else EXITED
 
 
 def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> Status:
@@ -72,10 +81,12 @@ def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> S
 
 
 def _without_run(record: ContainerRecord, exit_record: Exit | None) -> Status:
-    if exit_record is not None:
+    last = exit_record is not None and exit_record.number >= record.runs and not exit_record.restarting
+    if exit_record is not None and (last or being_started(record)):
         return Status(_ended(record, exit_record), None, exit_record, False)
     if record.runs and not being_started(record):
-        lost = Exit(number=record.runs, exitCode=UNKNOWN_CODE, error="the host went down while it was running")
+        number = max(record.runs, exit_record.number + 1 if exit_record else 0)
+        lost = Exit(number=number, exitCode=UNKNOWN_CODE, error=WENT_DOWN)
         return Status(EXITED, None, lost, False)
     return Status(CREATED, None, None, False)
 

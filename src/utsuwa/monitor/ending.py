@@ -10,7 +10,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from utsuwa.errors import Error
 from utsuwa.monitor import journal
-from utsuwa.monitor.records import Start, runtime_root
+from utsuwa.monitor.records import LASTING_FILE, Start, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ _TIMES = 3
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
     forget_runtime(start.run, start.id)
-    if start.remove:
+    remove = start.remove and not os.path.exists(f"{start.directory}/{LASTING_FILE}")
+    if remove:
         journal.note(start.run, start.directory, "destroy")  # while its names are known
         remove_files(start.directory, lambda: _remove_trees(start))
-    empty(monitor_directory, keep_lock=not start.remove)
+    empty(monitor_directory, keep_lock=not remove)
 
 
 def forget_runtime(run: str, identifier: str) -> None:

@@ -6,9 +6,10 @@ is done by a worker: a process of the forkserver, made when there is something t
 it knows goes to the guard as a file in memory, what it holds as descriptors; the next worker starts from these.
 
 On a seqpacket socket (``c/guard.h``), worker to guard, 8 bytes: ``A`` I am there; ``H`` which process is the
-container's, how many of the descriptors are to be watched, and the descriptors (none: all is over when I end); ``I`` I
-end because it is quiet. Guard to worker: pid and wait status of the container's process, once it has ended; and the
-same, or zeros, with all descriptors, in answer to ``A``.
+container's (0: none for now), how many of the descriptors are to be watched, whether the next worker has to be the
+guard's child, and the descriptors (none: all is over when I end); ``I`` I end because it is quiet. Guard to worker: pid
+and wait status of the container's process, once it has ended; and the same, or zeros, with all descriptors, in answer
+to ``A``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from struct import Struct
 
 PROGRAM = f"{os.path.dirname(__file__)}/utsuwa-guard"
 ENDED = Struct("<Ii")
-_WORD = Struct("<cBxxI")
+_WORD = Struct("<cB?xI")
 _MOST = 8
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 
@@ -46,7 +47,7 @@ def report(control: socket) -> tuple[int | None, list[int]]:
     From here on the guard lives whatever becomes of the forkserver. EOFError: it is gone.
     """
     try:
-        control.send(_WORD.pack(b"A", 0, 0))
+        control.send(_WORD.pack(b"A", 0, False, 0))
         message, rights, _flags, _address = control.recvmsg(ENDED.size, CMSG_SPACE(4 * _MOST), _CLOEXEC)
     except (BrokenPipeError, ConnectionResetError):
         message, rights = b"", []
@@ -56,11 +57,16 @@ def report(control: socket) -> tuple[int | None, list[int]]:
     return (status if pid else None), descriptors(rights)
 
 
-def hand_over(control: socket, pid: int, watched: list[int], held: list[int], document: bytes) -> None:
-    """Tell the guard what the next worker has to know, and give it copies of the descriptors."""
+def hand_over(
+    control: socket, pid: int, watched: list[int], held: list[int], document: bytes, alone: bool = False
+) -> None:
+    """Tell the guard what the next worker has to know, and give it copies of the descriptors.
+
+    ``alone``: the next worker is to be the guard's own child, so that what it has created becomes the guard's, too.
+    """
     memory = os.memfd_create("handover", os.MFD_CLOEXEC)
     os.write(memory, document)
-    _tell(control, _WORD.pack(b"H", len(watched), pid), [*watched, *held, memory])
+    _tell(control, _WORD.pack(b"H", len(watched), alone, pid), [*watched, *held, memory])
     os.close(memory)
 
 
@@ -74,12 +80,12 @@ def take_over(received: list[int]) -> tuple[bytes, list[int]]:
 
 def name_process(control: socket, pid: int) -> None:
     """Tell the guard whose end we want to hear of; it has nothing to keep, and ends with us."""
-    _tell(control, _WORD.pack(b"H", 0, pid), [])
+    _tell(control, _WORD.pack(b"H", 0, False, pid), [])
 
 
 def say_idle(control: socket) -> None:
     """Tell the guard that we end because it is quiet, not because we were killed."""
-    _tell(control, _WORD.pack(b"I", 0, 0), [])
+    _tell(control, _WORD.pack(b"I", 0, False, 0), [])
 
 
 def descriptors(rights: list[tuple[int, int, bytes]]) -> list[int]:

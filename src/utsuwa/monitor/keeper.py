@@ -17,6 +17,7 @@ from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_
 from utsuwa.monitor.jsonlog import JsonLog
 from utsuwa.monitor.records import (
     EXIT_FILE,
+    LASTING_FILE,
     RUN_FILE,
     SOCKET_FILE,
     UNKNOWN_CODE,
@@ -29,6 +30,7 @@ from utsuwa.monitor.records import (
     moment,
     monitor_directory,
     now,
+    read,
     take_lock,
     write,
 )
@@ -80,28 +82,38 @@ def go_on(received: list[int], control: socket, ended: int | None) -> None:
     """The life of a later worker, from what the guard gave to it."""
     document, descriptors = take_over(received)
     handover = decode(Handover, parse(document))
+    named = dict(zip(handover.names, descriptors, strict=True))
     start = handover.start
+    if handover.waiting:
+        from utsuwa.monitor.interval import Interval
+
+        Interval(start, control, named).live()
+        return
     keeper = Keeper(start, monitor_directory(start.run, start.id), control, handover.began)
-    keeper.take_over(handover, dict(zip(handover.names, descriptors, strict=True)), ended)
+    keeper.take_over(handover, named, ended)
     keeper.live()
 
 
-def announce(head: Head, directory: str, began: str) -> None:
+def announce(head: Head | Start, directory: str, began: str, restarts: int = 0) -> None:
     """From here on the container counts as started, and what it leaves is ours to clean up."""
     from utsuwa.runtime.process import start_time
 
     me = os.getppid()  # the guard: it is there from the first to the last
-    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began)
+    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began, restarts=restarts)
     write(directory, RUN_FILE, run)
 
 
 class Handover(Record):
-    """What one worker leaves to the next, besides descriptors, whose ``names`` these are in order."""
+    """What one worker leaves to the next, besides descriptors, whose ``names`` these are in order.
+
+    ``waiting``: the run is over, and the next is to begin when the ``timer`` says so.
+    """
 
     start: Start
     began: str
     pid: int
     names: tuple[str, ...]
+    waiting: bool = False
 
 
 class Keeper:
@@ -142,10 +154,14 @@ class Keeper:
             self.relay.attach(connection, owner=True)
         else:
             _tell(connection, started)
+        self.settle_in(lock, self._listen())
+
+    def settle_in(self, lock: int, listener: int) -> None:
+        """Take over the process's stdio, and make sure that nothing depends on this worker any more."""
         self._stdio.connect(self.relay, self._start.stdinOnce)
         if self._start.rows:
             self.relay.resize(self._start.rows, self._start.columns)
-        self._lock, self._listener = lock, self._listen()
+        self._lock, self._listener = lock, listener
         self.relay.watch(self._listener, self._accept)
         self._hand_over()
 
@@ -162,10 +178,21 @@ class Keeper:
         if self._mounts >= 0:
             os.close(self._mounts)  # and with that they are gone: who is told of the end may mount the same again
             empty_work(self._start.mounts)
-        record = self.note_end()
-        os.close(self._lock)
-        name_process(self._control, self._pid)  # the guard lets go of the lock, too, and of everything
+        record, delay = self.note_end()
+        if delay is None:
+            os.close(self._lock)
+            name_process(self._control, self._pid)  # the guard lets go of the lock, too, and of everything
+        else:
+            await_restart(self._start, delay, self._control, self._lock, self._listener)
+            say_idle(self._control)
+            self._let_go()
         self.relay.finish(frames.EXITED, dumps(encode(record)).encode())
+
+    def _let_go(self) -> None:
+        """Clients take their time, and the restart must not wait for them: to the guard we are gone from here on."""
+        for fd in (self._lock, self._listener, self._control.fileno()):
+            os.close(fd)
+        self._control.detach()
 
     def _hand_over(self) -> None:
         """Let the guard have what the next worker needs: now, because nobody knows how this one ends."""
@@ -208,13 +235,33 @@ class Keeper:
     def _vanished(self, _events: int) -> None:
         self._status = 0
 
-    def note_end(self) -> Exit:
-        """Write how it ended, and remove what is only of use to a running container (or everything of it)."""
-        from utsuwa.monitor.ending import clean, was_out_of_memory
-        from utsuwa.runtime.process import exit_code
+    def note_end(self) -> tuple[Exit, int | None]:
+        """Write how it ended, and remove what is only of use to a running container (or everything of it).
+
+        With it comes the delay of the restart in milliseconds, None when there is to be none.
+        """
+        from utsuwa.monitor.ending import clean, forget_runtime
+        from utsuwa.monitor.restarts import delay
 
         if self._log:
             self._log.close()
+        record = read(Exit, self._start.directory, EXIT_FILE)
+        if not isinstance(record, Exit) or record.number != self._start.number:
+            record = self._told_end()
+        due = None if self._lost or self._start.remove else delay(self._start, record)
+        record = record.replace(restarting=due is not None)
+        self._write_exit(record)
+        if due is None:
+            clean(self._start, self._directory)
+        else:
+            forget_runtime(self._start.run, self._start.id)
+        return record, due
+
+    def _told_end(self) -> Exit:
+        """How it ended, told to the journal; a worker before us may have got so far."""
+        from utsuwa.monitor.ending import was_out_of_memory
+        from utsuwa.runtime.process import exit_code
+
         status = self._status or 0
         record = Exit(
             number=self._start.number,
@@ -225,6 +272,7 @@ class Keeper:
             startedAt=self._began,
             finishedAt=now(),
             logLost=self._log.lost if self._log else 0,
+            restarts=self._start.restarts,
         )
         if record.oomKilled:
             self.note("oom")
@@ -235,8 +283,6 @@ class Keeper:
                 "execDuration": str(int(moment(record.finishedAt) - moment(self._began))),
             },
         )
-        self._write_exit(record)
-        clean(self._start, self._directory)
         return record
 
     def note_failure(self, error: Failed) -> None:
@@ -245,7 +291,13 @@ class Keeper:
 
         if self._log:
             self._log.close()
-        record = Exit(number=self._start.number, exitCode=error.code, error=str(error), finishedAt=now())
+        record = Exit(
+            number=self._start.number,
+            exitCode=error.code,
+            error=str(error),
+            finishedAt=now(),
+            restarts=self._start.restarts,
+        )
         self._write_exit(record)
         clean(self._start, self._directory)
 
@@ -254,7 +306,7 @@ class Keeper:
         journal.note(self._start.run, self._start.directory, action, extra)
 
     def _write_exit(self, record: Exit) -> None:
-        if not self._start.remove:
+        if not self._start.remove or os.path.exists(f"{self._start.directory}/{LASTING_FILE}"):
             try:
                 write(self._start.directory, EXIT_FILE, record, durable=True)
             except OSError:  # a full disk: the engine then shows that the end is not known
@@ -289,6 +341,18 @@ class Keeper:
                 os.kill(self._pid, number)
             except (OSError, ValueError):
                 pass
+
+
+def await_restart(start: Start, delay: int, control: socket, lock: int, listener: int) -> None:
+    """Leave the guard alone with a timer, of so many milliseconds, after which it has the container started again."""
+    from utsuwa.linux import timer
+
+    clock = timer.create()
+    timer.arm(clock, delay * 1_000_000)
+    names = ("timer", "listener", "lock")
+    left = Handover(start=start.replace(delay=delay), began="", pid=0, names=names, waiting=True)
+    hand_over(control, 0, [clock, listener], [lock], dumps(encode(left)).encode(), alone=True)
+    os.close(clock)
 
 
 def refuse(connection: int, error: Error) -> None:

@@ -5,6 +5,8 @@ RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
 RUN/monitors/ID/attach.sock  where clients attach
 RUN/monitors/ID/plan         what the last start worked out, for the next one
 RUN/runtime/ID/              the OCI runtime's own record, with the container's process
+ROOT/containers/ID/stopped   somebody has stopped it: it is not to be started again
+ROOT/containers/ID/lasting   somebody is about to start it again: it is not to be removed at its end
 ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
 """
 
@@ -22,6 +24,7 @@ from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import Record, decode
 
 RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE, PLAN_FILE = "run.json", "exit.json", "lock", "attach.sock", "plan"
+STOPPED_FILE, LASTING_FILE = "stopped", "lasting"
 _FLOCK = struct.Struct("hhqqi4x")
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 
@@ -38,7 +41,7 @@ class Start(Record):
     log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts``
     make the root, see plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process,
     the snapshot of the same id in the snapshotter at ``snapshots``, the anonymous volumes and further snapshots at
-    the directories ``volumes`` included.
+    the directories ``volumes`` included. It is the ``restarts``-th restart in a row, after ``delay`` milliseconds.
     """
 
     id: str
@@ -60,6 +63,8 @@ class Start(Record):
     remove: bool = False
     snapshots: str = ""
     volumes: tuple[str, ...] = ()
+    restarts: int = 0
+    delay: int = 0
 
 
 class Head(Record):
@@ -95,11 +100,12 @@ class Run(Record):
     monitor: int
     monitorStart: int
     startedAt: str
+    restarts: int = 0
 
 
 class Exit(Record):
     """How a run ended. ``exitCode`` is a shell's (128 + signal); ``error`` says why it never began; ``logLost``
-    counts bytes.
+    counts bytes. ``restarting``: its monitor was to start it again, for the ``restarts + 1``-th time.
     """
 
     number: int
@@ -110,6 +116,8 @@ class Exit(Record):
     finishedAt: str = ""
     error: str = ""
     logLost: int = 0
+    restarts: int = 0
+    restarting: bool = False
 
 
 def now() -> str:

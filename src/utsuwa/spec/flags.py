@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.identifiers import check_name
-from utsuwa.spec.request import Logging, Security, Tmpfs, Volume
+from utsuwa.spec.request import Logging, Restart, Security, Tmpfs, Volume
 from utsuwa.spec.runtime import Rlimit
 
 TYPE_CHECKING = False
@@ -268,3 +268,21 @@ def parse_logging(driver: str, options: Iterable[str]) -> Logging:
         else:
             logging = logging.replace(max_file=parse_integer(value, "log-opt max-file", 1))
     return logging
+
+
+def parse_restart(text: str) -> Restart:
+    """``no``, ``always``, ``unless-stopped``, ``on-failure`` or ``on-failure:N`` (at most N restarts)."""
+    name, colon, count = text.partition(":")
+    name = name or "no"
+    if name not in ("no", "always", "unless-stopped", "on-failure"):
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if not colon:
+        return Restart(name=name)
+    if not _is_decimal(count) or len(count) > 9:
+        raise InvalidArgument("invalid restart policy format: maximum retry count must be an integer")
+    if name != "on-failure":
+        raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    return Restart(name=name, limit=int(count))

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     VolumeKind = str
     NetworkMode = str
     LogDriver = str
+    RestartName = str
 else:
     VolumeKind = OneOf("bind", "volume", "image")
     NetworkMode = OneOf("none", "host")
     LogDriver = OneOf("json-file", "none")
+    RestartName = OneOf("no", "always", "unless-stopped", "on-failure")
 
 
 class Volume(Record):
@@ -72,6 +74,13 @@ class Logging(Record):
     max_file: int = 1
 
 
+class Restart(Record):
+    """When the engine starts a container again that has ended, at most ``limit`` times in a row (0: no limit)."""
+
+    name: RestartName = "no"
+    limit: int = 0
+
+
 class RunRequest(Record):
     """One ``utsuwa run``; None, False and () leave a choice to the image, or to the engine.
 
@@ -118,6 +127,7 @@ class RunRequest(Record):
     stop_signal: str | None = None
     stop_timeout: int | None = None
     logging: Logging = Logging()
+    restart: Restart = Restart()
 
 
 MINIMUM_MEMORY = 6 * 1024 * 1024
@@ -138,6 +148,8 @@ def check(request: RunRequest) -> None:
         value = getattr(request, name)
         if value is not None and value < (-1 if name == "stop_timeout" else 0):
             raise InvalidArgument(f"{name.replace('_', '-')} must not be negative, found {value}")
+    if request.auto_remove and request.restart.name != "no":
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     if request.hostname is not None and not 0 < len(request.hostname.encode("utf-8", "replace")) <= 64:
         raise InvalidArgument("hostname must be 1 to 64 bytes long")
     if request.workdir is not None and request.workdir[:1] != "/":

@@ -38,6 +38,7 @@ struct guard {
 	int present;	 /* the worker has reported */
 	int idle;	 /* its last word was that there is nothing to do */
 	int distrust;	 /* the forkserver's last worker did not report */
+	int alone;	 /* the next worker is not to be the forkserver's */
 	u32 failures;	 /* workers in a row that left no word */
 	u32 pid;	 /* the container's process, 0 as long as nobody has said */
 	s32 ended;	 /* it has */
@@ -147,6 +148,9 @@ static void hear(struct guard *guard)
 		memcpy(guard->held, rights, count * sizeof *rights);
 		guard->count = count;
 		guard->watched = word.watched < count ? word.watched : count;
+		guard->alone = word.alone;
+		if (guard->pid != word.pid)
+			guard->ended = 0;
 		guard->pid = word.pid;
 		guard->failures = 0;
 		reap(guard);
@@ -198,7 +202,7 @@ static void start_worker(struct guard *guard)
 	}
 	guard->control = pair[0];
 	guard->idle = 0;
-	if (guard->distrust || !ask_forkserver(guard, pair[1]))
+	if (guard->alone || guard->distrust || !ask_forkserver(guard, pair[1]))
 		guard->child = start_directly(guard, pair[1]);
 	sys(close, pair[1]);
 }
@@ -207,7 +211,7 @@ static void turn(struct guard *guard)
 {
 	struct pollfd set[2 + MOST] = {{guard->signals, POLLIN, 0}, {guard->control, POLLIN, 0}};
 	struct __kernel_timespec patience = {.tv_sec = PATIENCE};
-	int waits = guard->control >= 0 && !guard->present && !guard->first && !guard->distrust;
+	int waits = guard->control >= 0 && !guard->present && !guard->first && !guard->distrust && !guard->alone;
 	u32 count = 2;
 	if (guard->control < 0 && guard->ended) { /* nothing else may happen any more that would wake us */
 		start_worker(guard);

@@ -8,10 +8,11 @@
 
 enum kind { PRESENT = 'A', HANDOVER = 'H', IDLE = 'I' };
 
-/* From a worker. HANDOVER brings descriptors, which replace those that we held. */
+/* From a worker. HANDOVER brings descriptors, which replace those that we held; with `alone` the next worker is to be our
+ * child, because it is going to make the container's next process, which must be ours. */
 struct word {
-	u8 kind, watched;
-	u8 padding[2];
+	u8 kind, watched, alone;
+	u8 padding;
 	u32 pid;
 };
 
