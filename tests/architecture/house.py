@@ -10,6 +10,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"runtime", "image"}),
     frozenset({"monitor"}),
     frozenset({"engine"}),
+    frozenset({"build"}),
     frozenset({"cli", "library"}),
 )
 

@@ -12,6 +12,8 @@ from utsuwa.errors import Error, printable
 
 VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
+    "build": "Build an image from a Dockerfile",
+    "builder": "Manage builds",
     "container": "Manage containers",
     "commit": "Create a new image from a container's changes",
     "cp": "Copy files/folders between a container and the local filesystem",

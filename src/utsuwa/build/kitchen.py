@@ -1,0 +1,89 @@
+"""What all stages of one build share: the request, the stores, the cache, the directory to work in, what is built
+already.
+"""
+
+from __future__ import annotations
+
+import time
+
+from utsuwa.build.cache import Cache
+from utsuwa.errors import Error
+from utsuwa.spec import digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from utsuwa.build.graph import Graph
+    from utsuwa.build.progress import Progress
+    from utsuwa.build.request import BuildRequest
+    from utsuwa.build.state import State
+    from utsuwa.build.workshop import Workshop
+    from utsuwa.engine.images import Images
+    from utsuwa.engine.paths import Paths
+    from utsuwa.image.make import NewLayer
+    from utsuwa.image.store import Image, ImageStore
+    from utsuwa.spec.platform import Platform
+
+    Bring = Callable[[str, Platform | None], Image]
+
+
+class Kitchen:
+    """One build. ``bring`` finds an image by name, and may pull it; ``built`` has the stages that are done, by
+    number.
+    """
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        graph: Graph,
+        paths: Paths,
+        images: Images,
+        workshop: Workshop,
+        progress: Progress,
+        bring: Bring,
+    ) -> None:
+        self.request, self.graph = request, graph
+        self.paths, self.images, self.workshop, self.progress = paths, images, workshop, progress
+        self.built: dict[int, State] = {}
+        self._bring = bring
+        self._brought: dict[str, Image] = {}
+        self._cache = Cache(images.store)
+
+    @property
+    def store(self) -> ImageStore:
+        """The image store."""
+        return self.images.store
+
+    @property
+    def moment(self) -> int:
+        """The time of what this build makes, in nanoseconds."""
+        epoch = self.request.epoch
+        return time.time_ns() if epoch is None else epoch * 1_000_000_000
+
+    def image(self, name: str, platform: Platform | None) -> Image:
+        """An image by its name. Raises what finding and pulling it raises."""
+        key = f"{name} {platform}"
+        if key not in self._brought:
+            try:
+                self._brought[key] = self._bring(name, platform)
+            except Error as error:
+                raise error.within(f"{name}: failed to resolve source metadata") from error
+        return self._brought[key]
+
+    def key(self, *about: object) -> str:
+        """The cache's name for a layer: all that it depends on, its parent first."""
+        epoch = self.request.epoch
+        return digest.of(repr((*about, epoch)).encode("utf-8", "surrogateescape")).hex
+
+    def cached(self, key: str) -> NewLayer | None:
+        """The layer of an earlier build, when it is all there."""
+        return self._cache.get(key) if self.request.use_cache else None
+
+    def make(self, key: str, parent: str, chunks: Iterable[bytes], text: str) -> NewLayer:
+        """A new layer of an archive, kept for builds to come."""
+        from utsuwa.image.make import add_layer
+
+        layer = add_layer(self.store, parent, chunks)
+        self._cache.put(key, layer, text)
+        return layer

@@ -1,0 +1,65 @@
+"""What a user asks of a build, and where it stands: every door fills this, as it does RunRequest for a container."""
+
+from __future__ import annotations
+
+from utsuwa.errors import InvalidArgument
+from utsuwa.spec.record import Record
+from utsuwa.spec.runtime import Rlimit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from utsuwa.spec.platform import Platform
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+"""Build arguments that every RUN sees without declaring them, in either case, and that no cache knows."""
+
+
+class Secret(Record):
+    """A secret of ``--secret``: the bytes that ``RUN --mount=type=secret,id=ID`` is given."""
+
+    id: str
+    data: bytes
+
+
+class BuildRequest(Record):
+    """``arguments``: ``--build-arg``. ``target``: a stage's name or number, "" for the last. ``epoch``:
+    SOURCE_DATE_EPOCH in seconds, None for now. ``network``: default, none or host, for every RUN that does not say.
+    ``entitlements``: ``network.host`` and ``security.insecure``. ``shm_size`` in bytes.
+    """
+
+    context: str
+    dockerfile: bytes
+    name: str = "Dockerfile"
+    ignored: tuple[str, ...] = ()
+    arguments: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    platform: Platform | None = None
+    use_cache: bool = True
+    epoch: int | None = None
+    network: str = "default"
+    entitlements: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    shm_size: int | None = None
+    rlimits: tuple[Rlimit, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+
+
+def proxies(arguments: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments that are about proxies."""
+    return {name: value for name, value in arguments.items() if name.upper() in PROXIES}
+
+
+def host_lines(hosts: tuple[str, ...]) -> str:
+    """Lines for /etc/hosts of ``NAME:ADDRESS`` or ``NAME=ADDRESS``. Raises InvalidArgument."""
+    lines = []
+    for text in hosts:
+        separator = "=" if "=" in text else ":"
+        name, found, address = text.partition(separator)
+        if not found or not name or not address:
+            raise InvalidArgument(f'bad format for add-host: "{text}"')
+        lines.append(f"{address.strip('[]')}\t{name}\n")
+    return "".join(lines)

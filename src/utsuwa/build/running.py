@@ -1,0 +1,142 @@
+"""The container of a RUN: started by a process of its own, which ends it when the build is killed.
+
+That process is a fork of the build: the runtime is imported already, and the container's streams are its own. It
+holds the build's lock, so nobody clears up before it has; a pipe from the build tells it that the build is gone.
+"""
+
+from __future__ import annotations
+
+import os
+from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, signal
+from select import POLLIN, poll
+
+from utsuwa.build import workshop
+from utsuwa.errors import Error, Internal
+from utsuwa.runtime import create, run
+from utsuwa.runtime.bundle import Bundle
+from utsuwa.runtime.draft import CreateRequest
+from utsuwa.runtime.process import exit_code
+from utsuwa.runtime.record import Store
+from utsuwa.runtime.undo import Undo
+from utsuwa.spec.codec import dumps, encode, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from utsuwa.engine.images import Images
+    from utsuwa.engine.paths import Paths
+    from utsuwa.spec.mount import Mount
+    from utsuwa.spec.runtime import Spec
+
+_CHUNK = 1 << 16
+
+
+class Container:
+    """What a RUN needs: the configuration, the mounts of its root, the user to look up inside; ``name`` is its id."""
+
+    def __init__(self, name: str, directory: str, spec: Spec, root_mounts: tuple[Mount, ...], user: str) -> None:
+        self.name, self.directory, self.spec = name, directory, spec
+        self.root_mounts, self.user = root_mounts, user
+
+
+def execute(container: Container, paths: Paths, images: Images, build: str, show: Callable[[bytes], None]) -> int:
+    """Run a container to its end and give its output to ``show`` as it comes; the exit code.
+
+    ``build`` is the name of the build. Raises what the runtime says when the container can't be started.
+    """
+    alive, hold = os.pipe2(os.O_CLOEXEC)
+    output, out = os.pipe2(os.O_CLOEXEC)
+    report, tell = os.pipe2(os.O_CLOEXEC)
+    keeper = os.fork()
+    if keeper == 0:
+        for fd in (hold, output, report):
+            os.close(fd)
+        _keep(container, paths, images, build, alive, out, tell)
+    for fd in (alive, out, tell):
+        os.close(fd)
+    try:
+        while chunk := os.read(output, _CHUNK):
+            show(chunk)
+        told = b""
+        while chunk := os.read(report, _CHUNK):
+            told += chunk
+    finally:
+        for fd in (hold, output, report):  # without hold, the keeper ends the container
+            os.close(fd)
+        os.waitpid(keeper, 0)
+    return _code(told)
+
+
+def _code(told: bytes) -> int:
+    from utsuwa import errors
+
+    if not told:
+        raise Internal("the process that keeps the container died, see the kernel's log for a reason")
+    answer = parse(told)
+    if "error" in answer:
+        kinds = {each.__name__: each for each in errors.KINDS}
+        raise kinds.get(answer["error"], Error)(answer["message"])
+    return int(answer["code"])
+
+
+def _keep(container: Container, paths: Paths, images: Images, build: str, alive: int, out: int, tell: int) -> NoReturn:
+    """The life of the keeper. Never returns."""
+    answer: dict[str, object] = {}
+    try:
+        os.setsid()
+        for number in (SIGINT, SIGHUP, SIGTERM):
+            signal(number, SIG_IGN)  # the build is who decides
+        signal(SIGPIPE, SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for fd, stream in ((null, 0), (out, 1), (out, 2)):
+            os.dup2(fd, stream)
+        os.close(out)
+        answer["code"], abandoned = _run(container, paths, alive)
+        if abandoned:
+            workshop.clear(paths, images, build)
+    except Error as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except BaseException as error:  # our own fault, told in one line
+        answer = {"error": "Internal", "message": f"keep the container: {type(error).__name__}: {error}"}
+    finally:
+        try:
+            signal(SIGPIPE, SIG_IGN)
+            os.write(tell, dumps(answer).encode())
+        except OSError:
+            pass
+        os._exit(0)
+
+
+def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
+    """Exit code, and whether the build was killed meanwhile."""
+    request = CreateRequest(
+        id=container.name, bundle=container.directory, root_mounts=container.root_mounts, user=container.user or None
+    )
+    config = dumps(encode(container.spec)).encode()
+    bundle = Bundle(container.directory, config, container.spec, f"{container.directory}/rootfs")
+    with Undo() as undo:
+        made, child = create.build(Store(paths.runtime), request, bundle, undo, await_start=False)
+    made.unlock()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)  # the build waits until the last of those who write is gone
+    os.dup2(null, 2)
+    abandoned = not _await(child.pid, alive)
+    if abandoned:
+        os.kill(child.pid, SIGKILL)
+    _, status = os.waitpid(child.pid, 0)
+    run.remove(made)
+    return exit_code(status), abandoned
+
+
+def _await(pid: int, alive: int) -> bool:
+    """Wait for the end of the process, or of the build: then False."""
+    process = os.pidfd_open(pid)
+    try:
+        waiting = poll()
+        waiting.register(process, POLLIN)
+        waiting.register(alive, 0)
+        return any(fd == process for fd, _ in waiting.poll())
+    finally:
+        os.close(process)

@@ -1,0 +1,114 @@
+"""What a build leaves on the disk while it works: a directory under a lock, and containers and snapshots named after
+it.
+
+    ROOT/build/work/NAME/         locked by the build, and by the process that keeps its container
+    ROOT/build/cache/KEY.json     see build.cache
+    ROOT/build/mounts/ID/         cache mounts
+
+A build that was killed leaves no lock; whoever builds or prunes next removes what is named after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from utsuwa.errors import Error, from_oserror
+from utsuwa.identifiers import new_engine_id
+from utsuwa.snapshot import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.engine.images import Images
+    from utsuwa.engine.paths import Paths
+
+
+class Workshop:
+    """One build's directory, ``path``, gone when it is closed, with all that bears its name."""
+
+    def __init__(self, paths: Paths, images: Images) -> None:
+        self._paths, self._images = paths, images
+        sweep(paths, images)
+        while True:
+            self.name = f"build-{new_engine_id()[:16]}"
+            self.path = f"{_work(paths)}/{self.name}"
+            try:
+                os.makedirs(self.path, 0o700)
+                self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(self.lock, fcntl.LOCK_EX)
+                if os.stat(self.path).st_ino == os.fstat(self.lock).st_ino:
+                    break
+            except FileNotFoundError:  # somebody has swept before it was locked
+                pass
+            except OSError as error:
+                raise from_oserror(error, f"make {self.path}") from error
+        self._count = 0
+
+    def directory(self) -> str:
+        """A new empty directory."""
+        path = f"{self.path}/{self.name_next()}"
+        os.mkdir(path, 0o755)
+        return path
+
+    def name_next(self) -> str:
+        """A name for a container and its snapshot that nobody else has."""
+        self._count += 1
+        return f"{self.name}-{self._count}"
+
+    def close(self) -> None:
+        """Remove all of it."""
+        if self.lock >= 0:
+            clear(self._paths, self._images, self.name)
+            os.close(self.lock)
+            self.lock = -1
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+
+def _work(paths: Paths) -> str:
+    return f"{paths.root}/build/work"
+
+
+def clear(paths: Paths, images: Images, name: str) -> None:
+    """Remove what a build has made: its containers, its snapshots, its directory. Can be repeated."""
+    from utsuwa.runtime.delete import delete
+    from utsuwa.runtime.record import Store
+
+    for identifier in _entries(paths.runtime):
+        if identifier.startswith(f"{name}-"):
+            try:
+                delete(Store(paths.runtime), identifier, force=True)
+            except Error:
+                continue
+    for key in _entries(f"{paths.snapshots}/keys"):
+        if key.startswith(f"{name}-"):
+            images.snapshotter.remove(key)
+    tree.remove(f"{paths.run}/secrets/{name}")
+    tree.remove(f"{_work(paths)}/{name}")
+
+
+def sweep(paths: Paths, images: Images) -> None:
+    """Clear after builds that were killed."""
+    for name in _entries(_work(paths)):
+        try:
+            fd = os.open(f"{_work(paths)}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            clear(paths, images, name)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(fd)
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
