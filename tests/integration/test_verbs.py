@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +160,75 @@ def test_flags_before_the_verb(house: Household, tmp_path: Path) -> None:
     assert house.ok("-v") == house.ok("version")
     assert house.ok("help", "container", "rm") == house.ok("rm", "--help")
     assert house.ok("help").startswith("Usage:  utsuwa COMMAND")
+
+
+# --- stats ----------------------------------------------------------------------------------------------------------
+
+
+def test_stats_of_what_works(house: Household) -> None:
+    run(house, "busy", "sh", "-c", "while :; do :; done")
+    house.ok("create", "--name", "idle", IMAGE)
+    rows = house.ok("stats", "--no-stream", "--format", "json").splitlines()
+    assert len(rows) == 1
+    row = json.loads(rows[0])
+    assert row["Name"] == "busy"
+    assert row["CPUPerc"].endswith("%") and float(row["CPUPerc"][:-1]) > 5
+    used, limit = row["MemUsage"].split(" / ")
+    assert used[-3:] in ("KiB", "MiB") and limit.endswith("GiB")
+    assert (row["NetIO"], row["PIDs"]) == ("0B / 0B", "1")
+    assert "/" in row["BlockIO"]
+    both = house.ok("stats", "--no-stream", "--all", "--format", "{{.Name}} {{.PIDs}} {{.CPUPerc}}").splitlines()
+    assert both[0] == "idle 0 0.00%" and both[1].startswith("busy 1 ")
+    table = house.ok("stats", "--no-stream", "--no-trunc", "busy").splitlines()
+    assert re.split(r" {2,}", table[0]) == [
+        *("CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS")
+    ]
+    assert len(table[1].split()[0]) == 64
+    assert "No such container: nosuch" in complaint(house, "stats", "nosuch")
+
+
+def test_stats_go_on_until_nobody_listens(house: Household) -> None:
+    run(house, "busy")
+    watching = house.begin("stats", "--format", "{{.Name}} {{.MemPerc}}")
+    assert watching.stdout is not None
+    lines = [watching.stdout.readline() for _ in range(2)]
+    assert all(line.startswith(b"busy ") for line in lines)
+    watching.stdout.close()
+    watching.stdout = None
+    assert (watching.communicate(timeout=20)[1], watching.returncode) == (b"", 1)
+
+
+# --- update ---------------------------------------------------------------------------------------------------------
+
+SHOWN = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.CpuShares}} {{.HostConfig.PidsLimit}}"
+
+
+def test_limits_change_at_once_and_for_good(house: Household) -> None:
+    run(house, "box")
+    assert house.ok("update", "-m", "32m", "--cpu-shares", "512", "--pids-limit", "50", "box") == "box\n"
+    assert house.ok("inspect", "-f", SHOWN, "box") == f"{32 << 20} {64 << 20} 512 50\n"
+    limit = house.ok("stats", "--no-stream", "--format", "{{.MemUsage}}", "box").split(" / ")[1]
+    assert limit == "32MiB\n"
+    config = json.loads(next(house.root.glob("containers/*/config.json")).read_text())
+    resources = config["linux"]["resources"]
+    assert resources["memory"] == {"limit": 32 << 20, "swap": 64 << 20}
+    assert (resources["cpu"]["shares"], resources["pids"]["limit"]) == (512, 50)
+    assert resources["devices"]  # what was not named stays
+    house.ok("stop", "-t", "0", "box")
+    house.ok("update", "--memory-swap", "-1", "--pids-limit", "-1", "--cpus", "0.5", "box")
+    house.ok("start", "box")
+    assert house.ok("inspect", "-f", SHOWN, "box") == f"{32 << 20} -1 512 -1\n"
+    assert house.ok("inspect", "-f", "{{.HostConfig.NanoCpus}}", "box") == "500000000\n"
+
+
+def test_limits_that_can_not_be(house: Household) -> None:
+    run(house, "box")
+    assert "one or more flags" in complaint(house, "update", "box")
+    assert "memory must be at least 6m" in complaint(house, "update", "-m", "1m", "box")
+    assert "CPUs" in complaint(house, "update", "--cpus", "10000", "box")
+    assert "No such container" in complaint(house, "update", "-m", "10m", "nosuch")
+    house.ok("update", "-m", "32m", "box")
+    assert "update the memoryswap at the same time" in complaint(house, "update", "-m", "128m", "box")
+    house.ok("update", "--cpus", "1", "box")
+    assert "Conflicting options" in complaint(house, "update", "--cpu-quota", "5000", "box")
+    assert house.ok("inspect", "-f", "{{.HostConfig.Memory}}", "box") == f"{32 << 20}\n"
