@@ -39,14 +39,14 @@ def run(words: list[str]) -> int:
     from utsuwa.engine.pruning import prune
 
     house = House()
-    removed, freed = prune(house.containers, house.images, _condition(arguments.list("filter")))
+    removed, freed = prune(house.containers, house.images, condition(arguments.list("filter")))
     if removed:
         print("Deleted Containers:", *removed, "", sep="\n")
     print(f"Total reclaimed space: {size(freed)}")
     return 0
 
 
-def _condition(filters: list[str]) -> Callable[[ContainerRecord], bool]:
+def condition(filters: list[str]) -> Callable[[ContainerRecord], bool]:
     """What --filter says of a container; everything has to hold."""
     from utsuwa.cli.logs import moment
     from utsuwa.engine.pruning import has_labels

@@ -8,19 +8,19 @@ from utsuwa.cli import times
 from utsuwa.cli.flags import LIST, SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.listing import formatted, table
-from utsuwa.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.cli.flags import Arguments
     from utsuwa.image.store import Image
 
 VERB = Verb(
     "images [OPTIONS] [REPOSITORY[:TAG]]",
     "List images",
     (
-        Option("all", "a", SWITCH, "Show all images (there are no intermediate ones)"),
+        Option("all", "a", SWITCH, "Show all images (default hides intermediate images)"),
         Option("digests", "", SWITCH, "Show digests"),
-        Option("filter", "f", LIST, "Filter output based on conditions provided (dangling, reference)"),
+        Option("filter", "f", LIST, "Filter output based on conditions provided"),
         Option("format", "", WORD, "Format output: 'json', 'table TEMPLATE' or a Go template"),
         Option("no-trunc", "", SWITCH, "Don't truncate output"),
         Option("quiet", "q", SWITCH, "Only show image IDs"),
@@ -36,7 +36,13 @@ _HEADER = {
     "CreatedSince": "CREATED",
     "Size": "SIZE",
 }
-_FURTHER = {"CreatedAt": "CREATED AT"}
+_FURTHER = {
+    "CreatedAt": "CREATED AT",
+    "Containers": "CONTAINERS",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "VirtualSize": "SIZE",
+}
 
 
 def run(words: list[str]) -> int:
@@ -44,9 +50,8 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    whole = arguments.on("no-trunc")
-    rows = [row for image in House().images.store.list() for row in _rows(image, whole)]
-    rows = _chosen(rows, arguments.list("filter"), arguments.words)
+    whole, house = arguments.on("no-trunc"), House()
+    rows = _chosen(house, arguments, whole)
     if arguments.on("quiet"):
         text = "\n".join(dict.fromkeys(row["ID"] for row in rows))
     elif arguments.text("format") not in ("", "table"):
@@ -59,37 +64,42 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _chosen(rows: list[dict[str, str]], filters: list[str], words: list[str]) -> list[dict[str, str]]:
-    """The rows that ``--filter`` and the pattern on the command line leave."""
-    patterns = list(words)
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals:
+def _chosen(house: House, arguments: Arguments, whole: bool) -> list[dict[str, str]]:
+    """The rows that ``--filter``, ``--all`` and the pattern on the command line leave."""
+    images, texts = house.images.store.list(), arguments.list("filter")
+    parents = {image.record.parent for image in images}
+    everything = arguments.on("all") or any(text.startswith("dangling=") for text in texts)
+    shown = [image for image in images if everything or image.names or image.digests or image.id not in parents]
+    if not texts and not arguments.words:
+        return [row for image in shown for row in _rows(image, whole)]
+    for text in texts:
+        if "=" not in text:
             raise BadUsage(
                 f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter (expected name=value)'
             )
-        if key == "dangling" and value in ("true", "1", "false", "0"):
-            rows = [row for row in rows if (row["Tag"] == "<none>") == (value in ("true", "1"))]
-        elif key == "reference":
-            patterns.append(value)
-        else:
-            raise InvalidArgument(f"invalid filter '{text}' (dangling=true, dangling=false or reference=PATTERN)")
-    return [row for row in rows if all(_matches(row, pattern) for pattern in patterns)]
+    from utsuwa.cli.logs import moment
+    from utsuwa.engine.image_filters import LIST_KEYS, ImageFilters
+
+    wanted = ImageFilters([*texts, *(f"reference={word}" for word in arguments.words)], LIST_KEYS, house.images, moment)
+    rows = []
+    for image in shown:
+        nameless = not (image.names or image.digests)
+        if wanted.match(image, nameless and image.id not in parents):
+            rows += [row for row in _rows(image, whole) if nameless or wanted.has_reference(_name(row))]
+    return rows
 
 
-def _matches(row: dict[str, str], pattern: str) -> bool:
-    """The pattern is the repository, with or without tag; ``*`` stands for anything but a slash."""
-    from fnmatch import fnmatchcase
-
-    name = row["Repository"] if ":" not in pattern.rpartition("/")[2] else f"{row['Repository']}:{row['Tag']}"
-    return name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)
+def _name(row: dict[str, str]) -> str:
+    return row["Repository"] if row["Tag"] == "<none>" else f"{row['Repository']}:{row['Tag']}"
 
 
 def _rows(image: Image, whole: bool) -> list[dict[str, str]]:
     created = time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(image.created)) if image.created else "N/A"
     digests = dict(text.rsplit("@", 1) for text in image.digests)
-    names = [name.rpartition(":")[::2] for name in image.names]
-    names = names or [(repository, "<none>") for repository in digests] or [("<none>", "<none>")]
+    names = [(repository, tag) for repository, _, tag in (name.rpartition(":") for name in image.names)]
+    named = {repository for repository, _ in names}
+    names = [*names, *((repository, "<none>") for repository in digests if repository not in named)]
+    names = names or [("<none>", "<none>")]
     return [
         {
             "Repository": repository,
@@ -99,6 +109,10 @@ def _rows(image: Image, whole: bool) -> list[dict[str, str]]:
             "CreatedSince": f"{times.duration(time.time() - image.created)} ago" if image.created else "N/A",
             "CreatedAt": created,
             "Size": size(image.size),
+            "Containers": "N/A",
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
+            "VirtualSize": size(image.size),
         }
         for repository, tag in names
     ]

@@ -71,4 +71,6 @@ def _document(house: House, name: str, kind: str) -> dict[str, object]:
         except NotFound:
             if kind:
                 raise
-    return inspection.image(house.images.resolve(name))
+    from utsuwa.engine.image_document import document
+
+    return document(house.images, house.images.resolve(name))

@@ -119,23 +119,3 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "ShmSize": 67108864,
         "Runtime": "urun",
     }
-
-
-def image(found: object) -> dict[str, object]:
-    """The document of an image, as Docker's ``GET /images/{name}/json``."""
-    from utsuwa.image.store import Image
-    from utsuwa.spec.codec import encode
-
-    assert isinstance(found, Image)
-    config = found.config
-    return {
-        "Id": found.id,
-        "RepoTags": list(found.names),
-        "RepoDigests": list(found.digests),
-        "Created": config.created or _NEVER,
-        "Architecture": config.architecture,
-        "Os": config.os,
-        "Size": found.size,
-        "Config": encode(config.settings),
-        "RootFS": {"Type": "layers", "Layers": list(config.rootfs.diff_ids)},
-    }

@@ -85,6 +85,11 @@ class Image:
         """The layer to prepare a snapshot of, "" for an image without layers."""
         return self.chain[-1] if self.chain else ""
 
+    def layer_sizes(self) -> dict[str, int]:
+        """The bytes of each of its layers' files."""
+        layers = self._store.snapshotter.layers
+        return {name: layers.get(name).size for name in self.chain}
+
     @property
     def manifest(self) -> Manifest:
         """The image's manifest, read from the content store."""
@@ -181,6 +186,16 @@ class ImageStore:
     def names_of(self, image_id: str) -> List[NameRecord]:
         """What an image is called: by tag, and by the digests it was pulled by."""
         return [name for name in self.names() if name.image == image_id]
+
+    def tagged_at(self, image_id: str) -> float:
+        """When an image got its latest name, in Unix seconds; 0 without a name."""
+        times = [0.0]
+        for name in self.names_of(image_id):
+            try:
+                times.append(os.stat(self._name_path(reference.parse(name.name))).st_mtime)
+            except FileNotFoundError:
+                continue
+        return max(times)
 
     def records(self) -> Iterator[ImageRecord]:
         """Every image's record, in no order."""

@@ -62,10 +62,10 @@ class Images:
         return [image(each) for each in self._services.images.store.list()]
 
     def load(self, path: str) -> List[Image]:
-        """The images of an OCI layout, a tar archive or a directory, brought into the store."""
-        from utsuwa.image.load import load_layout
+        """The images of an archive, brought into the store: an OCI layout (tar or directory), or docker save's."""
+        from utsuwa.image.load import load
 
-        return [image(load_layout(self._services.images.store, path))]
+        return [image(loaded) for loaded, _names in load(self._services.images.store, path)]
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
@@ -75,10 +75,12 @@ class Images:
         """Take a name from an image, and with its last name the image itself. Raises NotFound, and Conflict when a
         container uses it.
         """
+        from utsuwa.image.remove import remove
+
         services = self._services
-        users = {record.imageId for record, _status in services.containers.list(everything=True)}
+        uses = services.images.uses(services.containers)
         try:
-            services.images.store.remove(name, force, users)
+            remove(services.images.store, name, uses, force)
         except NotFound:
             raise NotFound(f"No such image: {with_tag(name)}") from None
 
