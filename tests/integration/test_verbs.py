@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,3 +233,29 @@ def test_limits_that_can_not_be(house: Household) -> None:
     house.ok("update", "--cpus", "1", "box")
     assert "Conflicting options" in complaint(house, "update", "--cpu-quota", "5000", "box")
     assert house.ok("inspect", "-f", "{{.HostConfig.Memory}}", "box") == f"{32 << 20}\n"
+
+
+def test_the_restart_policy_changes(house: Household) -> None:
+    run(house, "box")
+    house.ok("update", "--restart", "on-failure:3", "box")
+    policy = "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"
+    assert house.ok("inspect", "-f", policy, "box") == "on-failure 3\n"
+    pid = house.ok("inspect", "-f", "{{.State.Pid}}", "box")
+    os.kill(int(pid), signal.SIGKILL)
+    until(lambda: house.ok("inspect", "-f", "{{.State.Running}} {{.RestartCount}}", "box") == "true 1\n")
+    assert house.ok("inspect", "-f", "{{.State.Pid}}", "box") != pid
+    house.ok("run", "-d", "--rm", "--name", "passing", IMAGE, "sleep", "1000")
+    assert "because AutoRemove is enabled" in complaint(house, "update", "--restart", "always", "passing")
+
+
+# --- diff -----------------------------------------------------------------------------------------------------------
+
+
+def test_diff_tells_what_changed(house: Household) -> None:
+    house.ok(
+        "run", "--name", "changed", IMAGE, "sh", "-c", "echo x > /new; rm /etc/motd; mkdir /d; echo y >> /etc/passwd"
+    )
+    lines = house.ok("diff", "changed").splitlines()
+    assert sorted(lines) == ["A /d", "A /new", "C /etc", "C /etc/passwd", "D /etc/motd"]
+    house.ok("create", "--name", "unchanged", IMAGE)
+    assert house.ok("diff", "unchanged") == ""

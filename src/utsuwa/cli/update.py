@@ -30,6 +30,7 @@ VERB = Verb(
         Option("memory-reservation", "", WORD, "Memory soft limit"),
         Option("memory-swap", "", WORD, "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
         Option("pids-limit", "", NUMBER, "Tune container pids limit (set -1 for unlimited)"),
+        Option("restart", "", WORD, "Restart policy to apply when a container exits"),
     ),
     least=1,
 )
@@ -69,4 +70,6 @@ def _limits(arguments: Arguments) -> Limits:
         found["memory_swap"] = flags.parse_memory_swap(given("memory-swap"))
     if given("cpus"):
         found["nano_cpus"] = flags.parse_cpus(given("cpus"))
+    if given("restart"):
+        found["restart"] = flags.parse_restart(given("restart"))
     return Limits(**{name: value for name, value in found.items() if value is not None})

@@ -15,7 +15,7 @@ from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, InvalidArgument, from_oserror
 from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.record import Record, decode, fields
-from utsuwa.spec.request import RunRequest, check
+from utsuwa.spec.request import Restart, RunRequest, check
 from utsuwa.spec.runtime import CPU, Memory, Pids, Resources
 from utsuwa.spec.seldom import BlockIO
 from utsuwa.spec.validate_linux import validate_resources
@@ -32,7 +32,7 @@ _PERIOD = 100_000
 
 class Limits(Record):
     """What changes; None stays as it is. Sizes in bytes (``memory_swap`` -1: no limit), CPU times in microseconds,
-    ``nano_cpus`` in billionths of a CPU, ``pids_limit`` at most 0 for no limit.
+    ``nano_cpus`` in billionths of a CPU, ``pids_limit`` at most 0 for no limit. ``restart`` is the policy.
     """
 
     memory: int | None = None
@@ -48,25 +48,30 @@ class Limits(Record):
     cpuset_mems: str | None = None
     blkio_weight: int | None = None
     pids_limit: int | None = None
+    restart: Restart | None = None
 
 
 def update(paths: Paths, record: ContainerRecord, limits: Limits) -> ContainerRecord:
     """Change them. Raises InvalidArgument, FailedPrecondition for what this host can't limit; then nothing changes."""
 
     def alter(found: ContainerRecord) -> ContainerRecord:
+        if limits.restart is not None and found.autoRemove:
+            raise InvalidArgument("Restart policy cannot be updated because AutoRemove is enabled for the container")
         wanted = _merged(found, limits)
         request: RunRequest = decode(RunRequest, wanted)
         check(request)
         check_limits(request)
         resources = _resources(found, limits)
         validate_resources(resources, "")
-        if derive(paths, found).alive:
+        if encode(resources) and derive(paths, found).alive:
             from utsuwa.runtime.record import Store
             from utsuwa.runtime.update import update as apply
 
             apply(Store(paths.runtime), found.id, resources)
         _write_config(paths.container(found.id), resources)
-        return found.replace(request=wanted)
+        policy = request.restart
+        name = "" if policy.name == "no" else policy.name
+        return found.replace(request=wanted, restart=name, restartLimit=policy.limit)
 
     try:
         updated = Metadata(paths).change(record.id, alter)
