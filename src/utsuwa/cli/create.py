@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.cli import create_options
 from utsuwa.cli.house import House, Verb
-from utsuwa.cli.run import make
+from utsuwa.cli.run import make, write_id
 
 VERB = Verb("create [OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", create_options.OPTIONS, least=1)
 
@@ -14,5 +14,8 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words, interspersed=False)
     if arguments is None:
         return 0
-    print(make(House(), arguments, create_options.request(arguments)).id)
+    record = make(House(), arguments, create_options.request(arguments))
+    if arguments.text("cidfile"):
+        write_id(arguments.text("cidfile"), record)
+    print(record.id)
     return 0

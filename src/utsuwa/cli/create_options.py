@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from utsuwa.cli import seldom_options
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, BadUsage, Option
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 OPTIONS = (
     Option("cap-add", "", LIST, "Add Linux capabilities"),
     Option("cap-drop", "", LIST, "Drop Linux capabilities"),
+    Option("cidfile", "", WORD, "Write the container ID to the file"),
     Option("cpu-shares", "c", NUMBER, "CPU shares (relative weight)"),
     Option("cpus", "", WORD, "Number of CPUs"),
     Option("cpuset-cpus", "", WORD, "CPUs in which to allow execution (0-3, 0,1)"),
@@ -29,6 +31,7 @@ OPTIONS = (
     Option("init", "", SWITCH, "Run an init inside the container that forwards signals and reaps processes"),
     Option("interactive", "i", SWITCH, "Keep STDIN open even if not attached"),
     Option("label", "l", LIST, "Set meta data on a container"),
+    Option("label-file", "", LIST, "Read in a line delimited file of labels"),
     Option("log-driver", "", WORD, "Logging driver for the container (json-file, none)", "json-file"),
     Option("log-opt", "", LIST, "Log driver options (max-size, max-file)"),
     Option("memory", "m", WORD, "Memory limit"),
@@ -55,6 +58,7 @@ OPTIONS = (
     Option("volume", "v", LIST, "Bind mount a volume"),
     Option("volumes-from", "", LIST, "Mount volumes from the specified container(s)"),
     Option("workdir", "w", WORD, "Working directory inside the container"),
+    *seldom_options.OPTIONS,
 )
 
 
@@ -69,7 +73,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         name=given("name") or None,
         hostname=given("hostname") or None,
         env=environment(arguments),
-        labels=dict(map(flags.parse_label, arguments.list("label"))) or None,
+        labels=_labels(arguments),
         workdir=given("workdir") or None,
         user=given("user") or None,
         groups=tuple(arguments.list("group-add")),
@@ -78,6 +82,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         read_only=arguments.on("read-only"),
         network=flags.parse_network(network),
         **_limits(arguments),
+        seldom=seldom_options.request(arguments),
         rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
         cap_add=tuple(map(flags.parse_capability, arguments.list("cap-add"))),
         cap_drop=tuple(map(flags.parse_capability, arguments.list("cap-drop"))),
@@ -106,6 +111,11 @@ def _mounts(arguments: Arguments) -> dict[str, Any]:
             mount = parse_mount(text, os.getcwd())
             (tmpfs if isinstance(mount, Tmpfs) else volumes).append(mount)  # type: ignore[arg-type]
     return {"volumes": tuple(volumes), "tmpfs": tuple(tmpfs)}
+
+
+def _labels(arguments: Arguments) -> dict[str, str] | None:
+    texts = seldom_options.labels(arguments) if arguments.list("label-file") else arguments.list("label")
+    return dict(map(flags.parse_label, texts)) or None
 
 
 def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:

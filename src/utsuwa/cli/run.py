@@ -24,7 +24,6 @@ VERB = Verb(
     (
         *create_options.OPTIONS,
         Option("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR"),
-        Option("cidfile", "", WORD, "Write the container ID to the file"),
         Option("detach-keys", "", WORD, "Override the key sequence for detaching a container"),
         Option("detach", "d", SWITCH, "Run container in background and print container ID"),
         Option("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
@@ -59,7 +58,7 @@ def _run(arguments: Arguments) -> int:
     house = House()
     record = make(house, arguments, request, started_by_maker=True)
     if arguments.text("cidfile"):
-        _write_id(arguments.text("cidfile"), record)
+        write_id(arguments.text("cidfile"), record)
     if detach:
         try:
             house.containers.start(record).close()
@@ -138,7 +137,8 @@ def _check(arguments: Arguments, request: RunRequest) -> None:
         raise error
 
 
-def _write_id(path: str, record: ContainerRecord) -> None:
+def write_id(path: str, record: ContainerRecord) -> None:
+    """Write the id for --cidfile. Raises InvalidArgument when the file is there already."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:

@@ -56,6 +56,10 @@ class Containers:
         """
         check(request)
         check_limits(request)
+        if request.seldom is not None:
+            from utsuwa.engine.joining import look_up
+
+            request = look_up(request, self.find)
         image = self._images.resolve(request.image)
         config = image.config
         identifier = new_engine_id()
@@ -143,7 +147,8 @@ class Containers:
 
     def _surroundings(self, identifier: str, request: RunRequest) -> specification.Surroundings:
         """Write the files that a container finds in its /etc."""
-        hostname = request.hostname or (os.uname().nodename if request.network == "host" else identifier[:12])
+        of_host = request.network == "host" or (request.seldom is not None and request.seldom.uts == "host")
+        hostname = request.hostname or (os.uname().nodename if of_host else identifier[:12])
         cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
         around = specification.Surroundings(identifier, hostname, cgroup2)
         from utsuwa.engine.defaults import HOSTS
@@ -170,6 +175,7 @@ class Containers:
         if status.alive or status.kept:
             raise FailedPrecondition(f"container {record.name} is running already")
         recovery.settle(self._paths, record, status)
+        self._join(record)
         before, me = record, os.getpid()
         began = {"maker": me, "makerStart": start_time(me) or 0}
         ran = status.exit.number if status.exit else 0  # its monitor may have started it, too
@@ -191,6 +197,20 @@ class Containers:
             connection.close()
             raise
         return connection
+
+    def _join(self, record: ContainerRecord) -> None:
+        """Let the configuration name the namespaces of the containers that this one shares some with."""
+        if not (record.request or {}).get("seldom"):  # type: ignore[attr-defined]
+            return
+        from utsuwa.engine import joining
+
+        def look(identifier: str) -> tuple[ContainerRecord, Status]:
+            other = self.find(identifier)
+            return other, derive(self._paths, other)
+
+        wanted = joining.joins(record)
+        if wanted:
+            joining.enter(f"{self._paths.container(record.id)}/config.json", wanted, look)
 
     def _request(self, record: ContainerRecord, attach: bool, size: tuple[int, int]) -> Start:
         return Start(

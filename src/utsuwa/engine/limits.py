@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import InvalidArgument
+from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.runtime.process import signal_number
 
 TYPE_CHECKING = False
@@ -26,8 +26,20 @@ def check_limits(request: RunRequest) -> None:
         wanted, online = _numbers(request.cpuset_cpus), _read(_ONLINE)
         if online and not wanted <= _numbers(online):
             raise InvalidArgument(f"requested CPUs are not available: {request.cpuset_cpus} of {online}")
+    if request.security.apparmor or request.security.selinux:
+        _check_modules(request)
     if request.stop_signal:
         stop_signal(request.stop_signal)
+
+
+def _check_modules(request: RunRequest) -> None:
+    """Confinement that is asked for, and that this kernel has not, is no confinement."""
+    from utsuwa.linux.lsm import enabled
+
+    for name, wanted in (("apparmor", request.security.apparmor), ("selinux", request.security.selinux)):
+        if wanted and name not in enabled():
+            flag = "apparmor" if name == "apparmor" else "label"
+            raise Unsupported(f"unsupported: security-opt {flag}={wanted} (this host does not enforce {name})")
 
 
 def stop_signal(text: str) -> int:

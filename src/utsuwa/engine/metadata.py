@@ -21,7 +21,7 @@ from utsuwa.spec.record import Record, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from utsuwa.engine.paths import Paths
 
@@ -193,10 +193,11 @@ class Metadata:
         except NotFound:
             raise NotFound(f"No such container: {reference}") from None
 
-    def abandoned(self) -> Iterator[str]:
-        """Ids of directories that never became a container, or are one no more, and that nobody works on; each is
-        locked until the next is asked for.
+    def abandoned(self) -> list[str]:
+        """Ids of directories that never became a container, or are one no more, and that nobody works on. They are not
+        locked any more: who removes them takes the lock.
         """
+        left = []
         for identifier in self.identifiers():
             path = self._paths.container(identifier)
             if os.path.exists(f"{path}/{RECORD}"):
@@ -206,9 +207,10 @@ class Metadata:
                 continue
             try:
                 if not os.path.exists(f"{path}/{RECORD}"):
-                    yield identifier
+                    left.append(identifier)
             finally:
                 os.close(lock)
+        return left
 
     def _drop_stale_name(self, name: str) -> bool:
         """Remove a name whose container has gone; its directory is always made before the name, and removed after

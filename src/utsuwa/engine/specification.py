@@ -57,7 +57,7 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
     """The configuration of the container. Raises InvalidArgument and Unsupported."""
     privileged = request.privileged
     kept = capabilities(request)
-    return Spec(
+    spec = Spec(
         ociVersion=OCI_VERSION,
         process=_process(request, start, kept, around.groups),
         root=Root(path="rootfs", readonly=request.read_only),
@@ -68,13 +68,19 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
             cgroupsPath=f"/utsuwa/{around.identifier}",
             resources=_resources(request),
             seccomp=None if privileged else _seccomp(request, kept),
-            maskedPaths=defaults.MASKED_PATHS if _hides(request) else None,
-            readonlyPaths=defaults.READONLY_PATHS if _hides(request) else None,
+            maskedPaths=_masked(request, defaults.MASKED_PATHS) if _hides(request) else request.security.mask or None,
+            readonlyPaths=_unmasked(request, defaults.READONLY_PATHS) if _hides(request) else None,
+            mountLabel=request.security.selinux,
             sysctl=defaults.SYSCTLS if request.network == "none" else None,
             devices=_host_devices() if privileged else None,
             rootfsPropagation=propagation.of_root(around.volumes),
         ),
     )
+    if request.seldom is None:
+        return spec
+    from utsuwa.engine import seldom
+
+    return seldom.apply(spec, request, request.seldom, around.cgroup2)
 
 
 def process_defaults(request: RunRequest, config: ImageConfig, hostname: str) -> ProcessDefaults:
@@ -119,6 +125,8 @@ def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...],
         capabilities=Capabilities(bounding=kept, effective=kept, permitted=kept),
         rlimits=request.rlimits or None,
         noNewPrivileges=request.security.no_new_privileges,
+        apparmorProfile=request.security.apparmor,
+        selinuxLabel=request.security.selinux,
     )
 
 
@@ -176,6 +184,20 @@ def _resources(request: RunRequest) -> Resources:
 
 def _hides(request: RunRequest) -> bool:
     return request.security.system_paths and not request.privileged
+
+
+def _masked(request: RunRequest, paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*_unmasked(request, paths), *request.security.mask)))
+
+
+def _unmasked(request: RunRequest, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths but for those that unmask= names, with shell patterns, or whose directory it names."""
+    if not request.security.unmask:
+        return paths
+    from fnmatch import fnmatchcase
+
+    wanted = request.security.unmask
+    return tuple(path for path in paths if not any(fnmatchcase(path, each) for each in wanted))
 
 
 def _seccomp(request: RunRequest, kept: tuple[str, ...]) -> Seccomp | None:

@@ -217,15 +217,15 @@ def parse_capability(text: str) -> str:
 def parse_security(options: Iterable[str]) -> Security:
     """All ``--security-opt`` together; later ones win.
 
-    ``apparmor`` and ``label`` are Unsupported unless they turn confinement off, which is how containers run here.
+    Without ``apparmor`` and ``label`` containers have neither a profile nor a label.
     """
     security = Security()
     for option in options:
-        security = security.replace(**_security_option(option))
+        security = security.replace(**_security_option(option, security))
     return security
 
 
-def _security_option(text: str) -> dict[str, object]:
+def _security_option(text: str, before: Security) -> dict[str, object]:
     separator = "=" if "=" in text else ":"
     key, given, value = text.partition(separator)
     if key == "no-new-privileges" and (not given or value in ("true", "false")):
@@ -234,15 +234,41 @@ def _security_option(text: str) -> dict[str, object]:
         return {"seccomp": None if value == "builtin" else value}
     if key == "systempaths" and value == "unconfined":
         return {"system_paths": False}
-    if (key, value) in (("apparmor", "unconfined"), ("label", "disable")):
-        return {}
-    if key in ("apparmor", "label") and value:
-        off = "apparmor=unconfined" if key == "apparmor" else "label=disable"
-        raise Unsupported(f"unsupported: security-opt {text} (only {off} can be asked for)")
+    if key == "apparmor" and value:
+        return {"apparmor": None if value == "unconfined" else value}
+    if key == "label" and value:
+        return {"selinux": _label(value, before.selinux or ":::")}
+    if key in ("mask", "unmask") and value:
+        return _masks(key, value, before)
     raise InvalidArgument(
-        "security-opt: expected no-new-privileges, seccomp=, apparmor=, label= or systempaths=unconfined, "
-        f"found {text!r}"
+        "security-opt: expected no-new-privileges, seccomp=, apparmor=, label=, mask=, unmask= or "
+        f"systempaths=unconfined, found {text!r}"
     )
+
+
+def _label(value: str, before: str) -> str | None:
+    """SELinux's user:role:type:level, put together from ``user:…``, ``role:…``, ``type:…`` and ``level:…``."""
+    if value == "disable":
+        return None
+    part, colon, content = value.partition(":")
+    names = ("user", "role", "type", "level")
+    if part not in names or not colon or not content:
+        raise InvalidArgument(f"security-opt label={value}: expected disable, user:, role:, type: or level:")
+    fields = before.split(":", 3)
+    fields[names.index(part)] = content
+    return ":".join(fields)
+
+
+def _masks(key: str, value: str, before: Security) -> dict[str, object]:
+    """Paths with colons between them; ``unmask=ALL`` is systempaths=unconfined."""
+    paths = value.split(":")
+    if key == "unmask" and paths == ["ALL"]:
+        return {"system_paths": False}
+    for path in paths:
+        if path[:1] != "/":
+            raise InvalidArgument(f"security-opt {key}={value}: {path!r} is not an absolute path")
+    earlier: tuple[str, ...] = getattr(before, key)
+    return {key: (*earlier, *paths)}
 
 
 def parse_network(text: str) -> str:

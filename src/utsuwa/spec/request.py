@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.spec.record import OneOf, Record
-from utsuwa.spec.runtime import Rlimit
+from utsuwa.spec.runtime import DeviceRule, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,12 +58,17 @@ class Security(Record):
     """What ``--security-opt`` says.
 
     ``seccomp`` is None for the engine's own profile, "unconfined", or a profile's text, in Docker's JSON;
-    ``system_paths`` False leaves nothing masked or read-only in /proc and /sys.
+    ``system_paths`` False leaves nothing masked or read-only in /proc and /sys, ``mask`` and ``unmask`` add and take
+    away single paths. ``apparmor`` is a profile's name, ``selinux`` a whole label.
     """
 
     no_new_privileges: bool = False
     seccomp: str | None = None
     system_paths: bool = True
+    mask: tuple[str, ...] = ()
+    unmask: tuple[str, ...] = ()
+    apparmor: str | None = None
+    selinux: str | None = None
 
 
 class Logging(Record):
@@ -79,6 +84,57 @@ class Restart(Record):
 
     name: RestartName = "no"
     limit: int = 0
+
+
+class DeviceNode(Record):
+    """A device of the host, or a directory of such, at ``target``; ``access`` is made of r, w and m."""
+
+    source: str
+    target: str
+    access: str = "rwm"
+
+
+class DeviceValue(Record):
+    """A limit or weight for one block device of the host."""
+
+    path: str
+    value: int
+
+
+class Seldom(Record):
+    """What few containers ask for; None, "" and () leave things as they are.
+
+    ``ipc``, ``pid``, ``uts``, ``cgroup`` say which namespace the container has: "host" or "private", the first two also
+    "container:NAME" (the id, once it has been looked up), and ``ipc`` also "shareable" and "none". Sizes are bytes, CPU
+    times microseconds.
+    """
+
+    annotations: dict[str, str] | None = None
+    domainname: str | None = None
+    ipc: str = ""
+    pid: str = ""
+    uts: str = ""
+    cgroup: str = ""
+    cgroup_parent: str = ""
+    shm_size: int | None = None
+    sysctls: dict[str, str] | None = None
+    devices: tuple[DeviceNode, ...] = ()
+    device_rules: tuple[DeviceRule, ...] = ()
+    oom_score_adj: int | None = None
+    oom_kill_disable: bool = False
+    memory_reservation: int | None = None
+    memory_swappiness: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpu_rt_period: int | None = None
+    cpu_rt_runtime: int | None = None
+    cpuset_mems: str | None = None
+    blkio_weight: int | None = None
+    blkio_weight_device: tuple[DeviceValue, ...] = ()
+    device_read_bps: tuple[DeviceValue, ...] = ()
+    device_write_bps: tuple[DeviceValue, ...] = ()
+    device_read_iops: tuple[DeviceValue, ...] = ()
+    device_write_iops: tuple[DeviceValue, ...] = ()
 
 
 class RunRequest(Record):
@@ -113,6 +169,7 @@ class RunRequest(Record):
     cpuset_cpus: str | None = None
     pids_limit: int | None = None
     rlimits: tuple[Rlimit, ...] = ()
+    seldom: Seldom | None = None
 
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()

@@ -208,9 +208,12 @@ def test_security() -> None:
     assert flags.parse_security(["seccomp=x", "seccomp=builtin", "systempaths=unconfined"]) == Security(
         system_paths=False
     )
-    for text in ("apparmor=mine", "label:type:x"):
-        with pytest.raises(Unsupported, match=f"^unsupported: security-opt {text} \\(only "):
-            flags.parse_security([text])
+    assert flags.parse_security(["apparmor=mine"]) == Security(apparmor="mine")
+    assert flags.parse_security(["label:type:x", "label=level:s0:c1"]) == Security(selinux="::x:s0:c1")
+    assert flags.parse_security(["mask=/a:/b", "unmask=/c", "mask=/d"]) == Security(
+        mask=("/a", "/b", "/d"), unmask=("/c",)
+    )
+    assert flags.parse_security(["unmask=ALL"]) == Security(system_paths=False)
     for text in ("", "seccomp", "seccomp=", "no-new-privileges=yes", "systempaths=x", "apparmor", "foo=bar"):
         with pytest.raises(InvalidArgument, match=r"^security-opt: expected no-new-privileges, "):
             flags.parse_security([text])

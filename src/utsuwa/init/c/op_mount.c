@@ -1,6 +1,7 @@
 /* File systems and binds inside the root. */
 #include "init.h"
 #include <linux/magic.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
@@ -288,18 +289,46 @@ struct bind_fields take_bind(struct cursor *fields)
 	return bind;
 }
 
-/* Who writes to a volume may lay links into it at any moment: the way is looked up beneath the volume, and taken at once. */
-static int clone_beneath(const struct bind_fields *bind)
+static int clone_in(int root, const struct bind_fields *bind)
 {
-	int source = open_path(bind->source, O_PATH | O_DIRECTORY);
-	if (source < 0)
-		return source;
-	int inner = open_in(source, bind->subdirectory, O_PATH, 0);
-	close_fd(source);
+	int inner = root < 0 ? root : open_in(root, bind->subdirectory, O_PATH, 0);
 	if (inner < 0)
 		return inner;
 	int tree = clone_tree(inner, "", bind->recursive != 0);
 	close_fd(inner);
+	return tree;
+}
+
+/* A mount can be copied in its own mount namespace only: what another container has at a place is fetched from there. */
+static int clone_from_namespace(const struct bind_fields *bind)
+{
+	int own = open_path("/proc/thread-self/ns/mnt", O_RDONLY), other = open_path(bind->source, O_RDONLY);
+	int tree = own < 0 ? own : other < 0 ? other : (int)sys(setns, other, CLONE_NEWNS);
+	if (!tree) {
+		int root = open_path("/", O_PATH | O_DIRECTORY);
+		tree = clone_in(root, bind);
+		close_fd(root);
+		int error = (int)sys(setns, own, CLONE_NEWNS);
+		if (error) {
+			close_fd(tree);
+			tree = error;
+		}
+	}
+	close_fd(own);
+	close_fd(other);
+	return tree;
+}
+
+/* Who writes to a volume may lay links into it at any moment: the way is looked up beneath the volume, and taken at once. */
+static int clone_beneath(const struct bind_fields *bind)
+{
+	int source = open_path(bind->source, O_PATH | O_DIRECTORY);
+	if (source == -ENOTDIR)
+		return clone_from_namespace(bind);
+	if (source < 0)
+		return source;
+	int tree = clone_in(source, bind);
+	close_fd(source);
 	return tree;
 }
 
