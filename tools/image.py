@@ -29,8 +29,8 @@ VERSION = (3, 11)
 LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
 LEFT_OUT = (
-    *(f"spec.{name}" for name in ["digest", "flags", "image", "platform", "reference", "request"]),
     *(f"linux.{name}" for name in ["inotify", "timer"]),
+    *(f"spec.{name}" for name in ["digest", "flags", "image", "mount_flag", "platform", "reference", "request"]),
 )
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
 
@@ -58,12 +58,13 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
         "image": ["image.c", f"-I{include}"],
         "json": ["json.c", f"-I{include}"],
         "embedded": ["embedded.c", f"-I{include}"],
+        "populate": ["populate.c", "-I../../init/c", *FREESTANDING],
         "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
     }
     for name, (file, *flags) in parts.items():
         _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
     inside = [f"{directory}/{name}.o" for name in ("first", "image", "json")]
-    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher")]
+    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "populate", "launcher")]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
     target = directory / "urun"
     _run([*cc, "-static", "-no-pie", *WRAPPED, "-o", str(target), *inside, *libraries, *outside], source)

@@ -38,11 +38,24 @@ def rehearse(watch):
     """Play; ``watch`` is told what is to be watched: 1 an act that makes no process, 2 one that does, 0 nothing."""
     directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
     modules = sys.modules
-    names = ("runtime.create", "runtime.draft", "runtime.foreground", "runtime.undo", "cli.oci", "linux.host")
-    create, draft, foreground, undo, oci, host = (modules[f"utsuwa.{name}"] for name in names)
+    names = (
+        "runtime.create",
+        "runtime.draft",
+        "runtime.foreground",
+        "runtime.undo",
+        "cli.oci",
+        "linux.host",
+        "init.spare",
+    )
+    create, draft, foreground, undo, oci, host, spare = (modules[f"utsuwa.{name}"] for name in names)
     stage = Stage(directory)
     kept = [(os, name, getattr(os, name)) for name in ("open", "read", "rmdir", "waitpid", "write")]
-    kept += [(create, "probe", create.probe), (draft, "spawn", draft.spawn), (oci, "_print", oci._print)]
+    kept += [
+        (create, "probe", create.probe),
+        (draft, "spawn", draft.spawn),
+        (spare, "spawn", spare.spawn),
+        (oci, "_print", oci._print),
+    ]
     kept += [(host, "_read", host._read)]
     kept += [
         (undo, "raise_on_signals", undo.raise_on_signals),
@@ -106,7 +119,7 @@ class Stage:
     def take(self, kept):
         """Stand in for all of these."""
         for owner, name, value in kept:
-            self.real[name] = value
+            self.real.setdefault(name, value)
             setattr(owner, name, getattr(self, name))
         sys.modules["utsuwa.cli.oci"].watch = self._watch
 
@@ -189,7 +202,7 @@ class Stage:
         spawn._sealed = -1
         self.children += [NOBODY, child.stage1]
         child._channel._connection.close()
-        child._channel._connection = Reports(plan)
+        child._channel._connection = Reports(plan, child._channel)
         return child
 
     def pthread_sigmask(self, how, mask):
@@ -209,12 +222,21 @@ class Stage:
 class Reports:
     """A socket that gives the reports of a process which carries out the plan."""
 
-    def __init__(self, plan):
+    def __init__(self, plan, channel):
+        self._channel = channel
+        self._data = self._reports(plan)
+
+    def _reports(self, plan):
         from _struct import pack
 
         requests = [(2, number, number) for number in plan.requests()]
         rows = [(1, 0, NOBODY), *requests, (4, 0, 0)]
-        self._data = [pack("<IIiIqQ", kind, op, 0, 0, value, 0) for kind, op, value in rows]
+        return [pack("<IIiIqQ", kind, op, 0, 0, value, 0) for kind, op, value in rows]
+
+    def sendmsg(self, buffers, ancillary):
+        """The rest of a plan."""
+        self._data = self._reports(self._channel._plan())
+        return len(buffers[0])
 
     def recv(self, size):
         """The next report."""

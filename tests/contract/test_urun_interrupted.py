@@ -52,6 +52,16 @@ STEPS = (
     "utsuwa.runtime.create.write_pid_file",
 )
 
+RUN_STEPS = (
+    "utsuwa.init.spare.spawn",
+    "utsuwa.cgroup.v1:V1Manager.begin",
+    "utsuwa.runtime.draft:Draft.start_first",
+    "utsuwa.cgroup.v1:V1Manager.create",
+    "utsuwa.runtime.record:Container.keep_config",
+    "utsuwa.init.spawn:Child.reply",
+)
+"""Those of `run`, whose process starts before its cgroups are made."""
+
 
 @pytest.fixture
 def oci(tmp_path: Path) -> Runtime:
@@ -59,9 +69,11 @@ def oci(tmp_path: Path) -> Runtime:
     return Runtime("urun", tmp_path, f"utsuwa-test-{os.getpid()}-interrupted")
 
 
-def _create(oci: Runtime, bundle: Bundle, step: str, behind: bool, number: int) -> subprocess.Popen[bytes]:
+def _create(
+    oci: Runtime, bundle: Bundle, step: str, behind: bool, number: int, verb: tuple[str, ...] = ("create",)
+) -> subprocess.Popen[bytes]:
     program = PROGRAM.format(source=str(SOURCE), step=step, behind=behind, number=int(number))
-    words = ["--root", str(oci.root), "create", "--bundle", str(bundle.sleep().write()), "--pid-file"]
+    words = ["--root", str(oci.root), *verb, "--bundle", str(bundle.sleep().write()), "--pid-file"]
     return subprocess.Popen(
         ["/usr/bin/python3", "-I", "-S", "-c", program, *words, str(oci.directory / "pid"), oci.id],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -104,6 +116,27 @@ def test_the_id_of_one_that_was_killed_can_be_used_again(oci: Runtime, bundle: B
 @pytest.mark.parametrize("step", [step for step in STEPS if not step.endswith(("bundle.load", "write_pid_file"))])
 def test_interrupted(oci: Runtime, bundle: Bundle, step: str, number: int) -> None:
     assert _create(oci, bundle, step, False, number).wait(30) == 128 + number
+    assert not (oci.root / oci.id).exists()
+    assert cgroups_of(oci.id) == []
+    assert _processes(oci) == []
+
+
+@needs("cgroup1")
+@pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
+@pytest.mark.parametrize("step", RUN_STEPS)
+def test_run_killed(oci: Runtime, bundle: Bundle, step: str, behind: bool) -> None:
+    assert _create(oci, bundle, step, behind, signal.SIGKILL, ("run", "--detach")).wait(30) == -signal.SIGKILL
+    if oci.root.exists() and oci.id in os.listdir(oci.root):
+        oci.ok("delete", "--force", oci.id)
+    assert cgroups_of(oci.id) == []
+    oci.create(bundle)  # the id is free
+    oci.clean()
+
+
+@needs("cgroup1")
+@pytest.mark.parametrize("step", RUN_STEPS)
+def test_run_interrupted(oci: Runtime, bundle: Bundle, step: str) -> None:
+    assert _create(oci, bundle, step, False, signal.SIGTERM, ("run", "--detach")).wait(30) == 128 + signal.SIGTERM
     assert not (oci.root / oci.id).exists()
     assert cgroups_of(oci.id) == []
     assert _processes(oci) == []

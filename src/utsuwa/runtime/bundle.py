@@ -24,12 +24,20 @@ class Bundle:
         self.config = config
         self._spec = spec
         self._rootfs = rootfs
+        self._document: object = None
+
+    @property
+    def document(self) -> object:
+        """The configuration as JSON says it: nobody has looked yet whether it is one."""
+        if self._document is None:
+            self._document = parse(self.config)
+        return self._document
 
     @property
     def spec(self) -> Spec:
         """The valid configuration."""
         if self._spec is None:
-            spec: Spec = decode(Spec, parse(self.config))
+            spec: Spec = decode(Spec, self.document)
             validate(spec)
             if spec.linux is not None and spec.linux.sysctl:
                 _check_sysctl(spec.linux)

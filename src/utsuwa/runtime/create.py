@@ -75,7 +75,10 @@ def build(
         bundle.spec = notify.arranged(bundle.spec, container.path)
         if not await_start:  # else `start` is who waits for it
             container.readiness = notify.Proxy(container.path, request.notify)
-    draft = draft or Draft.make(request, bundle, probe())
+    if draft is None:
+        draft = Draft.make(request, bundle, probe())
+        if spare:
+            draft.settle(store.filters)
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document)
@@ -125,9 +128,11 @@ class _Launch:
 
         Until it is told that they are there, it ends by itself as soon as we hang up.
         """
-        if not (self._draft.can_start_first() and self._draft.manager.begin()):
+        if not self._draft.can_start_first():
             return
         undo.push(self._draft.manager.retreat)
+        if not self._draft.manager.begin():
+            return
         self._first = self._draft.start_first(spare, self._slots, filters)
         undo.push(self._first.child.close)
 

@@ -185,6 +185,8 @@ class Draft:
         settled = self.settled
         if settled and not settled.later and spare and not await_start and self.manager.fresh:
             return self.start_first(spare, slots, filters)
+        if spare:
+            spare.dismiss()
         plan = self._make(await_start, filters)
         if self._request.debug is not None:
             self._request.debug(plan)
@@ -231,6 +233,33 @@ class Started:
         self.awaits_cgroups = awaits_cgroups
 
 
+def begin_ahead(request: CreateRequest, bundle: Bundle) -> Spare | None:
+    """An executor that makes the slowest namespaces while the configuration is looked at, where it is to be expected
+    that they are wanted.
+
+    Not with descriptors that it should inherit or be given: their numbers may be beyond what its limit allows.
+    """
+    special = request.preserve_fds or request.listen_fds or request.notify or request.systemd_cgroup or request.debug
+    if special or request.console >= 0 or os.geteuid() != 0 or not _foreseen(bundle.document):
+        return None
+    from utsuwa.init.spare import Spare
+
+    return Spare(ahead.begin())
+
+
+def _foreseen(document: object) -> bool:
+    """What ``can_begin_ahead`` will say of a configuration that nobody has checked yet."""
+    try:
+        kinds = {each["type"]: each.get("path") for each in document["linux"]["namespaces"]}  # type: ignore[index]
+        found = document["hostname"] and not (document.get("hooks") or document["process"].get("terminal"))  # type: ignore[index,attr-defined]
+    except (AttributeError, KeyError, TypeError):
+        return False
+    return bool(found) and "user" not in kinds and all(kinds.get(kind, "no") in (None, "") for kind in _KINDS)
+
+
+_KINDS = ("network", "ipc", "uts", "mount")
+
+
 def can_begin_ahead(spec: Spec) -> bool:
     """Whether a container is made in new namespaces of these kinds, that are not owned by a user namespace of its own.
 
@@ -240,7 +269,7 @@ def can_begin_ahead(spec: Spec) -> bool:
     if spec.linux and spec.linux.netDevices:
         return False
     kinds = {namespace.type: namespace.path for namespace in (spec.linux and spec.linux.namespaces) or ()}
-    new = all(kind in kinds and not kinds[kind] for kind in ("network", "ipc", "uts", "mount"))
+    new = all(kind in kinds and not kinds[kind] for kind in _KINDS)
     return new and "user" not in kinds and bool(spec.hostname)
 
 

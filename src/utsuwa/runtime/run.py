@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.create import build, check_console
-from utsuwa.runtime.draft import CreateRequest
+from utsuwa.runtime.draft import CreateRequest, begin_ahead
 from utsuwa.runtime.record import Container, Store
 from utsuwa.runtime.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.init.spare import Spare
     from utsuwa.runtime.console import Terminal
 
 
@@ -20,11 +21,17 @@ def run(
 
     Gives the exit code (0 when detached) and warnings. ``keep`` leaves the stopped container for `delete`.
     """
-    bundle = bundles.load(request.bundle)
-    terminal = bool(bundle.spec.process and bundle.spec.process.terminal)
-    check_console(terminal, detach, request.console >= 0)
-    if not terminal or detach:
-        return _run(store, request, bundle, None, detach, keep, subreaper)
+    bundle = bundles.read(request.bundle)
+    spare = begin_ahead(request, bundle)
+    try:
+        bundle.rootfs  # noqa: B018 - asked for, it is checked
+        terminal = bool(bundle.spec.process and bundle.spec.process.terminal)
+        check_console(terminal, detach, request.console >= 0)
+        if not terminal or detach:
+            return _run(store, request, bundle, None, detach, keep, subreaper, spare)
+    finally:
+        if spare is not None:
+            spare.dismiss()
     from utsuwa.runtime.console import Terminal
 
     screen = Terminal()
@@ -42,11 +49,14 @@ def _run(
     detach: bool,
     keep: bool,
     subreaper: bool,
+    spare: Spare | None = None,
 ) -> tuple[int, list[str]]:
     with Undo() as undo:
         if screen is not None:
             undo.push(screen.show_rest)
-        container, child = build(store, request, bundle, undo, await_start=False, meanwhile=_load_what_follows)
+        container, child = build(
+            store, request, bundle, undo, await_start=False, meanwhile=_load_what_follows, spare=spare
+        )
         if not detach and subreaper and not container.document.ownPidNamespace:
             from utsuwa.runtime.process import become_subreaper
 

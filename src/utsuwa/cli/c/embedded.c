@@ -13,10 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 extern char **environ;
 unsigned long *initial_stack;
 
@@ -79,13 +75,7 @@ static int map_image(int file, const char *table, off_t offset)
 	return 0;
 }
 
-static void copy(const struct stretch *stretch, size_t count)
-{
-	for (const struct stretch *end = stretch + count; stretch < end; stretch++)
-		madvise(stretch->at, stretch->size, MADV_POPULATE_WRITE); /* Linux 5.14; if it fails, faults do it */
-}
-
-/* Copies, at once, the pages that are going to be written to. */
+/* Has the pages copied that are going to be written to. */
 static void prefault(const char *table, int argc, char **argv)
 {
 	const struct image *image = (const struct image *)table;
@@ -93,9 +83,9 @@ static void prefault(const char *table, int argc, char **argv)
 	int makes_process = 0;
 	for (int i = 1; i < argc; i++)
 		makes_process |= !strcmp(argv[i], "run") || !strcmp(argv[i], "create") || !strcmp(argv[i], "exec");
-	copy(warm, image->warm);
 	if (makes_process)
-		copy(warm + image->warm, image->hot);
+		populate_meanwhile(warm + image->warm, image->hot);
+	populate(warm, image->warm);
 }
 
 /* What belongs to the process: its thread, its thread-specific slot, and how Python programs treat two signals. */

@@ -55,6 +55,10 @@ extern char data_begin[], data_end[], bss_begin[], bss_end[];
 int make_image(int argc, char **argv);
 PyMODINIT_FUNC PyInit__utsuwa_json(void);
 
+/* populate.c: copies pages now, or while the caller goes on. */
+void populate(const struct stretch *stretches, size_t count);
+void populate_meanwhile(const struct stretch *stretches, size_t count);
+
 /* launcher.c: becomes the plain interpreter; where the package is. */
 __attribute__((noreturn)) void launch(unsigned long *stack);
 const char *find_home(unsigned long *stack);
