@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa import aio as aio
     from utsuwa import errors as errors
     from utsuwa.errors import Conflict as Conflict
     from utsuwa.errors import Error as Error
@@ -48,7 +49,7 @@ _HOMES = {
     "library.process": "Process",
     "spec.request": "Logging Tmpfs Volume",
 }
-_MODULES = ("errors",)
+_MODULES = ("aio", "errors")
 
 
 def _load(name: str) -> object:

@@ -12,6 +12,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"engine"}),
     frozenset({"build"}),
     frozenset({"cli", "library"}),
+    frozenset({"aio"}),
 )
 
 NEIGHBOURS = frozenset(
@@ -38,7 +39,7 @@ CHEAP = frozenset({"__future__", "os", "posixpath", "stat", "struct", "errno", "
 EXTENSIONS = frozenset({"_json", "resource", "termios", "mmap", "_ctypes"})
 """Modules in C that Debian ships as files; a lean module may import them."""
 
-ASYNC = frozenset({"registry", "image"})
+ASYNC = frozenset({"registry", "image", "aio"})
 """Packages that may hold ``async def`` and import asyncio; all others are synchronous (decision 0002)."""
 BRIDGES = frozenset({"cli", "library"})
 """Synchronous packages that may call asynchronous modules, from inside of a function that runs the loop."""

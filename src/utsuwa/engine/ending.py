@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
-from utsuwa.engine import recovery
+from utsuwa.engine import events, recovery
 from utsuwa.engine.errands import Pause
 from utsuwa.engine.status import derive
+from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,21 +16,69 @@ if TYPE_CHECKING:
 
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
+    from utsuwa.engine.status import Status
 
-_BEGINNING = 0.1
-"""Seconds after which to look whether a container that was being created has got its process."""
+_AGAIN, _LOOKS = 0.01, 1000
+"""Seconds between looks at a monitor that has nothing left to do but to end, and how many there are at most."""
+_AT_LEAST = 1.0
+"""Seconds after which to look anyway."""
 
 
-def ending(paths: Paths, record: ContainerRecord) -> Generator[Pause, None, int]:
-    """Until the container's run is over; its exit code."""
+def ending(paths: Paths, record: ContainerRecord, condition: str = "not-running") -> Generator[Pause, None, int]:
+    """Until the container does not run, or its next end ("next-exit"), or it is "removed"; the exit code of its last
+    run. The pause before a restart counts as an end.
+    """
+    status = derive(paths, record)
+    if condition == "not-running" and _is_over(status):
+        recovery.settle(paths, record, status)
+        return status.code
+    directory = paths.container(record.id)
+    before = _ended(directory)
     while True:
         status = derive(paths, record)
-        if not (status.alive or status.kept):
+        if not os.path.exists(f"{directory}/container.json"):
+            return status.code or _last_words(paths, record)
+        over = condition == "not-running" and _is_over(status)
+        if condition != "removed" and (over or _ended(directory) != before):
+            if not (status.restarting or status.alive):
+                yield from settled(paths, record)
+            return status.code
+        yield Pause(_keepers(status), directory, _AT_LEAST)
+
+
+def settled(paths: Paths, record: ContainerRecord) -> Generator[Pause, None, None]:
+    """Until the monitor of a process that has ended is gone; one whose monitor was killed is settled here."""
+    for _ in range(_LOOKS):
+        status = derive(paths, record)
+        if not (status.kept or is_locked(paths.monitor(record.id))):
             recovery.settle(paths, record, status)
-            return status.code
-        if status.pid:
-            yield Pause(((status.pid, status.start_time),))
-        else:  # it begins, or its monitor is still to write how it ended
-            yield Pause(((status.monitor, status.monitor_start),), seconds=_BEGINNING)
-        if not os.path.exists(f"{paths.container(record.id)}/container.json"):
-            return status.code
+            return
+        yield Pause(((status.monitor, status.monitor_start),) if status.monitor else (), seconds=_AGAIN)
+
+
+def _is_over(status: Status) -> bool:
+    return not (status.alive or status.kept)
+
+
+def _keepers(status: Status) -> tuple[tuple[int, int], ...]:
+    """Whose end would be news: the process, or the monitor of one that ends."""
+    if status.pid:
+        return ((status.pid, status.start_time),)
+    return ((status.monitor, status.monitor_start),) if status.monitor and not status.restarting else ()
+
+
+def _ended(directory: str) -> int:
+    """The number of the last run that is over."""
+    found = read(Exit, directory, EXIT_FILE)
+    return found.number if isinstance(found, Exit) else 0
+
+
+def _last_words(paths: Paths, record: ContainerRecord) -> int:
+    """The exit code of a container that was removed at its end, as the journal has it."""
+    told = events.events(paths.run, since=0, until=time.time())
+    codes = [
+        event["Actor"]["Attributes"]["exitCode"]
+        for event in told
+        if event["Actor"]["ID"] == record.id and event["Action"] == "die"
+    ]
+    return int(codes[-1]) if codes else 0

@@ -7,14 +7,15 @@ again. It is written before the signal, and goes with the next start.
 from __future__ import annotations
 
 import os
-import time
 
 from utsuwa.engine import events, recovery
+from utsuwa.engine.ending import ending
+from utsuwa.engine.errands import drive
 from utsuwa.engine.limits import stop_signal
 from utsuwa.engine.status import PAUSED, derive
 from utsuwa.errors import FailedPrecondition, NotFound
 from utsuwa.monitor import client
-from utsuwa.monitor.records import EXIT_FILE, STOPPED_FILE, Exit, is_locked, read
+from utsuwa.monitor.records import STOPPED_FILE, is_locked
 from utsuwa.runtime.kill import kill as send
 from utsuwa.runtime.process import await_end
 from utsuwa.runtime.record import Store
@@ -29,8 +30,6 @@ _SIGKILL = 9
 _PATIENCE = 10.0
 """Seconds for a killed process to go, and for its monitor to finish after it."""
 _FOREVER = 1 << 20
-CONDITIONS = ("not-running", "next-exit", "removed")
-"""What can be waited for."""
 
 
 def kill(paths: Paths, record: ContainerRecord, signal: str = "KILL") -> None:
@@ -129,75 +128,5 @@ def put_down(paths: Paths, record: ContainerRecord) -> None:
 
 
 def wait(paths: Paths, record: ContainerRecord, condition: str = "not-running") -> int:
-    """Wait until the container does not run, or its next end, or its removal; the exit code of its last run.
-
-    The pause before a restart counts as an end.
-    """
-    status = derive(paths, record)
-    if condition == "not-running" and not (status.alive or status.kept):
-        recovery.settle(paths, record, status)
-        return status.code
-    from utsuwa.linux.inotify import Watch
-
-    directory = paths.container(record.id)
-    before = _ended(directory)
-    try:
-        watch = Watch(directory)
-    except OSError:  # it has been removed
-        return status.code
-    try:
-        while True:
-            now = derive(paths, record)
-            if not os.path.exists(f"{directory}/container.json"):
-                return now.code or _last_words(paths, record)
-            if condition != "removed" and (_ended(directory) != before or _is_over(condition, now)):
-                if not (now.restarting or now.alive):
-                    await_exit(paths, record, now)
-                return now.code
-            _pause(now, watch.descriptor)
-    finally:
-        watch.close()
-
-
-def _last_words(paths: Paths, record: ContainerRecord) -> int:
-    """The exit code of a container that was removed at its end, as the journal has it."""
-    told = events.events(paths.run, since=0, until=time.time())
-    codes = [
-        event["Actor"]["Attributes"]["exitCode"]
-        for event in told
-        if event["Actor"]["ID"] == record.id and event["Action"] == "die"
-    ]
-    return int(codes[-1]) if codes else 0
-
-
-def _is_over(condition: str, status: Status) -> bool:
-    return condition == "not-running" and not (status.alive or status.kept)
-
-
-def _ended(directory: str) -> int:
-    """The number of the last run that is over."""
-    found = read(Exit, directory, EXIT_FILE)
-    return found.number if isinstance(found, Exit) else 0
-
-
-def _pause(status: Status, changes: int) -> None:
-    """Until something happens in the container's directory, or its process or its monitor ends."""
-    import select
-
-    poll = select.poll()
-    poll.register(changes, select.POLLIN)
-    opened = []
-    for pid in (status.pid, status.monitor if not status.pid and not status.restarting else 0):
-        try:
-            if pid:
-                opened.append(os.pidfd_open(pid))
-                poll.register(opened[-1], select.POLLIN)
-        except ProcessLookupError:
-            continue
-    poll.poll(1000)
-    for fd in opened:
-        os.close(fd)
-    try:
-        os.read(changes, 65536)
-    except BlockingIOError:
-        return
+    """Wait for what :mod:`utsuwa.engine.ending` calls so; the exit code of the container's last run."""
+    return drive(ending(paths, record, condition))

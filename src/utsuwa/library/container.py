@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from utsuwa.library.options import Command
     from utsuwa.library.output import Output
     from utsuwa.library.services import Services
+    from utsuwa.monitor.client import Connection
 
     T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Container:
 
     def __init__(self, services: Services, record: ContainerRecord) -> None:
         """For the library's own use; programs get containers from an engine."""
-        self._services = services
+        self.services = services
         self.id = record.id
         self.name = record.name
         self.image = record.image
@@ -91,37 +92,37 @@ class Container:
     @property
     def labels(self) -> dict[str, str]:
         """Those of the image and its own."""
-        return dict(self._record().labels)
+        return dict(self.record().labels)
 
     def inspect(self) -> dict[str, object]:
         """All about it, in the shape of Docker's API."""
-        record = self._record()
-        return inspection.container(self._services.paths, record, self._services.containers.status(record))
+        record = self.record()
+        return inspection.container(self.services.paths, record, self.services.containers.status(record))
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start it, again perhaps. Raises FailedPrecondition when it runs, and what the runtime says."""
-        self._services.containers.start(self._record()).close()
+        self.services.containers.start(self.record()).close()
         return self
 
     def stop(self, timeout: int | None = None, signal: str | None = None) -> None:
         """Ask it to end, and kill it after ``timeout`` seconds (its own, or 10; -1: never)."""
-        self._services.containers.stop(self._record(), timeout, signal)
+        self.services.containers.stop(self.record(), timeout, signal)
 
     def kill(self, signal: str = "KILL") -> None:
         """Send a signal to its process. Raises FailedPrecondition when there is none."""
-        self._services.containers.kill(self._record(), signal)
+        self.services.containers.kill(self.record(), signal)
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code of its run, once that is over. Raises TimedOut after ``timeout`` seconds."""
-        return self._await(ending(self._services.paths, self._record()), timeout, "has not ended")
+        return self._await(ending(self.services.paths, self.record()), timeout, "has not ended")
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; ``force`` kills it first, ``volumes`` takes its anonymous volumes along. Raises Conflict when it
         runs.
         """
-        self._services.containers.remove(self._record(), force=force, volumes=volumes)
+        self.services.containers.remove(self.record(), force=force, volumes=volumes)
 
     # --- its processes ----------------------------------------------------------------------------------------------
 
@@ -162,6 +163,24 @@ class Container:
         """Start a command in it, to talk to. ``stdin``: it gets an input; ``tty``: a terminal, of ``size`` rows and
         columns. Raises FailedPrecondition when the container does not run.
         """
+        started = self.execute(
+            command, stdin=stdin, tty=tty, size=size, env=env, workdir=workdir, user=user, privileged=privileged
+        )
+        return Process(*started)
+
+    def execute(
+        self,
+        command: Command,
+        *,
+        stdin: bool,
+        tty: bool,
+        size: tuple[int, int],
+        env: Mapping[str, str] | None,
+        workdir: str | None,
+        user: str | None,
+        privileged: bool,
+    ) -> tuple[Connection, tuple[str, ...]]:
+        """The connection to a process that has been started as ``popen`` does, and its command."""
         request = ExecRequest(
             command=options.words(command),
             env=options.environment(env or {}),
@@ -171,12 +190,11 @@ class Container:
             stdin_open=stdin,
             privileged=privileged,
         )
-        connection = self._services.execs.start(self._record(), request, size=size)
-        return Process(connection, request.command)
+        return self.services.execs.start(self.record(), request, size=size), request.command
 
     def attach(self) -> Process:
         """Its first process, with what it prints from now on. Raises FailedPrecondition when it does not run."""
-        return Process(self._services.containers.attach(self._record()), self.command)
+        return Process(self.services.containers.attach(self.record()), self.command)
 
     # --- its output -------------------------------------------------------------------------------------------------
 
@@ -184,17 +202,17 @@ class Container:
         """The lines that it has printed, the last ``tail`` of them; with ``follow`` also those to come, until its run
         is over. Raises Unsupported when it has no log.
         """
-        record = self._record()
+        record = self.record()
         name = log_name(record)
         if not name:
             raise Unsupported(f"container {self.name} has no log that can be read (log driver {record.logDriver})")
         if follow:
             return self._follow(record, tail)
-        lines = logs.read(self._services.paths.container(record.id), name, tail)
+        lines = logs.read(self.services.paths.container(record.id), name, tail)
         return (LogLine(line.text, line.stream, line.time) for line in lines)
 
     def _follow(self, record: ContainerRecord, tail: int | None) -> Iterator[LogLine]:
-        sleeper, errand = Sleeper(), self._services.readiness.follow(record, tail)
+        sleeper, errand = Sleeper(), self.services.readiness.follow(record, tail)
         try:
             for found in errand:
                 if isinstance(found, Pause):
@@ -220,13 +238,14 @@ class Container:
 
         Raises TimedOut after ``timeout`` seconds in all, FailedPrecondition when the container ends before.
         """
-        self._await(self._ready(condition, log, port), timeout, "was not ready")
+        self._await(self.readiness(condition, log, port), timeout, "was not ready")
         return self
 
-    def _ready(
+    def readiness(
         self, condition: Callable[[Self], object] | None, log: str | re.Pattern[str] | None, port: int | None
     ) -> Generator[Pause, None, None]:
-        record, readiness = self._record(), self._services.readiness
+        """The errand of ``wait_until``."""
+        record, readiness = self.record(), self.services.readiness
         if log is not None:
             pattern = re.compile(log)
             yield from readiness.printed(record, lambda text: pattern.search(text) is not None)
@@ -237,11 +256,12 @@ class Container:
 
     # --- within -----------------------------------------------------------------------------------------------------
 
-    def _record(self) -> ContainerRecord:
-        return self._services.containers.find(self.id)
+    def record(self) -> ContainerRecord:
+        """What the engine has written down of it. Raises NotFound."""
+        return self.services.containers.find(self.id)
 
     def _status(self) -> Status:
-        return self._services.containers.status(self._record())
+        return self.services.containers.status(self.record())
 
     def _await(self, errand: Generator[Pause, None, T], timeout: float | None, complaint: str) -> T:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from utsuwa.errors import NotFound
 from utsuwa.library import options as choices
 from utsuwa.library.container import Container
@@ -9,6 +11,7 @@ from utsuwa.library.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Unpack
 
     from utsuwa.engine.metadata import ContainerRecord
@@ -16,9 +19,18 @@ if TYPE_CHECKING:
     from utsuwa.library.options import Command, Options
     from utsuwa.library.output import Output
     from utsuwa.library.services import Services
+    from utsuwa.monitor.client import Connection
     from utsuwa.spec.request import RunRequest
 
     List = list  # within the class, list is a method
+
+
+class Foreground(NamedTuple):
+    """A container of ``run`` that has been started; ``discard`` removes it, for when something goes wrong."""
+
+    connection: Connection
+    command: tuple[str, ...]
+    discard: Callable[[], None]
 
 
 class Containers:
@@ -72,20 +84,28 @@ class Containers:
         taken, InvalidArgument and Unsupported for options, ProcessFailed (unless ``check`` is False) when the command
         ends badly, TimedOut after ``timeout`` seconds. When anything is raised, the container has been removed.
         """
-        fixed = {"auto_remove": True, "stdin_open": input is not None or options.get("stdin_open", False)}
-        record = self._make(choices.request(image, command, options, **fixed), pull)
-        ended = False
+        begun = self.begin(image, command, stdin=input is not None, pull=pull, options=options)
         try:
-            process = Process(self._services.containers.start(record, attach=True), record.command)
+            process = Process(begun.connection, begun.command)
             try:
                 output = process.communicate(input, timeout)
-                ended = True
             finally:
                 process.close()
-        finally:
-            if not ended:
-                self._discard(record)
+        except BaseException:
+            begun.discard()
+            raise
         return output.checked(f"container of {image}") if check else output
+
+    def begin(self, image: str, command: Command, *, stdin: bool, pull: str, options: Options) -> Foreground:
+        """The first half of ``run``."""
+        fixed = {"auto_remove": True, "stdin_open": stdin or options.get("stdin_open", False)}
+        record = self._make(choices.request(image, command, options, **fixed), pull)
+        try:
+            connection = self._services.containers.start(record, attach=True)
+        except BaseException:
+            self._discard(record)
+            raise
+        return Foreground(connection, record.command, lambda: self._discard(record))
 
     def _make(self, request: RunRequest, pull: str) -> ContainerRecord:
         """Create it, and pull its image first where that is asked for, or where it turns out to be missing."""

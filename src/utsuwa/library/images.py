@@ -47,11 +47,17 @@ class Images:
 
         Raises NotFound, PermissionDenied, Unavailable, naming registry and repository.
         """
+        return image(run_apart(self.pulling(name, platform, progress)))
+
+    def pulling(
+        self, name: str, platform: str | None, progress: Callable[[Event], None] | None
+    ) -> Coroutine[Any, Any, store.Image]:
+        """The work of ``pull``, for an event loop."""
         from utsuwa.image.pull import pull
         from utsuwa.spec import platform as platforms
 
         wanted = platforms.parse(platform) if platform else None
-        return image(run_apart(pull(self._services.images.store, with_tag(name), wanted, progress)))
+        return pull(self._services.images.store, with_tag(name), wanted, progress)
 
     def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""
@@ -62,10 +68,10 @@ class Images:
         return [image(each) for each in self._services.images.store.list()]
 
     def load(self, path: str) -> List[Image]:
-        """The images of an archive, brought into the store: an OCI layout (tar or directory), or docker save's."""
+        """The images of what ``save`` has written, or of an OCI layout, a tar archive or a directory."""
         from utsuwa.image.load import load
 
-        return [image(loaded) for loaded, _names in load(self._services.images.store, path)]
+        return [image(found) for found, _names in load(self._services.images.store, path)]
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
@@ -79,10 +85,8 @@ class Images:
 
         services = self._services
         uses = services.images.uses(services.containers)
-        try:
-            remove(services.images.store, name, uses, force)
-        except NotFound:
-            raise NotFound(f"No such image: {with_tag(name)}") from None
+        services.images.resolve(name)
+        remove(services.images.store, name, uses, force)
 
     def ensure(self, name: str, policy: str = "missing") -> None:
         """Have the image here: ``policy`` is one of "always", "missing" and "never" (pulled)."""

@@ -1,0 +1,147 @@
+"""The containers and the images of an engine, for asynchronous programs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from utsuwa.aio.container import Container
+from utsuwa.aio.process import Process
+from utsuwa.aio.threads import call, made
+from utsuwa.library.images import Image, image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+    from typing import Unpack
+
+    from utsuwa.image.pull import Event
+    from utsuwa.library import container, containers, images
+    from utsuwa.library.options import Command, Options
+    from utsuwa.library.output import Output
+
+    List = list  # within the classes, list is a method
+
+
+class Starting:
+    """A start under way: ``await`` it for the container, or enter it with ``async with``, which removes that."""
+
+    def __init__(self, start: Callable[[], container.Container]) -> None:
+        """For the library's own use."""
+        self._start = start
+        self._container: Container | None = None
+
+    def __await__(self) -> Generator[object, None, Container]:
+        return self._begin().__await__()
+
+    async def __aenter__(self) -> Container:
+        self._container = await self._begin()
+        return self._container
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._container is not None
+        await self._container.__aexit__(kind, error, trace)
+
+    async def _begin(self) -> Container:
+        return Container(await made(self._start, _remove))
+
+
+async def _remove(blocking: container.Container) -> None:
+    await Container(blocking).__aexit__(None, None, None)
+
+
+class Containers:
+    """Made, found, listed."""
+
+    def __init__(self, blocking: containers.Containers) -> None:
+        """``blocking`` is the same for threads."""
+        self.blocking = blocking
+
+    async def get(self, name: str) -> Container:
+        """The container of a name, an id, or the beginning of one. Raises NotFound."""
+        return Container(await call(self.blocking.get, name))
+
+    async def list(self, *, all: bool = False) -> List[Container]:
+        """Those that run, or all, the newest first."""
+        return [Container(each) for each in await call(self.blocking.list, all=all)]
+
+    def create(
+        self, image: str, command: Command = (), *, pull: str = "missing", **options: Unpack[Options]
+    ) -> Starting:
+        """Make a container, without a process yet; to be awaited, or entered with ``async with``."""
+        return Starting(lambda: self.blocking.create(image, command, pull=pull, **options))
+
+    def start(
+        self, image: str, command: Command = (), *, pull: str = "missing", **options: Unpack[Options]
+    ) -> Starting:
+        """Start a container, which lives on by itself; to be awaited, or entered with ``async with``."""
+        return Starting(lambda: self.blocking.start(image, command, pull=pull, **options))
+
+    async def run(
+        self,
+        image: str,
+        command: Command = (),
+        *,
+        input: bytes | str | None = None,
+        check: bool = True,
+        timeout: float | None = None,
+        pull: str = "missing",
+        **options: Unpack[Options],
+    ) -> Output:
+        """Run a container to its end, and give what it printed; nothing of it remains, also when the task is cancelled.
+
+        See :meth:`utsuwa.library.containers.Containers.run` for what is raised.
+        """
+        foreground = await made(
+            lambda: self.blocking.begin(image, command, stdin=input is not None, pull=pull, options=options),
+            lambda begun: call(begun.discard),
+        )
+        try:
+            process = Process(foreground.connection, foreground.command)
+            try:
+                output = await process.communicate(input, timeout)
+            finally:
+                process.close()
+        except BaseException:
+            await asyncio.shield(call(foreground.discard))
+            raise
+        return output.checked(f"container of {image}") if check else output
+
+
+class Images:
+    """The images of an engine."""
+
+    def __init__(self, blocking: images.Images) -> None:
+        """``blocking`` is the same for threads."""
+        self.blocking = blocking
+
+    async def pull(
+        self, name: str, *, platform: str | None = None, progress: Callable[[Event], None] | None = None
+    ) -> Image:
+        """Bring an image from its registry. ``progress`` is called with every piece of news, in the event loop.
+
+        A task that is cancelled stops the pull.
+        """
+        return image(await self.blocking.pulling(name, platform, progress))
+
+    async def get(self, name: str) -> Image:
+        """The image of a name or an id (or its beginning). Raises NotFound."""
+        return await call(self.blocking.get, name)
+
+    async def list(self) -> List[Image]:
+        """All of them, the newest first."""
+        return await call(self.blocking.list)
+
+    async def load(self, path: str) -> List[Image]:
+        """The images of an OCI layout, a tar archive or a directory, brought into the store."""
+        return await call(self.blocking.load, path)
+
+    async def tag(self, source: str, target: str) -> None:
+        """Give an image another name."""
+        await call(self.blocking.tag, source, target)
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Take a name from an image, and with its last name the image itself."""
+        await call(self.blocking.remove, name, force=force)
