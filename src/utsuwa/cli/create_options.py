@@ -8,6 +8,8 @@ from utsuwa.cli import seldom_options
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, BadUsage, Option
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
+from utsuwa.spec.duration import nanoseconds
+from utsuwa.spec.healthcheck import Healthcheck
 from utsuwa.spec.request import RunRequest, Tmpfs
 
 TYPE_CHECKING = False
@@ -27,6 +29,12 @@ OPTIONS = (
     Option("env", "e", LIST, "Set environment variables"),
     Option("env-file", "", LIST, "Read in a file of environment variables"),
     Option("group-add", "", LIST, "Add additional groups to join"),
+    Option("health-cmd", "", WORD, "Command to run to check health"),
+    Option("health-interval", "", WORD, "Time between running the check (ms|s|m|h)"),
+    Option("health-retries", "", NUMBER, "Consecutive failures needed to report unhealthy"),
+    Option("health-start-interval", "", WORD, "Time between running the check during the start period (ms|s|m|h)"),
+    Option("health-start-period", "", WORD, "Start period for the container to initialize (ms|s|m|h)"),
+    Option("health-timeout", "", WORD, "Maximum time to allow one check to run (ms|s|m|h)"),
     Option("hostname", "h", WORD, "Container host name"),
     Option("init", "", SWITCH, "Run an init inside the container that forwards signals and reaps processes"),
     Option("interactive", "i", SWITCH, "Keep STDIN open even if not attached"),
@@ -40,6 +48,7 @@ OPTIONS = (
     Option("name", "", WORD, "Assign a name to the container"),
     Option("network", "", WORD, "Connect a container to a network (none or host; bridges are yet to come)", "none"),
     Option("net", "", WORD, "As --network"),
+    Option("no-healthcheck", "", SWITCH, "Disable any container-specified HEALTHCHECK"),
     Option("pids-limit", "", WORD, "Tune container pids limit (set -1 for unlimited)"),
     Option("platform", "", WORD, "Set platform if the image is pulled"),
     Option("privileged", "", SWITCH, "Give extended privileges to this container"),
@@ -60,6 +69,13 @@ OPTIONS = (
     Option("workdir", "w", WORD, "Working directory inside the container"),
     *seldom_options.OPTIONS,
 )
+
+_HEALTH_TIMES = {
+    "Interval": "interval",
+    "Timeout": "timeout",
+    "StartPeriod": "start-period",
+    "StartInterval": "start-interval",
+}
 
 
 def request(arguments: Arguments, detach: bool = False) -> RunRequest:
@@ -94,6 +110,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         detach=detach,
         auto_remove=arguments.on("rm"),
         restart=_restart(arguments),
+        health=_health(arguments),
         stop_signal=given("stop-signal") or None,
         stop_timeout=arguments.number("stop-timeout"),
         logging=flags.parse_logging(given("log-driver"), arguments.list("log-opt")),
@@ -146,6 +163,24 @@ def _restart(arguments: Arguments) -> Restart:
     if restart.name != "no" and arguments.on("rm"):
         raise BadUsage("conflicting options: cannot specify both --restart and --rm")
     return restart
+
+
+def _health(arguments: Arguments) -> Healthcheck | None:
+    """What --health-… change of the image's healthcheck; None for nothing."""
+    asked = [name for name in arguments.given if name.startswith("health-")]
+    if arguments.on("no-healthcheck"):
+        if asked:
+            raise BadUsage("--no-healthcheck conflicts with --health-* options")
+        return Healthcheck(Test=("NONE",))
+    if not asked:
+        return None
+    times = {
+        field: nanoseconds(arguments.text(f"health-{name}"))
+        for field, name in _HEALTH_TIMES.items()
+        if arguments.text(f"health-{name}")
+    }
+    command, retries = arguments.text("health-cmd"), arguments.number("health-retries")
+    return Healthcheck(Test=("CMD-SHELL", command) if command else None, Retries=retries, **times)
 
 
 def _limits(arguments: Arguments) -> dict[str, Any]:

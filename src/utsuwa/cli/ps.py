@@ -126,7 +126,10 @@ def state_text(status: Status) -> str:
     """Docker's STATUS column."""
     if status.alive:
         up = times.duration(time.time() - times.parse(status.started_at))
-        return f"Up {up}" + (" (Paused)" if status.name == "paused" else "")
+        if status.name == "paused":
+            return f"Up {up} (Paused)"
+        health = f"health: {status.health}" if status.health == "starting" else status.health
+        return f"Up {up} ({health})" if health else f"Up {up}"
     if status.name == "created" or status.exit is None:
         return "Created"
     when = times.ago(status.exit.finishedAt) if status.exit.finishedAt else "at an unknown time"

@@ -6,6 +6,7 @@ import os
 
 from utsuwa.engine import events, recovery, specification, stopping
 from utsuwa.engine.groups import resolve_groups
+from utsuwa.engine.health import merged, resolved
 from utsuwa.engine.limits import check_limits
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
@@ -15,7 +16,7 @@ from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
 from utsuwa.monitor import client, frames
-from utsuwa.monitor.records import LASTING_FILE, STOPPED_FILE, Start, now
+from utsuwa.monitor.records import LASTING_FILE, STOPPED_FILE, HealthCheck, Start, now
 from utsuwa.runtime.process import start_time
 from utsuwa.spec.codec import dumps, encode
 from utsuwa.spec.mount import Mount
@@ -101,6 +102,7 @@ class Containers:
         spec = specification.compose(request, start, around)
         _write(f"{directory}/config.json", dumps(encode(spec)).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
+        health = merged(settings.Healthcheck, request.health)
         me = os.getpid()
         return ContainerRecord(
             id=identifier,
@@ -124,6 +126,8 @@ class Containers:
             logFiles=request.logging.max_file,
             restart=request.restart.name if request.restart.name != "no" else "",
             restartLimit=request.restart.limit,
+            healthcheck=encode(health),
+            health=encode(resolved(health, settings)),
             stopSignal=request.stop_signal or start.stop_signal,
             stopTimeout=_first(request.stop_timeout, settings.StopTimeout, 10),
             maker=me if transient else 0,
@@ -230,6 +234,7 @@ class Containers:
             mounts=tuple(decode(Mount, mount) for mount in record.mounts),
             user=record.user,
             init=record.init,
+            health=decode(HealthCheck, record.health) if record.health else None,
             remove=record.autoRemove,
             snapshots=self._paths.snapshots,
             volumes=record.volumes,

@@ -27,7 +27,7 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         "Created": record.createdAt,
         "Path": record.command[0],
         "Args": list(record.command[1:]),
-        "State": state(status),
+        "State": {**state(status), **_health(paths, record, status)},
         "Image": record.imageId,
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
@@ -62,6 +62,19 @@ def state(status: Status) -> dict[str, object]:
     }
 
 
+def _health(paths: Paths, record: ContainerRecord, status: Status) -> dict[str, object]:
+    """The results of the checks; what does not run is not healthy."""
+    if not record.health:
+        return {}
+    from utsuwa.monitor.health import UNHEALTHY, read_health
+    from utsuwa.spec.codec import encode
+
+    found = read_health(paths.container(record.id))
+    log = encode(found.Log) if found else []
+    streak = found.FailingStreak if found else 0
+    return {"Health": {"Status": status.health or UNHEALTHY, "FailingStreak": streak, "Log": log}}
+
+
 def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[str, object]:
     from utsuwa.spec.codec import parse
 
@@ -85,6 +98,7 @@ def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[
         "Labels": record.labels,
         "StopSignal": record.stopSignal,
         "StopTimeout": record.stopTimeout,
+        **({"Healthcheck": record.healthcheck} if record.healthcheck else {}),
     }
 
 

@@ -34,8 +34,9 @@ class ContainerRecord(Record):
     ``command`` is what runs, of which ``entrypoint`` is the beginning.
     ``image`` is the name used, ``imageId`` what it meant. ``snapshot`` is the directory of its writable layer,
     ``mounts`` make its root. ``restart`` is the policy ("" for none), with at most ``restartLimit`` restarts (0: no
-    limit). ``runs``: how often it was started by somebody. ``maker`` and ``makerStart``: the process that started it
-    last, or that made it and is to start it: nobody else would after that process's death.
+    limit). ``healthcheck`` is Docker's, ``health`` what a monitor makes of it. ``runs``: how often it was started by
+    somebody. ``maker`` and ``makerStart``: the process that started it last, or that made it and is to start it: nobody
+    else would after that process's death.
     """
 
     id: str
@@ -62,6 +63,8 @@ class ContainerRecord(Record):
     stopTimeout: int = 10
     restart: str = ""
     restartLimit: int = 0
+    healthcheck: object = None
+    health: object = None
     runs: int = 0
     maker: int = 0
     makerStart: int = 0

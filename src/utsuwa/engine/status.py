@@ -24,7 +24,18 @@ WENT_DOWN = "the host went down while it was running"
 class Status:
     """``name`` is one of the words above. ``kept``: a monitor is alive. ``pid`` is 0 unless there is a process."""
 
-    __slots__ = ("exit", "kept", "monitor", "monitor_start", "name", "pid", "restarts", "start_time", "started_at")
+    __slots__ = (
+        "exit",
+        "health",
+        "kept",
+        "monitor",
+        "monitor_start",
+        "name",
+        "pid",
+        "restarts",
+        "start_time",
+        "started_at",
+    )
 
     def __init__(self, name: str, run: Run | None, exit_record: Exit | None, kept: bool) -> None:
         self.name, self.exit, self.kept = name, exit_record, kept
@@ -32,6 +43,8 @@ class Status:
         self.monitor = run.monitor if run else 0
         self.monitor_start = run.monitorStart if run else 0
         self.restarts = run.restarts if run else (exit_record.restarts if exit_record else 0)
+        self.health = ""
+        """What the checks of a container with a process say: starting, healthy, unhealthy, or "" without any."""
         self.started_at = run.startedAt if run else (exit_record.startedAt if exit_record else "")
 
     @property
@@ -63,6 +76,8 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
         return Status(_ended(record, exit_record), run, exit_record, False)
     status = Status(RUNNING, run, None, is_locked(directory))
     if _find_process(paths, record, status):
+        if record.health:
+            status.health = _health(paths, record, run)
         return status
     if status.kept:  # it is being created, or its monitor is about to write how it ended
         return status
@@ -94,6 +109,13 @@ def _without_run(record: ContainerRecord, exit_record: Exit | None) -> Status:
 def being_started(record: ContainerRecord) -> bool:
     """The process that made the container, or started it last, is alive: perhaps the monitor has just not begun."""
     return bool(record.maker) and start_time(record.maker) == record.makerStart
+
+
+def _health(paths: Paths, record: ContainerRecord, run: Run) -> str:
+    from utsuwa.monitor.health import STARTING, read_health
+
+    found = read_health(paths.container(record.id))
+    return found.Status if found and found.number == run.number else STARTING
 
 
 def _exit(paths: Paths, record: ContainerRecord) -> Exit | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.spec import codec
+from utsuwa.spec.duration import nanoseconds
 from utsuwa.spec.image import Empty, Healthcheck, Settings
 
 TYPE_CHECKING = False
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _SHELL = ("/bin/sh", "-c")
-_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
 def apply(settings: Settings, instructions: Iterable[str]) -> Settings:
@@ -118,7 +118,7 @@ def _healthcheck(settings: Settings, text: str) -> Settings:
         name, _, value = option[2:].partition("=")
         if name not in names:
             raise InvalidArgument(f"unknown flag: --{name}")
-        values[names[name]] = int(value) if name == "retries" and value.isdigit() else _nanoseconds(value)
+        values[names[name]] = int(value) if name == "retries" and value.isdigit() else nanoseconds(value)
         text = text.strip()
     kind, _, command = text.partition(" ")
     if kind.upper() != "CMD" or not command.strip():
@@ -126,24 +126,6 @@ def _healthcheck(settings: Settings, text: str) -> Settings:
     listed = _listed(command.strip())
     test = ("CMD", *listed) if listed else ("CMD-SHELL", command.strip())
     return settings.replace(Healthcheck=Healthcheck(Test=test, **values))
-
-
-def _nanoseconds(text: str) -> int:
-    """Go's durations: ``1m30s``."""
-    total, number = 0.0, ""
-    rest = text
-    while rest:
-        unit = next((unit for unit in ("ns", "us", "µs", "ms", "h", "m", "s") if rest.startswith(unit)), "")
-        if unit and number:
-            total += float(number) * _UNITS[unit]
-            number, rest = "", rest[len(unit) :]
-        elif rest[0].isdigit() or rest[0] == ".":
-            number, rest = number + rest[0], rest[1:]
-        else:
-            break
-    if rest or number or not text:
-        raise InvalidArgument(f'invalid duration "{text}", as in 1m30s')
-    return int(total)
 
 
 _INSTRUCTIONS: dict[str, Callable[[Settings, str], Settings]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 
 from utsuwa.errors import Unavailable
 from utsuwa.monitor import frames, journal
@@ -71,6 +72,8 @@ class _Executor:
         """Until the process has ended; its wait status."""
         while self._status is None:
             self.relay.step()
+            if self._request.bound and not self.relay.clients:
+                self._forward(SIGKILL)
         self.relay.drain()
         return self._status
 

@@ -45,6 +45,7 @@ _QUIET = 1000
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor.health import Examiner
 
 
 def keep(request: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
@@ -132,6 +133,7 @@ class Keeper:
             self._log = JsonLog(self._bundle, start.log, start.logLimit, start.logFiles)
         self.relay = Relay(self._log, self._bundle, self._forward)
         self.relay.watch(control.fileno(), self._told)
+        self._examiner: Examiner | None = None
 
     def create(self, creator: Creator) -> int:
         """Have the container created and started; its pid. Raises Failed."""
@@ -143,6 +145,8 @@ class Keeper:
         """Be what the last worker was. The guard keeps its own copies, and so do we."""
         self._pid, self._status = handover.pid, ended
         self._lock, self._listener = descriptors.pop("lock"), descriptors.pop("listener")
+        if self._start.health:
+            self._examine(descriptors.pop("health"))
         self.relay.adopt(descriptors, self._start.stdinOnce)
         self.relay.watch(self._listener, self._accept)
 
@@ -163,7 +167,14 @@ class Keeper:
             self.relay.resize(self._start.rows, self._start.columns)
         self._lock, self._listener = lock, listener
         self.relay.watch(self._listener, self._accept)
+        if self._start.health:
+            self._examine()
         self._hand_over()
+
+    def _examine(self, clock: int = -1) -> None:
+        from utsuwa.monitor.health import Examiner
+
+        self._examiner = Examiner(self._start, self._began, self.relay, clock)
 
     def live(self) -> None:
         """Until the container's process has ended and everybody knows, or until it is quiet."""
@@ -171,9 +182,12 @@ class Keeper:
             happened = self.relay.step(_QUIET)
             if self.relay.changed:
                 self._hand_over()
-            if not happened and self.relay.quiet and not self._lost:
+            busy = self._examiner and not self._examiner.quiet
+            if not happened and self.relay.quiet and not busy and not self._lost:
                 say_idle(self._control)
                 return
+        if self._examiner:
+            self._examiner.end()
         self.relay.drain()
         if self._mounts >= 0:
             os.close(self._mounts)  # and with that they are gone: who is told of the end may mount the same again
@@ -200,6 +214,8 @@ class Keeper:
         kept = self.relay.descriptors()
         watched = {name: fd for name, fd in kept.items() if name in ("stdout", "stderr", "terminal")}
         watched["listener"] = self._listener
+        if self._examiner:
+            watched["health"] = self._examiner.clock
         held = {name: fd for name, fd in kept.items() if name not in watched} | {"lock": self._lock}
         names = (*watched, *held)
         handover = Handover(start=self._start, began=self._began, pid=self._pid, names=names)

@@ -7,6 +7,7 @@ RUN/monitors/ID/plan         what the last start worked out, for the next one
 RUN/runtime/ID/              the OCI runtime's own record, with the container's process
 ROOT/containers/ID/stopped   somebody has stopped it: it is not to be started again
 ROOT/containers/ID/lasting   somebody is about to start it again: it is not to be removed at its end
+ROOT/containers/ID/health.json what its healthchecks have found
 ROOT/containers/ID/exit.json how the last run ended; one with another number than run.json's is of an earlier run
 """
 
@@ -24,13 +25,45 @@ from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import Record, decode
 
 RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE, PLAN_FILE = "run.json", "exit.json", "lock", "attach.sock", "plan"
-STOPPED_FILE, LASTING_FILE = "stopped", "lasting"
+STOPPED_FILE, LASTING_FILE, HEALTH_FILE = "stopped", "lasting", "health.json"
 _FLOCK = struct.Struct("hhqqi4x")
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 
 
 UNKNOWN_CODE, UNKNOWN_END = 255, "its monitor was killed, so how it ended is not known"
 """The exit code and the error of a container whose end nobody saw."""
+
+
+class HealthCheck(Record):
+    """How to find out whether a container does its work: ``command`` is run in it; all times in nanoseconds.
+
+    ``retries`` failures in a row make it unhealthy; those within ``startPeriod`` don't count until one succeeds.
+    """
+
+    command: tuple[str, ...]
+    interval: int
+    timeout: int
+    retries: int
+    startPeriod: int
+    startInterval: int
+
+
+class HealthResult(Record):
+    """One check, in Docker's words; ``ExitCode`` -1 for one that took too long or could not be made."""
+
+    Start: str
+    End: str
+    ExitCode: int
+    Output: str
+
+
+class Health(Record):
+    """What the checks of run ``number`` have found; the last results, oldest first."""
+
+    number: int
+    Status: str = "starting"
+    FailingStreak: int = 0
+    Log: tuple[HealthResult, ...] = ()
 
 
 class Start(Record):
@@ -65,6 +98,7 @@ class Start(Record):
     volumes: tuple[str, ...] = ()
     restarts: int = 0
     delay: int = 0
+    health: HealthCheck | None = None
 
 
 class Head(Record):
@@ -77,7 +111,8 @@ class Head(Record):
 
 class Execute(Record):
     """The request to run another process in a container: ``process`` is the specification's, ``user`` is looked up
-    inside. ``exec`` is its own id, for events of the container of ``directory``.
+    inside. ``exec`` is its own id, for events of the container of ``directory``. ``bound``: it is killed when its
+    client goes.
     """
 
     id: str
@@ -85,6 +120,7 @@ class Execute(Record):
     process: object
     exec: str = ""
     directory: str = ""
+    bound: bool = False
     user: str | None = None
     tty: bool = False
     openStdin: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.spec import codec
 from utsuwa.spec import digest as digests
+from utsuwa.spec.healthcheck import Healthcheck as Healthcheck
 from utsuwa.spec.platform import Platform
 from utsuwa.spec.record import Record, shown
 
@@ -79,17 +80,6 @@ class Index(Record):
 
 class Empty(Record):
     """The ``{}`` that stands for membership in the sets of :class:`Settings`."""
-
-
-class Healthcheck(Record):
-    """Docker's HEALTHCHECK; times in nanoseconds."""
-
-    Test: tuple[str, ...] | None = None
-    Interval: int | None = None
-    Timeout: int | None = None
-    StartPeriod: int | None = None
-    StartInterval: int | None = None
-    Retries: int | None = None
 
 
 class Settings(Record):

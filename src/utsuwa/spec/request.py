@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
+from utsuwa.spec.healthcheck import Healthcheck
 from utsuwa.spec.record import OneOf, Record
 from utsuwa.spec.runtime import DeviceRule, Rlimit
 
@@ -185,6 +186,7 @@ class RunRequest(Record):
     stop_timeout: int | None = None
     logging: Logging = Logging()
     restart: Restart = Restart()
+    health: Healthcheck | None = None
 
 
 MINIMUM_MEMORY = 6 * 1024 * 1024
