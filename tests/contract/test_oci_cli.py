@@ -365,6 +365,9 @@ def test_spec_writes_a_configuration_that_runs(oci: Runtime, bundle: Bundle) -> 
     oci.ok("spec", "--bundle", str(bundle.path), cwd=bundle.path)
     oci.fails("spec", "--bundle", str(bundle.path), cwd=bundle.path)
     config = json.loads((bundle.path / "config.json").read_text())
+    if oci.name != "crun":  # which makes one everywhere
+        namespaces = [namespace["type"] for namespace in config["linux"]["namespaces"]]
+        assert ("cgroup" in namespaces) is os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     config["process"]["terminal"] = False
     config["process"]["args"] = ["hostname"]
     bundle.config = config

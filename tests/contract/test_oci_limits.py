@@ -187,3 +187,26 @@ def test_a_user_with_a_cgroup_of_its_own_has_limits(oci: Runtime, bundle: Bundle
         oci.clean()
         (ours / "session").rmdir()
         ours.rmdir()
+
+
+@needs("cgroup2")
+@pytest.mark.parametrize("oci", ["urun"], indirect=True)
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_cgroup_that_can_be_written_is_the_container_s(oci: Runtime, bundle: Bundle, writable: bool) -> None:
+    """config-linux.md, "Cgroup ownership"; runc does so under systemd (cgroup_delegation.bats)."""
+    bundle.linux["namespaces"] += [{"type": "user"}, {"type": "cgroup"}]
+    mapping = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    bundle.linux["uidMappings"] = bundle.linux["gidMappings"] = mapping
+    (bundle.rootfs / "sys/fs/cgroup").mkdir(parents=True, exist_ok=True)
+    options = ["nosuid", "noexec", "nodev", "relatime"] + ([] if writable else ["ro"])
+    mount = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options}
+    bundle.config["mounts"].append(mount)
+    for parent in (bundle.path, *bundle.path.parents):
+        if str(parent).startswith("/tmp/pytest-of"):
+            parent.chmod(0o755)
+    oci.running(bundle.sleep())
+    (path,) = cgroups_of(oci.id)
+    assert os.stat(path).st_uid == (100000 if writable else 0)
+    assert os.stat(f"{path}/pids.max").st_uid == 0
+    done = oci("exec", oci.id, "sh", "-c", "mkdir /sys/fs/cgroup/own && echo 1 >/sys/fs/cgroup/own/cgroup.procs")
+    assert (done.returncode == 0) is writable, done.stderr

@@ -104,6 +104,8 @@ class V2Manager:
                 except FileNotFoundError:
                     continue  # a file of a controller that is not enabled here
                 except OSError as error:
+                    if self._unprivileged:
+                        return  # it stays with who has it: the specification asks for nothing that can't be done
                     raise failure(error, f"give {self._path}/{key} to user {uid}") from error
 
     def device_lines(self, resources: Resources | None) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from utsuwa.init.spawn import Child
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Started
-    from utsuwa.spec.runtime import Spec
+    from utsuwa.spec.runtime import Mount, Spec
 
 _SIGKILL = 9
 
@@ -193,6 +193,7 @@ class Conversation:
             if report.kind == CLONED:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources, devices=False)
+                give_cgroup(self._manager, self._bundle.spec)
                 self._save()
                 if not self._recalled:
                     self._check_joined_maps()
@@ -271,6 +272,31 @@ def admit(manager: Manager | None, child: Child, resources: Resources | None = N
     if not isinstance(manager, SystemdManager):
         raise Internal("a process asks for a scope of systemd where there is none")
     manager.admit(child.stage1, resources)
+
+
+def give_cgroup(manager: Manager, spec: Spec) -> None:
+    """Let the container's user make cgroups in its own, where it may write (config-linux.md#cgroup-ownership)."""
+    linux = spec.linux
+    namespace = linux.namespace("cgroup") if linux else None
+    if linux is None or namespace is None or namespace.path or not any(map(_shows_cgroups, spec.mounts or ())):
+        return
+    uid = spec.process.user.uid if spec.process else 0
+    for mapping in linux.uidMappings or ():
+        if 0 <= uid - mapping.containerID < mapping.size:
+            uid += mapping.hostID - mapping.containerID
+            break
+    else:
+        if linux.namespace("user"):
+            return  # nobody knows who that is
+    if uid != os.geteuid():
+        manager.delegate(uid)
+
+
+def _shows_cgroups(mount: Mount) -> bool:
+    """The writable mount that the specification's words are about: by its source, whatever its type."""
+    if mount.source != "cgroup" or os.path.normpath(mount.destination) != "/sys/fs/cgroup":
+        return False
+    return not {"ro", "rro"} & set(mount.options or ())
 
 
 def listen(container: Container) -> int:

@@ -10,10 +10,12 @@ from utsuwa.runtime.bundle import CONFIG
 
 def write_spec(bundle: str, rootless: bool = False) -> None:
     """Write the default config.json into the directory ``bundle``. Raises Conflict when there is one."""
+    from utsuwa.linux.host import probe
     from utsuwa.spec.codec import dumps, encode
     from utsuwa.spec.default import default_spec
 
-    text = dumps(encode(default_spec(rootless=rootless)), indent="\t") + "\n"
+    chosen = default_spec(rootless=rootless, cgroup2=probe().cgroup_mode == "v2")
+    text = dumps(encode(chosen), indent="\t") + "\n"
     path = os.path.join(bundle, CONFIG)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
