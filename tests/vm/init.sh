@@ -12,7 +12,7 @@ $bb mount -t tmpfs -o mode=1777 tmpfs /new/dev/shm
 $bb mount -t proc proc /new/proc
 $bb mount -t sysfs sys /new/sys
 for directory in tmp run project; do $bb mount -t tmpfs tmpfs /new/$directory; done
-$bb mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
+$bb mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /new/sys/fs/cgroup
 $bb tar -x -f /dev/vdb -C /new/project
 case $($bb cat /proc/cmdline) in
 *utsuwa.systemd*) first="/lib/systemd/systemd --unit=utsuwa.target" ;;

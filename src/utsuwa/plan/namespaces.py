@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
+from utsuwa.linux.capabilities import SYS_ADMIN
 from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWTIME, KINDS
 from utsuwa.plan import cgroupmounts, deputy, labels, ops
 from utsuwa.plan.plan import Step
@@ -78,9 +79,27 @@ def enter_container(case: ExecCase) -> Iterator[Step]:
     """Join the cgroups of a running container, and its namespaces by the pidfd of its first process."""
     yield from join_scope(case)
     yield from _join_cgroups(case)
+    later = _after_birth(case)
     if case.kinds:
-        yield Step(ops.Enter(ops.PIDFD, case.flags()), _NAMESPACES)
+        yield Step(ops.Enter(ops.PIDFD, case.flags() & ~later, int(later != 0)), _NAMESPACES)
     yield _clone(case, 0)
+    if later:
+        yield Step(ops.Enter(ops.PIDFD, later, 0), _NAMESPACES)
+
+
+def _after_birth(case: ExecCase) -> int:
+    """CLONE_NEW* bits of what a child that is born in a v2 cgroup enters only then: its parent has to be allowed there.
+
+    From a cgroup namespace that does not show the parent's own cgroup nobody is, where the hierarchy is mounted with
+    nsdelegate, as systemd does (cgroups(7)); in a user namespace the host's root isn't, if the cgroup is the user's.
+    A caller without privileges has to be in the user namespace to enter any other.
+    """
+    later = 0
+    if birthplace(case):
+        kinds = ("cgroup", "user") if case.host.permitted & SYS_ADMIN else ("cgroup",)
+        for kind in kinds:
+            later |= KINDS[kind] if case.has(kind) else 0
+    return later
 
 
 def _clone(case: Case, flags: int) -> Step:

@@ -82,11 +82,12 @@ class JoinNamespaces(Op):
 
 
 class Enter(Op):
-    """setns(2) by pidfd into several namespaces at once; for exec."""
+    """setns(2) by pidfd into several namespaces at once; for exec. ``keep``: the pidfd stays open."""
 
     code = 5
     pidfd: Slot
     flags: Number
+    keep: Number = 0
 
 
 class Clone(Op):

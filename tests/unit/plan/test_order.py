@@ -20,7 +20,7 @@ LAWS: list[tuple[type[ops.Op] | tuple[type[ops.Op], ...], type[ops.Op] | tuple[t
     (ops.OomScoreAdj, (ops.Enter, ops.JoinNamespaces, ops.Clone), "the host's own /proc/self is meant"),
     (ops.OomScoreAdj, ops.NotDumpable, "files of /proc/self are root's afterwards"),
     (ops.AttachDeviceFilter, ops.Clone, "no process runs unfiltered"),
-    ((ops.JoinNamespaces, ops.Enter), ops.Clone, "a pid namespace takes effect for children only"),
+    (ops.JoinNamespaces, ops.Clone, "a pid namespace takes effect for children only"),
     (ops.JoinCgroups, ops.Unshare, "the cgroup namespace's root is the cgroup of that moment"),
     (ops.JoinCgroups, ops.Enter, "cgroup directories are the host's"),
     (ops.Clone, ops.Unshare, "the cgroup namespace belongs to the new user namespace"),
@@ -66,6 +66,19 @@ def test_law(first: type[ops.Op], then: type[ops.Op], why: str) -> None:
             tried += 1
             assert max(before) < min(after), f"{name}: {why}"
     assert tried, "no golden plan has both"
+
+
+def test_a_child_enters_only_what_its_parent_may_not() -> None:
+    """A pid namespace is one for children; and the parent has to be where it may put a child into its cgroup."""
+    late = 0
+    for plan in PLANS.values():
+        for place in _places(plan, ops.Enter):
+            op, born = plan.ops[place], _only(plan, ops.Clone)
+            assert isinstance(op, ops.Enter)
+            assert op.keep == (place < born and len(_places(plan, ops.Enter)) > 1)
+            if place > born:
+                late |= op.flags
+    assert late == CLONE_NEWCGROUP | CLONE_NEWUSER
 
 
 def _only(plan: Plan, kind: type[ops.Op]) -> int:

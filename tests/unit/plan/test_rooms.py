@@ -9,12 +9,13 @@ from tests.golden.hosts import HYBRID, V1, V2, options
 from utsuwa.errors import InvalidArgument
 from utsuwa.linux.host import Host
 from utsuwa.linux.mounts import MOUNT_ATTR_NOATIME, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE
+from utsuwa.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWUSER
 from utsuwa.plan import ops
 from utsuwa.plan.create import create
 from utsuwa.plan.exec import execute
 from utsuwa.plan.mounts import destination, inside
 from utsuwa.plan.namespaces import sysctl_path
-from utsuwa.plan.options import ExecOptions
+from utsuwa.plan.options import CgroupJoin, ExecOptions
 from utsuwa.plan.plan import Plan
 from utsuwa.plan.rootfs import split_lower
 from utsuwa.spec import mount as engine
@@ -241,6 +242,17 @@ def test_a_device_filter_needs_a_unified_cgroup() -> None:
 def test_only_new_network_namespaces_get_their_loopback_up() -> None:
     joined = spec(linux={"namespaces": with_namespaces(spec(), network="/run/netns/x")})
     assert ops.LoopbackUp() in plan(spec()).ops and ops.LoopbackUp() not in plan(joined).ops
+
+
+def test_exec_enters_the_rest_when_the_child_is_born_in_its_cgroup() -> None:
+    base = spec(linux={"namespaces": with_namespaces(spec(), cgroup="", user="")})
+    assert base.process
+    options = ExecOptions(cgroup=CgroupJoin(unified="/sys/fs/cgroup/x"))
+    for host, late in ((V2, CLONE_NEWCGROUP | CLONE_NEWUSER), (V2.replace(permitted=0), CLONE_NEWCGROUP)):
+        made = execute(base.process, base, host, options).ops
+        first, second = [op for op in made if isinstance(op, ops.Enter)]
+        assert (second, first.flags & late, first.keep) == (ops.Enter(ops.PIDFD, late), 0, 1)
+        assert made.index(first) < made.index(ops.Clone(0, "/sys/fs/cgroup/x")) < made.index(second)
 
 
 def test_exec_enters_every_namespace_of_the_container_at_once() -> None:

@@ -16,7 +16,7 @@ struct namespaces {
 /* Opened before a mount namespace is joined, in which the path would name nothing, or something of the container's. */
 static int open_birthplace(struct run *run)
 {
-	if (run->cgroup >= 0 || !run->birthplace || !*run->birthplace)
+	if (run->born || run->cgroup >= 0 || !run->birthplace || !*run->birthplace)
 		return 0;
 	run->cgroup = open_path(run->birthplace, O_PATH | O_DIRECTORY);
 	return run->cgroup < 0 ? fail(run, run->cgroup, DETAIL_OPEN_CGROUP) : 0;
@@ -82,9 +82,11 @@ int op_ENTER(struct run *run, struct cursor *fields)
 {
 	int pidfd = (int)take(fields);
 	u64 flags = take(fields);
+	u64 keep = take(fields);
 	int error = open_birthplace(run);
 	error = error ? error : (int)sys(setns, pidfd, flags);
-	close_fd(pidfd);
+	if (!keep)
+		close_fd(pidfd);
 	if (!error && flags & CLONE_NEWNS) {
 		close_fd(run->root);
 		run->root = -1;
