@@ -259,3 +259,57 @@ def test_diff_tells_what_changed(house: Household) -> None:
     assert sorted(lines) == ["A /d", "A /new", "C /etc", "C /etc/passwd", "D /etc/motd"]
     house.ok("create", "--name", "unchanged", IMAGE)
     assert house.ok("diff", "unchanged") == ""
+
+
+# --- ps, inspect ----------------------------------------------------------------------------------------------------
+
+
+def test_ps_filters(house: Household) -> None:
+    first = run(house, "first")
+    house.ok("create", "--name", "second", "-v", "store:/m", "-l", "a=b", IMAGE)
+    house("run", "--name", "third", IMAGE, "sh", "-c", "exit 3")
+    house.ok("pause", "first")
+
+    def listed(*filters: str) -> str:
+        return " ".join(house.ok("ps", "-a", "--format", "{{.Names}}", *(f"-f{each}" for each in filters)).split())
+
+    assert listed("status=paused") == "first"
+    assert listed("status=exited", "status=created") == "third second"
+    assert listed("exited=3") == "third"
+    assert listed("label=a", "label=a=b") == "second"
+    assert listed("label=a", "label=c") == ""
+    assert listed(f"ancestor={IMAGE}") == listed("ancestor=nosuch", f"ancestor={IMAGE}:latest") == "third second first"
+    assert listed("name=ir", "name=^sec") == "third second first"
+    assert listed(f"id={first[:7]}") == "first"
+    assert listed("volume=store") == listed("volume=/m") == "second"
+    assert listed("network=none") == "third second first"
+    assert listed("before=second") == "first" and listed("since=second") == "third"
+    assert listed("health=none") == "third second first"
+    assert listed("publish=80", "name=first") == ""
+    for wrong in ("health=good", "publish=many", "status=odd", "nosuch=1"):
+        assert "invalid filter" in complaint(house, "ps", "-f", wrong)
+    assert house.ok("ps", "-lq") == house.ok("ps", "-n", "1", "-q") == house.ok("ps", "-aq", "-f", "name=third")
+    assert house.ok("ps", "-n", "2", "--format", "{{.Names}}") == "third\nsecond\n"
+
+
+def test_sizes(house: Household) -> None:
+    house.ok("run", "--name", "box", IMAGE, "sh", "-c", "head -c 5000 /dev/zero > /five; ln /five /same")
+    assert " 5kB (virtual " in house.ok("ps", "-as")
+    assert house.ok("ps", "-a", "--format", "{{.Size}}").startswith("5kB (virtual ")
+    assert house.ok("inspect", "-s", "-f", "{{.SizeRw}}", "box") == "5000\n"
+    assert "no entry" in complaint(house, "inspect", "-f", "{{.SizeRw}}", "box")
+
+
+def test_inspect_tells_all(house: Household) -> None:
+    house.ok("volume", "create", "store")
+    house.ok("create", "--name", "box", "--ulimit", "nofile=10:20", "--tmpfs", "/t:size=1m", "--group-add", "5", IMAGE)
+    found = json.loads(house.ok("inspect", "box", IMAGE, "store"))
+    assert [found[0]["Name"], found[1]["RepoTags"], found[2]["Name"]] == ["/box", [f"{IMAGE}:latest"], "store"]
+    host = found[0]["HostConfig"]
+    assert host["Ulimits"] == [{"Name": "nofile", "Hard": 20, "Soft": 10}]
+    assert (host["Tmpfs"], host["GroupAdd"], host["PidMode"]) == ({"/t": "nosuid,nodev,noexec,size=1m"}, ["5"], "")
+    assert "/proc/kcore" in host["MaskedPaths"]
+    assert found[0]["GraphDriver"]["Data"]["UpperDir"].startswith(str(house.root))
+    assert "No such volume: box" in complaint(house, "inspect", "--type", "volume", "box")
+    assert "not a valid value" in complaint(house, "inspect", "--type", "odd", "box")
+    house.ok("volume", "rm", "store")

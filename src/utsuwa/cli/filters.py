@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from utsuwa.engine.status import Status
 
 _STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_KEYS = ("status", "name", "id", "label", "ancestor", "exited", "volume", "network", "before", "since")
+_KEYS = (
+    *("status", "name", "id", "label", "ancestor", "exited", "volume", "network", "before", "since"),
+    *("health", "publish"),
+)
+_HEALTH = ("starting", "healthy", "unhealthy", "none")
 
 
 class Filters:
@@ -32,6 +36,10 @@ class Filters:
                 raise InvalidArgument(f"invalid filter '{key}'")
             if key == "status" and value not in _STATES:
                 raise InvalidArgument(f"invalid filter 'status={value}': expected one of {', '.join(_STATES)}")
+            if key == "health" and value not in _HEALTH:
+                raise InvalidArgument(f"invalid filter 'health={value}': expected one of {', '.join(_HEALTH)}")
+            if key == "publish":
+                _ports(value)
             self._wanted.setdefault(key, []).append(value.strip())
 
     @property
@@ -54,7 +62,9 @@ class Filters:
             "ancestor": lambda value: _stands_on(record, value),
             "exited": lambda value: status.name == "exited" and str(status.code) == value,
             "volume": lambda value: any(value in _places(point) for point in record.mountPoints),
-            "network": lambda value: value == record.networkMode,
+            "network": lambda value: value in _networks(record),
+            "health": lambda value: value == (status.health or "none"),
+            "publish": lambda value: not _ports(value).isdisjoint(_published(record)),
             "before": lambda value: record.createdAt < _born(value, everybody),
             "since": lambda value: record.createdAt > _born(value, everybody),
         }
@@ -84,6 +94,28 @@ def _stands_on(record: ContainerRecord, image: str) -> bool:
 def _places(point: object) -> tuple[str, ...]:
     """What a mount may be called by: its host path, its path inside, its volume's name."""
     return point["source"], point["destination"], point["name"]  # type: ignore[index]
+
+
+def _networks(record: ContainerRecord) -> set[str]:
+    """The names of the networks that it was made for."""
+    asked = record.request.get("networks") or ()  # type: ignore[attr-defined]
+    return {record.networkMode, *(each["name"] for each in asked)}
+
+
+def _ports(text: str) -> set[tuple[int, str]]:
+    """``80``, ``80/udp`` or ``8000-8010/tcp`` as ports and protocols. Raises InvalidArgument."""
+    numbers, _, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    if not all(each.isascii() and each.isdigit() and int(each) < 1 << 16 for each in (first, last if dash else first)):
+        raise InvalidArgument(f"invalid filter 'publish={text}': expected PORT[-PORT][/PROTOCOL]")
+    return {(number, protocol or "tcp") for number in range(int(first), int(last or first) + 1)}
+
+
+def _published(record: ContainerRecord) -> set[tuple[int, str]]:
+    """The ports that were asked for: those of the host, and those of the container behind them."""
+    ports = (record.request.get("networking") or {}).get("ports") or ()  # type: ignore[attr-defined]
+    numbers = [(each.get(key) or 0, each["protocol"]) for each in ports for key in ("host_port", "port")]
+    return {(number, protocol) for number, protocol in numbers if number}
 
 
 def _born(name: str, everybody: Sequence[tuple[ContainerRecord, Status]]) -> str:

@@ -1,11 +1,11 @@
-"""`utsuwa inspect`: all that is known of containers and images (docker inspect)."""
+"""`utsuwa inspect`: all that is known of containers, images and volumes (docker inspect)."""
 
 from __future__ import annotations
 
 import sys
 
 from utsuwa.cli import output
-from utsuwa.cli.flags import WORD, BadUsage, Option
+from utsuwa.cli.flags import SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import NotFound, printable
 from utsuwa.spec.codec import dumps
@@ -19,7 +19,8 @@ VERB = Verb(
     "Return low-level information on containers and images",
     (
         Option("format", "f", WORD, "Format output: 'json' or a Go template, as '{{.State.Status}}'"),
-        Option("type", "", WORD, "Only look for a container or an image"),
+        Option("size", "s", SWITCH, "Display total file sizes if the type is container"),
+        Option("type", "", WORD, "Only look for a container, an image or a volume"),
     ),
     least=1,
 )
@@ -31,14 +32,14 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     kind = arguments.text("type")
-    if kind not in ("", "container", "image"):
-        raise BadUsage(f"unsupported: inspect --type {kind} (container or image)")
+    if kind not in ("", *_LOOKS):
+        raise BadUsage(f'"{kind}" is not a valid value for --type ({", ".join(_LOOKS)})')
     wanted = arguments.text("format")
     template = _template(wanted)
     house, found, missing = House(), [], []
     for name in arguments.words:
         try:
-            found.append(_document(house, name, kind))
+            found.append(_document(house, name, kind, arguments.on("size")))
         except NotFound:
             missing.append(f"No such {kind or 'object'}: {name}")
     if template is None:
@@ -61,16 +62,38 @@ def _template(wanted: str) -> Template | None:
     return Template(wanted)
 
 
-def _document(house: House, name: str, kind: str) -> dict[str, object]:
+def _document(house: House, name: str, kind: str, sized: bool) -> dict[str, object]:
+    for look in [_LOOKS[kind]] if kind else _LOOKS.values():
+        try:
+            return look(house, name, sized)
+        except NotFound:
+            continue
+    raise NotFound(name)
+
+
+def _container(house: House, name: str, sized: bool) -> dict[str, object]:
     from utsuwa.engine import inspection
 
-    if kind != "image":
-        try:
-            record = house.containers.find(name)
-            return inspection.container(house.paths, record, house.containers.status(record))
-        except NotFound:
-            if kind:
-                raise
+    record = house.containers.find(name)
+    found = inspection.container(house.paths, record, house.containers.status(record))
+    if sized:
+        from utsuwa.engine.sizes import sizes
+
+        found["SizeRw"], found["SizeRootFs"] = sizes(house.images, record)
+    return found
+
+
+def _image(house: House, name: str, sized: bool) -> dict[str, object]:
     from utsuwa.engine.image_document import document
 
     return document(house.images, house.images.resolve(name))
+
+
+def _volume(house: House, name: str, sized: bool) -> dict[str, object]:
+    from utsuwa.cli.volume_inspect import document
+
+    return document(house.volumes, house.volumes.find(name))
+
+
+_LOOKS = {"container": _container, "image": _image, "volume": _volume}
+"""What has a name, in the order in which it is looked for."""

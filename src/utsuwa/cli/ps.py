@@ -26,6 +26,7 @@ VERB = Verb(
         Option("latest", "l", SWITCH, "Show the latest created container (includes all states)"),
         Option("no-trunc", "", SWITCH, "Don't truncate output"),
         Option("quiet", "q", SWITCH, "Only display container IDs"),
+        Option("size", "s", SWITCH, "Display total file sizes"),
     ),
     most=0,
 )
@@ -63,10 +64,18 @@ def run(words: list[str]) -> int:
     if arguments.on("quiet"):
         text = "\n".join(record.id if whole else record.id[:12] for record, _status in found)
     elif arguments.text("format") not in ("", "table"):
+        sized = arguments.on("size") or ".Size" in arguments.text("format")
         rows = [_document(record, status, whole) for record, status in found]
+        for row, (record, _status) in zip(rows, found, strict=True):
+            row["Size"] = _size(record) if sized else "0B"
         text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)  # type: ignore[dict-item]
     else:
-        text = table(tuple(_HEADER.values()), [_row(record, status, whole) for record, status in found])
+        sized = arguments.on("size")
+        header = (*_HEADER.values(), *(("SIZE",) if sized else ()))
+        text = table(
+            header,
+            [(*_row(record, status, whole), *((_size(record),) if sized else ())) for record, status in found],
+        )
     if text or found:
         print(text)
     return 0
@@ -83,6 +92,14 @@ def _find(filters: list[str], everything: bool) -> list[tuple[ContainerRecord, S
     everything = everything or wanted.any_state
     shown = [pair for pair in found if everything or pair[1].alive or pair[1].restarting]
     return [pair for pair in shown if wanted.match(*pair, found)]
+
+
+def _size(record: ContainerRecord) -> str:
+    from utsuwa.cli.images import size
+    from utsuwa.engine.sizes import sizes
+
+    written, whole = sizes(House().images, record)
+    return f"{size(written)} (virtual {size(whole)})"
 
 
 def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...]:
@@ -116,7 +133,6 @@ def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str,
         "LocalVolumes": str(len(volumes)),
         "Mounts": ",".join(shown),
         "Networks": record.networkMode,
-        "Size": "0B",
         "State": status.name,
         "Label": lambda key: record.labels.get(key, ""),
     }

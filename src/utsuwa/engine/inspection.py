@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from utsuwa.engine import mountpoints
 from utsuwa.engine.containers import log_name
+from utsuwa.engine.host_config import host_config
 from utsuwa.engine.status import CREATED, PAUSED
+from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import decode
 from utsuwa.spec.request import RunRequest
 
@@ -35,13 +37,29 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         "LogPath": f"{directory}/{log_name(record)}" if log_name(record) else "",
         "Name": f"/{record.name}",
         "RestartCount": status.restarts,
-        "Driver": "overlay2" if any(mount["type"] == "overlay" for mount in record.mounts) else "copy",  # type: ignore[index]
+        "Driver": "overlay2" if _is_overlay(record) else "copy",
         "Platform": "linux",
-        "HostConfig": _host_config(record, request),
+        **dict.fromkeys(("AppArmorProfile", "MountLabel", "ProcessLabel"), ""),
+        "ExecIDs": None,
+        "HostConfig": {**host_config(record, request), **_host_config(record, request)},
+        "GraphDriver": {"Data": _layers(record), "Name": "overlay2" if _is_overlay(record) else "copy"},
         "Mounts": [mountpoints.describe(point) for point in record.mountPoints],
         "Config": _config(paths, record, request),
         "NetworkSettings": {"Ports": {}, "Networks": {record.networkMode: {"IPAddress": "", "Gateway": ""}}},
     }
+
+
+def _is_overlay(record: ContainerRecord) -> bool:
+    return any(mount["type"] == "overlay" for mount in record.mounts)  # type: ignore[index]
+
+
+def _layers(record: ContainerRecord) -> dict[str, object] | None:
+    """The directories that make an overlay, by the names that Docker has for them."""
+    mount = next((decode(Mount, each) for each in record.mounts if _is_overlay(record)), None)
+    if mount is None:
+        return None
+    names = {"LowerDir": "lowerdir", "UpperDir": "upperdir", "WorkDir": "workdir"}
+    return {name: mount.option(option) or "" for name, option in names.items()}
 
 
 def state(status: Status) -> dict[str, object]:
@@ -83,6 +101,9 @@ def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[
     user = request.user or ("" if record.user == "0" else record.user)
     return {
         "Hostname": process.get("hostname", ""),
+        "Domainname": process.get("domainname", ""),
+        "Volumes": {point["destination"]: {} for point in record.mountPoints if point["name"]} or None,  # type: ignore[index]
+        "OnBuild": None,
         "User": user or "",
         "AttachStdin": record.stdinOnce,
         "AttachStdout": not request.detach,
