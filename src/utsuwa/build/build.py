@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.kitchen import Kitchen
 from utsuwa.build.parser import parse
-from utsuwa.build.stage import StageBuild
+from utsuwa.build.stage import StageBuild, stamp
 from utsuwa.spec import platform as platforms
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
@@ -83,7 +82,7 @@ def _store(kitchen: Kitchen, state: State, tags: list[reference.Reference]) -> I
         architecture=platform.architecture,
         os=platform.os,
         variant=platform.variant or None,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(kitchen.moment // 10**9)),
+        created=stamp(state.made),
         author=state.author,
         config=settings,
         rootfs=RootFS(type="layers", diff_ids=()),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Record):
-    """A layer as image.make.NewLayer has it, and what made it."""
+    """A layer as image.make.NewLayer has it, what made it, and when, in Unix seconds."""
 
     name: str
     parent: str
@@ -38,6 +38,7 @@ class Entry(Record):
     blob: Descriptor
     size: int
     text: str = ""
+    made: int = 0
 
 
 class Found(Record):
@@ -58,8 +59,8 @@ class Cache:
         self._store = store
         self._entries, self._mounts = f"{store.root}/build/cache", f"{store.root}/build/mounts"
 
-    def get(self, key: str) -> NewLayer | None:
-        """The layer of a key, when all of it is there; it counts as used then."""
+    def get(self, key: str) -> tuple[NewLayer, int] | None:
+        """The layer of a key, when all of it is there, and when it was made; it counts as used then."""
         path = f"{self._entries}/{key}.json"
         entry = _read(path)
         if entry is None or not self._store.snapshotter.layers.has(entry.name):
@@ -69,13 +70,20 @@ class Cache:
         os.utime(path)
         from utsuwa.image.make import NewLayer
 
-        return NewLayer(name=entry.name, parent=entry.parent, diff_id=entry.diff_id, blob=entry.blob, size=entry.size)
+        layer = NewLayer(name=entry.name, parent=entry.parent, diff_id=entry.diff_id, blob=entry.blob, size=entry.size)
+        return layer, entry.made
 
-    def put(self, key: str, layer: NewLayer, text: str) -> None:
-        """Keep a layer. The caller holds the store's lease."""
+    def put(self, key: str, layer: NewLayer, text: str, made: int) -> None:
+        """Keep a layer that was made at ``made``, Unix seconds. The caller holds the store's lease."""
         self._store.keep(f"build-{key}", Kept(blobs=(layer.blob.digest,), layers=(layer.name,)))
         entry = Entry(
-            name=layer.name, parent=layer.parent, diff_id=layer.diff_id, blob=layer.blob, size=layer.size, text=text
+            name=layer.name,
+            parent=layer.parent,
+            diff_id=layer.diff_id,
+            blob=layer.blob,
+            size=layer.size,
+            text=text,
+            made=made,
         )
         temporary = f"{self._entries}/.{key}.{os.getpid()}"
         try:

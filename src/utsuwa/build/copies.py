@@ -56,8 +56,8 @@ class Copying:
             self._fetched.append((f"{folder}/{name}", changed))
         self._sources = [source for source in self._sources if source not in urls]
 
-    def layer(self, step: Step) -> NewLayer:
-        """The layer, from the cache or new."""
+    def layer(self, step: Step) -> tuple[NewLayer, int]:
+        """The layer, from the cache or new, and when it was made."""
         build, instruction, kitchen = self._build, self._instruction, self._build.kitchen
         origin = origins.open_origin(kitchen, instruction.source_stage, build.stage)
         with origin.root, build.ground() as root:

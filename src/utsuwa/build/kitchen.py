@@ -61,6 +61,11 @@ class Kitchen:
         epoch = self.request.epoch
         return time.time_ns() if epoch is None else epoch * 1_000_000_000
 
+    @property
+    def epoch(self) -> int | None:
+        """SOURCE_DATE_EPOCH in nanoseconds, None when there is none."""
+        return None if self.request.epoch is None else self.moment
+
     def image(self, name: str, platform: Platform | None) -> Image:
         """An image by its name. Raises what finding and pulling it raises."""
         key = f"{name} {platform}"
@@ -76,14 +81,15 @@ class Kitchen:
         epoch = self.request.epoch
         return digest.of(repr((*about, epoch)).encode("utf-8", "surrogateescape")).hex
 
-    def cached(self, key: str) -> NewLayer | None:
-        """The layer of an earlier build, when it is all there."""
+    def cached(self, key: str) -> tuple[NewLayer, int] | None:
+        """The layer of an earlier build, when it is all there, and when that made it, in Unix seconds."""
         return self._cache.get(key) if self.request.use_cache else None
 
-    def make(self, key: str, parent: str, chunks: Iterable[bytes], text: str) -> NewLayer:
-        """A new layer of an archive, kept for builds to come."""
+    def make(self, key: str, parent: str, chunks: Iterable[bytes], text: str) -> tuple[NewLayer, int]:
+        """A new layer of an archive, kept for builds to come, and its time."""
         from utsuwa.image.make import add_layer
 
         layer = add_layer(self.store, parent, chunks)
-        self._cache.put(key, layer, text)
-        return layer
+        made = self.moment // 1_000_000_000
+        self._cache.put(key, layer, text, made)
+        return layer, made

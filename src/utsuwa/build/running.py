@@ -14,6 +14,7 @@ from utsuwa.build import workshop
 from utsuwa.errors import Error, Internal
 from utsuwa.runtime import create, run
 from utsuwa.runtime.bundle import Bundle
+from utsuwa.runtime.delete import delete
 from utsuwa.runtime.draft import CreateRequest
 from utsuwa.runtime.process import exit_code
 from utsuwa.runtime.record import Store
@@ -41,6 +42,17 @@ class Container:
         self.root_mounts, self.user = root_mounts, user
 
 
+def prepare() -> None:
+    """Do once what every fork would do for itself: imports, looking at the host, sealing the executor."""
+    from utsuwa.cgroup.filesystem import open_manager
+    from utsuwa.init.spawn import sealed
+    from utsuwa.linux.host import probe
+    from utsuwa.seccomp import cache  # noqa: F401
+
+    open_manager(probe(), "/utsuwa/build", "build")
+    sealed()
+
+
 def execute(container: Container, paths: Paths, images: Images, build: str, show: Callable[[bytes], None]) -> int:
     """Run a container to its end and give its output to ``show`` as it comes; the exit code.
 
@@ -57,16 +69,36 @@ def execute(container: Container, paths: Paths, images: Images, build: str, show
     for fd in (alive, out, tell):
         os.close(fd)
     try:
+        told = _listen(output, report, show)
+        if not told:  # the keeper was killed, and its container goes on
+            delete(Store(paths.runtime), container.name, force=True)
         while chunk := os.read(output, _CHUNK):
             show(chunk)
-        told = b""
-        while chunk := os.read(report, _CHUNK):
-            told += chunk
     finally:
         for fd in (hold, output, report):  # without hold, the keeper ends the container
             os.close(fd)
         os.waitpid(keeper, 0)
     return _code(told)
+
+
+def _listen(output: int, report: int, show: Callable[[bytes], None]) -> bytes:
+    """Show what is said until the keeper has told how it ended, or is gone; what it told."""
+    waiting = poll()
+    waiting.register(output, POLLIN)
+    waiting.register(report, POLLIN)
+    told = b""
+    while True:
+        ready = [fd for fd, _ in waiting.poll()]
+        if output in ready:
+            chunk = os.read(output, _CHUNK)
+            show(chunk)
+            if not chunk:
+                waiting.unregister(output)
+        elif report in ready:
+            chunk = os.read(report, _CHUNK)
+            if not chunk:
+                return told
+            told += chunk
 
 
 def _code(told: bytes) -> int:

@@ -34,8 +34,8 @@ class Run:
         counted = f"|{len(arguments)} {' '.join(arguments)} " if arguments else ""
         self.text = f"RUN {counted}{' '.join(self._words)}"
 
-    def layer(self, step: Step) -> NewLayer:
-        """The layer, from the cache or new. Raises StepFailed when the command fails."""
+    def layer(self, step: Step) -> tuple[NewLayer, int]:
+        """The layer, from the cache or new, and when it was made. Raises StepFailed when the command fails."""
         kitchen, state = self._build.kitchen, self._build.state
         key = self._key()
         layer = kitchen.cached(key)
@@ -94,8 +94,9 @@ class Run:
     # -- the container ---------------------------------------------------------------------------------------------
 
     def _execute(self, name: str, step: Step) -> int:
-        from utsuwa.build.running import Container, execute
+        from utsuwa.build.running import Container, execute, prepare
 
+        prepare()
         kitchen, state = self._build.kitchen, self._build.state
         directory = f"{kitchen.workshop.path}/{name}"
         os.makedirs(f"{directory}/rootfs", 0o755)

@@ -5,6 +5,7 @@ made.
 from __future__ import annotations
 
 import stat
+import time
 
 from utsuwa.build import copying, members, origins, places, state
 from utsuwa.build.fault import Fault, StepFailed
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 _STEPS = ("RUN", "COPY", "ADD", "WORKDIR")
 """Instructions that are shown by themselves, since they take time."""
+
+
+def stamp(seconds: int) -> str:
+    """A time as images write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class StageBuild:
@@ -60,7 +66,7 @@ class StageBuild:
             return self._without_triggers(begun)
         name, platform = self.kitchen.graph.bases[self.stage.number]
         if name == "scratch":
-            return state.State(None), ()
+            return state.State(None, self.kitchen.epoch), ()
         step = self.kitchen.progress.begin(f"{self._prefix()}{base.text}")
         try:
             asked = platforms.parse(platform) if platform else self.kitchen.request.platform
@@ -69,7 +75,7 @@ class StageBuild:
             step.failed(str(error))
             raise StepFailed(str(error), base.first, base.last) from error
         step.done()
-        return self._without_triggers(state.State(image))
+        return self._without_triggers(state.State(image, self.kitchen.epoch))
 
     @staticmethod
     def _without_triggers(begun: State) -> tuple[State, tuple[str, ...]]:
@@ -122,10 +128,10 @@ class StageBuild:
         self._note(instruction.text, empty=True)
 
     def _note(self, text: str, *, empty: bool) -> None:
-        import time
-
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.kitchen.moment // 10**9))
-        entry = History(created=created, created_by=text, comment="utsuwa", empty_layer=True if empty else None)
+        """A line of the history. What makes no layer is as old as the last that did: built again, it is the same."""
+        entry = History(
+            created=stamp(self.state.made), created_by=text, comment="utsuwa", empty_layer=True if empty else None
+        )
         self.state.history.append(entry)
 
     def _layer(self, instruction: Instruction, act: object) -> None:
@@ -138,7 +144,8 @@ class StageBuild:
                 error.output = "\n".join([f" > {step.title}:", *step.tail[-20:]])  # type: ignore[attr-defined]
             raise
 
-    def _add(self, layer: NewLayer, text: str) -> None:
+    def _add(self, found: tuple[NewLayer, int], text: str) -> None:
+        layer, self.state.made = found
         self.state.layers.append(layer)
         self.state.top = layer.name
         self._note(text, empty=False)
@@ -164,16 +171,16 @@ class StageBuild:
                 return
             owner = self._user(root)
             key = self.kitchen.key(self.state.top, "WORKDIR", path, owner)
-            layer = self.kitchen.cached(key)
-            if layer is not None:
+            found = self.kitchen.cached(key)
+            if found is not None:
                 ground.close()
                 step.cached()
             else:
                 wish = self.wish(owner, "", to_root=True)
                 made = [members.Member(target, wish.directory)]
-                layer = self.kitchen.make(key, self.state.top, copying.archived(made, wish, ground), instruction.text)
+                found = self.kitchen.make(key, self.state.top, copying.archived(made, wish, ground), instruction.text)
                 step.done()
-        self._add(layer, instruction.text)
+        self._add(found, instruction.text)
 
     def _user(self, root: Merged) -> tuple[int, int] | None:
         """The owner of directories that WORKDIR makes: USER."""

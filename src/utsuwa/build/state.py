@@ -21,10 +21,13 @@ class State:
     """Grows from instruction to instruction; a stage that builds on another begins with a copy.
 
     ``top`` is the chain ID of the last layer, "" for none; ``layers`` and ``history`` come after those of ``base``.
+    ``made`` is the time of the last layer in Unix seconds; without one, ``moment`` (nanoseconds) where that was asked
+    for.
     """
 
-    def __init__(self, base: Image | None) -> None:
+    def __init__(self, base: Image | None, moment: int | None = None) -> None:
         self.base = base
+        self.made = moment // 1_000_000_000 if moment is not None else (base.created if base else 0)
         self.top = base.top if base else ""
         self.layers: list[NewLayer] = []
         self.history: list[History] = []

@@ -92,7 +92,8 @@ def clear(paths: Paths, images: Images, name: str) -> None:
 
 
 def sweep(paths: Paths, images: Images) -> None:
-    """Clear after builds that were killed."""
+    """Clear after builds that were killed, and what they had not finished storing."""
+    images.store.sweep()
     for name in _entries(_work(paths)):
         try:
             fd = os.open(f"{_work(paths)}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -7,7 +7,6 @@ import sys
 
 from utsuwa.cli import output
 from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, parse
-from utsuwa.engine.containers import Containers
 from utsuwa.engine.images import Images
 from utsuwa.engine.paths import ROOT, RUN, Paths
 from utsuwa.errors import Error, printable
@@ -15,6 +14,9 @@ from utsuwa.errors import Error, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from utsuwa.engine.containers import Containers
+    from utsuwa.engine.volumes import Volumes
 
 
 class House:
@@ -25,8 +27,21 @@ class House:
         run = os.path.abspath(os.environ.get("UTSUWA_RUN") or RUN)
         self.paths = Paths(root, run)
         self.images = Images(self.paths)
-        self.containers = Containers(self.paths, self.images)
-        self.volumes = self.containers.volumes
+        self._containers: Containers | None = None
+
+    @property
+    def containers(self) -> Containers:
+        """The containers; verbs about images alone do not pay for importing what they need."""
+        if self._containers is None:
+            from utsuwa.engine.containers import Containers
+
+            self._containers = Containers(self.paths, self.images)
+        return self._containers
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes."""
+        return self.containers.volumes
 
 
 class Verb:

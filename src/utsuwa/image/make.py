@@ -13,8 +13,6 @@ import os
 from utsuwa.content.durable import flush_file_system
 from utsuwa.errors import InvalidArgument
 from utsuwa.image.install import install
-from utsuwa.snapshot.compression import Packer
-from utsuwa.snapshot.intake import Intake
 from utsuwa.spec import codec, image
 from utsuwa.spec.digest import hasher
 from utsuwa.spec.image import Descriptor, History, ImageConfig, Manifest, RootFS
@@ -46,6 +44,9 @@ def add_layer(store: ImageStore, parent: str, chunks: Iterable[bytes]) -> NewLay
     One pass does everything. The caller holds a lease until an image, or a record of what is kept, names the layer.
     Raises InvalidArgument for what is no archive of a layer, Unavailable when the disk is full.
     """
+    from utsuwa.snapshot.compression import Packer
+    from utsuwa.snapshot.intake import Intake  # threads; images that are put together of what is here need none
+
     layers = store.snapshotter.layers
     staging = layers.begin_unnamed(parent)
     running, packer = hasher(), Packer()

@@ -374,6 +374,8 @@ def _id(digits: str) -> str:
 
 def _replace(path: str, record: Record) -> None:
     """Write a record so that a reader, or a power failure, finds the old one or the new one whole."""
+    if _holds(path, record):
+        return
     folder, _, name = path.rpartition("/")
     fresh = f"{folder}/.{name}"[: len(folder) + 250]
     try:
@@ -391,3 +393,12 @@ def _replace(path: str, record: Record) -> None:
             os.close(directory)
     except OSError as error:
         raise from_oserror(error, f"write {path}") from None
+
+
+def _holds(path: str, record: Record) -> bool:
+    """Whether a record is there already: nothing is to be flushed then."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read() == codec.dumps(record).encode()
+    except FileNotFoundError:
+        return False
