@@ -15,6 +15,7 @@ VERBS = {
     "build": "Build an image from a Dockerfile",
     "builder": "Manage builds",
     "commit": "Create a new image from a container's changes",
+    "completion": "Generate the autocompletion script for the specified shell",
     "container": "Manage containers",
     "cp": "Copy files/folders between a container and the local filesystem",
     "create": "Create a new container",
