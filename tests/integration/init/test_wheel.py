@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.documents import busybox_pulled, examples  # noqa: F401
 from tests.needs import needs
 
 pytestmark = needs("cc", "make")
@@ -46,10 +47,28 @@ def test_wheel_is_for_the_platform_and_any_python(wheel):
     assert not [name for name in modes if name.endswith((".c", ".h", ".def"))]
 
 
-def test_installed_commands_run(wheel, tmp_path):
-    venv.create(tmp_path / "venv", symlinks=True)
-    pip("--python", tmp_path / "venv" / "bin" / "python", "install", "--no-index", wheel)
-    done = subprocess.run([tmp_path / "venv" / "bin" / "urun", "--version"], env={}, capture_output=True, check=True)
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel and nothing else in it, not even pip."""
+    directory = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(directory, symlinks=True)
+    pip("--python", directory / "bin" / "python", "install", "--no-index", wheel)
+    return directory
+
+
+def test_installed_commands_run(installed):
+    done = subprocess.run([installed / "bin" / "urun", "--version"], env={}, capture_output=True, check=True)
     assert done.stdout.startswith(b"urun version ") and not done.stderr
     # pip has compiled it: a read-only installation must not pay for that at every start
-    assert list((tmp_path / "venv").glob("lib/python*/site-packages/utsuwa/init/__pycache__/spawn.*.pyc"))
+    assert list(installed.glob("lib/python*/site-packages/utsuwa/init/__pycache__/spawn.*.pyc"))
+    assert list(installed.glob("lib/python*/site-packages/utsuwa/py.typed"))
+
+
+@needs("root", "overlay", "busybox")
+def test_readmes_python_example_runs_as_written(installed, busybox_pulled, tmp_path):  # noqa: F811
+    """Without the dependencies: running containers of local images needs Python alone. (They are for registries.)"""
+    for example in examples("README.md"):
+        (tmp_path / "example.py").write_text(example.code)
+        command = [installed / "bin" / "python", tmp_path / "example.py"]
+        done = subprocess.run(command, env=busybox_pulled, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == (example.printed, "")
