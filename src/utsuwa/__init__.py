@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from utsuwa.errors import Unsupported as Unsupported
     from utsuwa.library.container import Container as Container
     from utsuwa.library.default import containers as containers
+    from utsuwa.library.default import events as events
     from utsuwa.library.default import images as images
     from utsuwa.library.default import run as run
     from utsuwa.library.default import start as start
+    from utsuwa.library.default import volumes as volumes
     from utsuwa.library.engine import Engine as Engine
     from utsuwa.library.failures import ProcessFailed as ProcessFailed
     from utsuwa.library.failures import TimedOut as TimedOut
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from utsuwa.library.output import LogLine as LogLine
     from utsuwa.library.output import Output as Output
     from utsuwa.library.process import Process as Process
+    from utsuwa.library.volumes import StoredVolume as StoredVolume
+    from utsuwa.spec.healthcheck import Healthcheck as Healthcheck
     from utsuwa.spec.request import Logging as Logging
+    from utsuwa.spec.request import Restart as Restart
     from utsuwa.spec.request import Tmpfs as Tmpfs
     from utsuwa.spec.request import Volume as Volume
 
@@ -40,14 +45,16 @@ _HOMES = {
     "errors": "Conflict Error FailedPrecondition Internal InvalidArgument NotFound PermissionDenied "
     "Unavailable Unsupported",
     "library.container": "Container",
-    "library.default": "containers images run start",
+    "library.default": "containers events images run start volumes",
     "library.engine": "Engine",
     "library.failures": "ProcessFailed TimedOut",
     "library.images": "Image",
     "library.options": "Options",
     "library.output": "Chunk LogLine Output",
     "library.process": "Process",
-    "spec.request": "Logging Tmpfs Volume",
+    "library.volumes": "StoredVolume",
+    "spec.healthcheck": "Healthcheck",
+    "spec.request": "Logging Restart Tmpfs Volume",
 }
 _MODULES = ("aio", "errors")
 

@@ -11,3 +11,4 @@ run = _ENGINE.run
 start = _ENGINE.start
 containers = _ENGINE.containers
 images = _ENGINE.images
+volumes = _ENGINE.volumes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from utsuwa.aio.files import Files
 from utsuwa.aio.process import Process
 from utsuwa.aio.threads import call
 from utsuwa.aio.watching import Sleeper, drive
@@ -16,11 +17,12 @@ from utsuwa.library.output import LogLine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, TypeVar
 
     from utsuwa.library import container
+    from utsuwa.library.images import Image
     from utsuwa.library.options import Command
     from utsuwa.library.output import Output
 
@@ -37,6 +39,7 @@ class Container:
         """``blocking`` is the same container for threads."""
         self.blocking = blocking
         self.id, self.name, self.image, self.command = blocking.id, blocking.name, blocking.image, blocking.command
+        self.files = Files(blocking.files)
 
     def __repr__(self) -> str:
         return f"<aio.Container {self.name} {self.id[:12]}>"
@@ -62,7 +65,7 @@ class Container:
 
     @property
     def status(self) -> str:
-        """In Docker's words: "created", "running", "paused", "exited"."""
+        """In Docker's words: "created", "running", "paused", "restarting", "exited"."""
         return self.blocking.status
 
     @property
@@ -79,6 +82,11 @@ class Container:
     def exit_code(self) -> int | None:
         """How the last run ended, None when there was none or it goes on."""
         return self.blocking.exit_code
+
+    @property
+    def health(self) -> str:
+        """What its healthchecks say: "starting", "healthy", "unhealthy"; "" when there are none."""
+        return self.blocking.health
 
     @property
     def labels(self) -> dict[str, str]:
@@ -103,6 +111,27 @@ class Container:
     async def kill(self, signal: str = "KILL") -> None:
         """Send a signal to its process. Raises FailedPrecondition when there is none."""
         await call(self.blocking.kill, signal)
+
+    async def restart(self, timeout: int | None = None) -> None:
+        """Stop it if it runs (see ``stop``), and start it."""
+        await call(self.blocking.restart, timeout)
+
+    async def pause(self) -> None:
+        """Let nothing in it run until ``unpause``."""
+        await call(self.blocking.pause)
+
+    async def unpause(self) -> None:
+        """Let it go on. Raises FailedPrecondition unless it is paused."""
+        await call(self.blocking.unpause)
+
+    async def rename(self, name: str) -> None:
+        """Give it another name. Raises Conflict when that is taken."""
+        await call(self.blocking.rename, name)
+        self.name = self.blocking.name
+
+    async def commit(self, name: str, *, message: str = "", changes: Sequence[str] = ()) -> Image:
+        """Make an image of what it has become; ``changes`` are instructions as ``CMD ["sh"]``."""
+        return await call(self.blocking.commit, name, message=message, changes=changes)
 
     async def wait(self, timeout: float | None = None) -> int:
         """The exit code of its run, once that is over. Raises TimedOut after ``timeout`` seconds.
@@ -203,15 +232,16 @@ class Container:
         *,
         log: str | re.Pattern[str] | None = None,
         port: int | None = None,
+        healthy: bool = False,
         timeout: float | None = 60.0,
     ) -> Self:
         """Wait until all that is asked for is true: a line of the log matches the regular expression ``log``, somebody
-        in the container's network listens on the TCP port ``port``, ``condition`` is true, a plain function of the
-        container for threads, which must not take long.
+        in the container's network listens on the TCP port ``port``, its healthchecks find it ``healthy``, ``condition``
+        is true, a plain function of the container for threads, which must not take long.
 
         Raises TimedOut after ``timeout`` seconds in all, FailedPrecondition when the container ends before.
         """
-        await self._drive(self.blocking.readiness(condition, log, port), timeout, "was not ready")
+        await self._drive(self.blocking.readiness(condition, log, port, healthy), timeout, "was not ready")
         return self
 
     async def _drive(self, errand: Generator[Pause, None, T], timeout: float | None, complaint: str) -> T:

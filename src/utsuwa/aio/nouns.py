@@ -1,4 +1,4 @@
-"""The containers and the images of an engine, for asynchronous programs."""
+"""The containers, images and volumes of an engine, for asynchronous programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from utsuwa.library.images import Image, image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from os import PathLike
     from types import TracebackType
     from typing import Unpack
 
     from utsuwa.image.pull import Event
-    from utsuwa.library import container, containers, images
+    from utsuwa.library import container, containers, images, volumes
     from utsuwa.library.options import Command, Options
     from utsuwa.library.output import Output
+    from utsuwa.library.volumes import StoredVolume
 
     List = list  # within the classes, list is a method
 
@@ -138,10 +140,74 @@ class Images:
         """The images of an OCI layout, a tar archive or a directory, brought into the store."""
         return await call(self.blocking.load, path)
 
+    async def build(
+        self,
+        context: str | PathLike[str],
+        *,
+        tags: Sequence[str] = (),
+        dockerfile: str = "",
+        target: str = "",
+        arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+        platform: str | None = None,
+        cache: bool = True,
+        pull: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> Image:
+        """Build an image from a directory with a Dockerfile; see :meth:`utsuwa.library.images.Images.build`.
+
+        ``progress`` is called in the event loop. The build of a task that is cancelled goes on.
+        """
+        loop = asyncio.get_running_loop()
+
+        def report(line: str) -> None:
+            if progress:
+                loop.call_soon_threadsafe(progress, line)
+
+        return await call(
+            self.blocking.build,
+            context,
+            tags=tags,
+            dockerfile=dockerfile,
+            target=target,
+            arguments=arguments,
+            labels=labels,
+            secrets=secrets,
+            platform=platform,
+            cache=cache,
+            pull=pull,
+            progress=report if progress else None,
+        )
+
     async def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
         await call(self.blocking.tag, source, target)
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Take a name from an image, and with its last name the image itself."""
+        await call(self.blocking.remove, name, force=force)
+
+
+class Volumes:
+    """The volumes of an engine."""
+
+    def __init__(self, blocking: volumes.Volumes) -> None:
+        """``blocking`` is the same for threads."""
+        self.blocking = blocking
+
+    async def create(self, name: str = "", *, labels: Mapping[str, str] | None = None) -> StoredVolume:
+        """Make a volume, or find the one of that name; without a name it gets one that nobody has."""
+        return await call(self.blocking.create, name, labels=labels)
+
+    async def get(self, name: str) -> StoredVolume:
+        """The volume of a name. Raises NotFound."""
+        return await call(self.blocking.get, name)
+
+    async def list(self) -> List[StoredVolume]:
+        """All of them."""
+        return await call(self.blocking.list)
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove one. Raises Conflict when a container has it, NotFound (unless ``force``) when there is none."""
         await call(self.blocking.remove, name, force=force)

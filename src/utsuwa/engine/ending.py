@@ -33,16 +33,17 @@ def ending(paths: Paths, record: ContainerRecord, condition: str = "not-running"
         recovery.settle(paths, record, status)
         return status.code
     directory = paths.container(record.id)
-    before = _ended(directory)
+    before = _number(_last(directory))
     while True:
+        last = _last(directory)  # before the status, which is of this run or of a later one
         status = derive(paths, record)
         if not os.path.exists(f"{directory}/container.json"):
-            return status.code or _last_words(paths, record)
+            return (last.exitCode if last else 0) or _last_words(paths, record)
         over = condition == "not-running" and _is_over(status)
-        if condition != "removed" and (over or _ended(directory) != before):
+        if condition != "removed" and (over or _number(last) != before):
             if not (status.restarting or status.alive):
                 yield from settled(paths, record)
-            return status.code
+            return last.exitCode if last and _number(last) != before else status.code
         yield Pause(_keepers(status), directory, _AT_LEAST)
 
 
@@ -67,10 +68,14 @@ def _keepers(status: Status) -> tuple[tuple[int, int], ...]:
     return ((status.monitor, status.monitor_start),) if status.monitor and not status.restarting else ()
 
 
-def _ended(directory: str) -> int:
-    """The number of the last run that is over."""
+def _last(directory: str) -> Exit | None:
+    """How the last run that is over has ended."""
     found = read(Exit, directory, EXIT_FILE)
-    return found.number if isinstance(found, Exit) else 0
+    return found if isinstance(found, Exit) else None
+
+
+def _number(ended: Exit | None) -> int:
+    return ended.number if ended else 0
 
 
 def _last_words(paths: Paths, record: ContainerRecord) -> int:

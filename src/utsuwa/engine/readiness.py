@@ -8,6 +8,7 @@ from utsuwa.engine.errands import Pause
 from utsuwa.engine.logs import Line
 from utsuwa.errors import FailedPrecondition, Unsupported
 from utsuwa.linux.sockets import listening
+from utsuwa.monitor.health import HEALTHY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ class Readiness:
     def listens(self, record: ContainerRecord, port: int) -> Generator[Pause, None, None]:
         """Until somebody in the container's network listens on a TCP port. The kernel tells nobody of that: we look."""
         return self.answers(record, lambda status: port in listening(status.pid))
+
+    def recovers(self, record: ContainerRecord) -> Generator[Pause, None, None]:
+        """Until the container's checks find it healthy. Raises FailedPrecondition when it has none."""
+        if not record.health:
+            raise FailedPrecondition(f"container {record.name} has no healthcheck")
+        while True:
+            status = self._containers.status(record)
+            if not (status.alive or status.kept):
+                raise self._ended(record)
+            if status.health == HEALTHY:
+                return
+            yield Pause(_keepers(status), self._paths.container(record.id))
 
     def answers(self, record: ContainerRecord, ask: Callable[[Status], bool]) -> Generator[Pause, None, None]:
         """Until ``ask``, called again and again with the status of the running container, says yes."""

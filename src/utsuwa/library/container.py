@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 
-from utsuwa.engine import inspection, logs
+from utsuwa.engine import commit, inspection, logs, pausing, renaming
 from utsuwa.engine.containers import log_name
 from utsuwa.engine.ending import ending
 from utsuwa.engine.errands import Pause, Sleeper, drive
 from utsuwa.engine.execs import ExecRequest
 from utsuwa.errors import NotFound, Unsupported
+from utsuwa.image.names import new_name
 from utsuwa.library import options
 from utsuwa.library.failures import TimedOut
+from utsuwa.library.files import Files
+from utsuwa.library.images import image
 from utsuwa.library.output import LogLine
 from utsuwa.library.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, TypeVar
 
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.status import Status
+    from utsuwa.library.images import Image
     from utsuwa.library.options import Command
     from utsuwa.library.output import Output
     from utsuwa.library.services import Services
@@ -45,6 +49,7 @@ class Container:
         self.name = record.name
         self.image = record.image
         self.command = record.command
+        self.files = Files(services, record.id)
 
     def __repr__(self) -> str:
         return f"<Container {self.name} {self.id[:12]}>"
@@ -70,7 +75,7 @@ class Container:
 
     @property
     def status(self) -> str:
-        """In Docker's words: "created", "running", "paused", "exited"."""
+        """In Docker's words: "created", "running", "paused", "restarting", "exited"."""
         return self._status().name
 
     @property
@@ -88,6 +93,11 @@ class Container:
         """How the last run ended, None when there was none or it goes on."""
         ended = self._status()
         return ended.code if ended.exit is not None and not ended.alive else None
+
+    @property
+    def health(self) -> str:
+        """What its healthchecks say: "starting", "healthy", "unhealthy"; "" when there are none."""
+        return self._status().health
 
     @property
     def labels(self) -> dict[str, str]:
@@ -113,6 +123,29 @@ class Container:
     def kill(self, signal: str = "KILL") -> None:
         """Send a signal to its process. Raises FailedPrecondition when there is none."""
         self.services.containers.kill(self.record(), signal)
+
+    def restart(self, timeout: int | None = None) -> None:
+        """Stop it if it runs (see ``stop``), and start it."""
+        self.services.containers.restart(self.record(), timeout)
+
+    def pause(self) -> None:
+        """Let nothing in it run until ``unpause``. Raises FailedPrecondition when it does not run, Conflict when it is
+        paused.
+        """
+        pausing.pause(self.services.paths, self.record())
+
+    def unpause(self) -> None:
+        """Let it go on. Raises FailedPrecondition unless it is paused."""
+        pausing.unpause(self.services.paths, self.record())
+
+    def rename(self, name: str) -> None:
+        """Give it another name. Raises Conflict when that is taken."""
+        self.name = renaming.rename(self.services.paths, self.record(), name).name
+
+    def commit(self, name: str, *, message: str = "", changes: Sequence[str] = ()) -> Image:
+        """Make an image of what it has become; ``changes`` are instructions as ``CMD ["sh"]``."""
+        asked = commit.Asked(new_name(name), "", message, changes)
+        return image(commit.commit(self.services.paths, self.services.images, self.record(), asked))
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code of its run, once that is over. Raises TimedOut after ``timeout`` seconds."""
@@ -231,18 +264,24 @@ class Container:
         *,
         log: str | re.Pattern[str] | None = None,
         port: int | None = None,
+        healthy: bool = False,
         timeout: float | None = 60.0,
     ) -> Self:
         """Wait until all that is asked for is true: a line of the log matches the regular expression ``log``, somebody
-        in the container's network listens on the TCP port ``port``, ``condition(container)`` is true.
+        in the container's network listens on the TCP port ``port``, its healthchecks find it ``healthy``,
+        ``condition(container)`` is true.
 
         Raises TimedOut after ``timeout`` seconds in all, FailedPrecondition when the container ends before.
         """
-        self._await(self.readiness(condition, log, port), timeout, "was not ready")
+        self._await(self.readiness(condition, log, port, healthy), timeout, "was not ready")
         return self
 
     def readiness(
-        self, condition: Callable[[Self], object] | None, log: str | re.Pattern[str] | None, port: int | None
+        self,
+        condition: Callable[[Self], object] | None,
+        log: str | re.Pattern[str] | None,
+        port: int | None,
+        healthy: bool,
     ) -> Generator[Pause, None, None]:
         """The errand of ``wait_until``."""
         record, readiness = self.record(), self.services.readiness
@@ -251,6 +290,8 @@ class Container:
             yield from readiness.printed(record, lambda text: pattern.search(text) is not None)
         if port is not None:
             yield from readiness.listens(record, port)
+        if healthy:
+            yield from readiness.recovers(record)
         if condition is not None:
             yield from readiness.answers(record, lambda _status: bool(condition(self)))
 

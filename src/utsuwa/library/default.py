@@ -9,3 +9,5 @@ run = _ENGINE.run
 start = _ENGINE.start
 containers = _ENGINE.containers
 images = _ENGINE.images
+volumes = _ENGINE.volumes
+events = _ENGINE.events

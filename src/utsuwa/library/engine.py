@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from utsuwa.engine.events import events
 from utsuwa.library.containers import Containers
 from utsuwa.library.images import Images
 from utsuwa.library.services import Services
+from utsuwa.library.volumes import Volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from os import PathLike
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from utsuwa.library.container import Container
     from utsuwa.library.options import Command, Options
@@ -29,6 +32,7 @@ class Engine:
         self.services = Services(_text(root), _text(run))
         self.images = Images(self.services)
         self.containers = Containers(self.services, self.images)
+        self.volumes = Volumes(self.services)
 
     def run(
         self,
@@ -49,6 +53,13 @@ class Engine:
     ) -> Container:
         """Start a container, which lives on by itself; see :meth:`Containers.start`."""
         return self.containers.start(image, command, pull=pull, **options)
+
+    def events(self, *, since: float | None = None, until: float | None = None) -> Iterator[Mapping[str, Any]]:
+        """What is done to containers, as Docker's API tells it, from ``since`` to ``until`` (seconds since 1970).
+
+        Without ``since`` only what is still to come, without ``until`` for ever.
+        """
+        return events(self.services.paths.run, since, until)
 
 
 def _text(path: str | PathLike[str] | None) -> str | None:

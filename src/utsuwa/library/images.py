@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from utsuwa.engine.images import with_tag
 from utsuwa.errors import InvalidArgument, NotFound
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+    from os import PathLike
     from typing import Any, TypeVar
 
     from utsuwa.image import store
@@ -72,6 +75,52 @@ class Images:
         from utsuwa.image.load import load
 
         return [image(found) for found, _names in load(self._services.images.store, path)]
+
+    def build(
+        self,
+        context: str | PathLike[str],
+        *,
+        tags: Sequence[str] = (),
+        dockerfile: str = "",
+        target: str = "",
+        arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+        platform: str | None = None,
+        cache: bool = True,
+        pull: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> Image:
+        """Build an image from a directory with a Dockerfile. ``progress`` is called with every line that there is to
+        say. Raises Fault (InvalidArgument) for what the Dockerfile says, StepFailed with the ``output`` of the step
+        that failed.
+        """
+        from utsuwa.build.request import Secret
+        from utsuwa.library.building import build
+        from utsuwa.spec import platform as platforms
+
+        made = build(
+            self._services,
+            self,
+            os.fspath(context),
+            dockerfile,
+            progress,
+            pull=pull,
+            tags=tuple(tags),
+            target=target,
+            arguments=dict(arguments or {}),
+            labels=dict(labels or {}),
+            secrets=tuple(Secret(id=name, data=data) for name, data in (secrets or {}).items()),
+            platform=platforms.parse(platform) if platform else None,
+            use_cache=cache,
+        )
+        return image(made)
+
+    def save(self, *names: str) -> Iterator[bytes]:
+        """Images as one tar archive, in chunks, for ``load`` here and elsewhere. Raises NotFound."""
+        from utsuwa.image.save import save
+
+        return save(self._services.images.store, names)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""

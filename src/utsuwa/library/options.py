@@ -9,7 +9,8 @@ from typing import TypedDict
 
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
-from utsuwa.spec.request import Logging, RunRequest, Security, Tmpfs, Volume
+from utsuwa.spec.healthcheck import Healthcheck
+from utsuwa.spec.request import Logging, Restart, RunRequest, Security, Tmpfs, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Options(TypedDict, total=False):
     stop_signal: str
     stop_timeout: int
     logging: str | Logging
+    restart: str | Restart
+    health: Healthcheck
 
 
 def request(image: str, command: Command, options: Options, **fixed: object) -> RunRequest:
@@ -152,5 +155,6 @@ _CONVERSIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "cap_drop": ("cap_drop", _list(flags.parse_capability)),
     "security": ("security", _security),
     "logging": ("logging", _logging),
+    "restart": ("restart", lambda value: flags.parse_restart(value) if isinstance(value, str) else value),
 }
 """Option -> the field of the request, and how its value becomes that field's."""

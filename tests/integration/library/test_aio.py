@@ -15,6 +15,8 @@ import utsuwa
 from tests.integration.household import IMAGE, Household
 from tests.needs import needs
 from utsuwa import aio
+from utsuwa.aio import files as soon_files
+from utsuwa.library import files
 
 pytestmark = [needs("root", "overlay", "busybox")]
 T = TypeVar("T")
@@ -175,8 +177,11 @@ def test_both_faces_have_the_same_names() -> None:
         (utsuwa.Process, aio.Process),
         (type(utsuwa.containers), type(aio.containers)),
         (type(utsuwa.images), type(aio.images)),
+        (type(utsuwa.volumes), type(aio.volumes)),
+        (files.Files, soon_files.Files),
     ]
-    shared = {"execute", "record", "readiness", "begin", "pulling", "ensure"}
+    inner = {"execute", "record", "readiness", "begin", "pulling", "ensure"}
+    iterators = {"events", "save", "archive", "extract"}  # blocking ones, for threads
     for blocking, soon in pairs:
         names = {name for name in vars(blocking) if name[0] != "_"}
-        assert names - {name for name in vars(soon) if name[0] != "_"} <= shared, blocking
+        assert names - {name for name in vars(soon) if name[0] != "_"} <= inner | iterators, blocking
