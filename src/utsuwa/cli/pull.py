@@ -9,6 +9,7 @@ VERB = Verb(
     "pull [OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
     (
+        Option("all-tags", "a", SWITCH, "Download all tagged images in the repository"),
         Option("platform", "", WORD, "Set platform if the registry has several"),
         Option("quiet", "q", SWITCH, "Suppress verbose output"),
     ),
@@ -24,8 +25,9 @@ def run(words: list[str]) -> int:
         return 0
     import sys
 
-    from utsuwa.cli.pulling import pull
+    from utsuwa.cli.pulling import pull, pull_all
 
-    name = pull(House(), arguments.words[0], arguments.text("platform"), quiet=arguments.on("quiet"), out=sys.stdout)
-    print(name)
+    platform, quiet = arguments.text("platform"), arguments.on("quiet")
+    act = pull_all if arguments.on("all-tags") else pull
+    print(act(House(), arguments.words[0], platform, quiet=quiet, out=sys.stdout))
     return 0

@@ -59,6 +59,22 @@ def pull(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) ->
     return str(wanted)
 
 
+def pull_all(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) -> str:
+    """Bring the images of all tags of a repository; the repository's full name."""
+    import asyncio
+
+    from utsuwa.errors import InvalidArgument
+    from utsuwa.image.pull import tags
+    from utsuwa.spec import reference
+
+    wanted = reference.parse(name)
+    if wanted.tag or wanted.digest:
+        raise InvalidArgument("tag can't be used with --all-tags/-a")
+    for tag in asyncio.run(tags(wanted)):
+        pull(house, str(wanted.replace(tag=tag)), platform, quiet=quiet, out=out)
+    return wanted.repository
+
+
 def _conclude(events: list[Event], name: str, out: TextIO) -> None:
     for event in events:
         if event.kind == "resolved":

@@ -11,9 +11,10 @@ import asyncio
 import os
 from contextlib import ExitStack
 
-from utsuwa.errors import Error, InvalidArgument, NotFound
+from utsuwa.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unavailable
 from utsuwa.image.install import Part, install, parts
-from utsuwa.registry.client import RegistryClient
+from utsuwa.registry.client import Patience, RegistryClient
+from utsuwa.registry.configuration import Registries
 from utsuwa.snapshot.unpack import Unpacking
 from utsuwa.spec import image, reference
 from utsuwa.spec import platform as platforms
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from utsuwa.content.store import Ingest
     from utsuwa.image.store import Image, ImageStore
-    from utsuwa.registry.client import Patience
     from utsuwa.registry.credentials import Credentials
     from utsuwa.snapshot.apply import Limits
     from utsuwa.snapshot.layers import Staging
@@ -41,6 +41,8 @@ DOWNLOADS = 3
 """Layers downloaded at once, as Docker and containerd do: more only compete for the same line."""
 _INDEX_DEPTH = 3
 _WAIT = 0.1
+_HASTE = Patience(connect=5.0, backoff=0.1, longest=1.0)
+"""For a mirror: somebody else has the same."""
 
 
 class Event(Record):
@@ -56,6 +58,13 @@ class Event(Record):
     digest: str = ""
     current: int = 0
     total: int = 0
+
+
+async def tags(name: Reference, credentials: Credentials | None = None, patience: Patience | None = None) -> list[str]:
+    """The tags that a registry has of a repository."""
+    place = Registries().origin(name.domain)
+    async with RegistryClient(name.domain, credentials, patience, place) as registry:
+        return await registry.tags(name.path)
 
 
 async def pull(
@@ -77,7 +86,15 @@ async def pull(
     lease = store.lease()
     try:
         store.sweep()
-        async with RegistryClient(wanted.domain, credentials, patience) as registry:
+        sources = Registries().sources(wanted.domain)
+        for place in sources[:-1]:
+            try:
+                async with RegistryClient(wanted.domain, None, _HASTE, place) as mirror:
+                    return await _Pull(store, mirror, wanted, platform, progress or _silent, limits).run()
+            except (Error, BaseExceptionGroup) as error:
+                if not isinstance(_first(error), (NotFound, PermissionDenied, Unavailable)):
+                    raise
+        async with RegistryClient(wanted.domain, credentials, patience, sources[-1]) as registry:
             return await _Pull(store, registry, wanted, platform, progress or _silent, limits).run()
     except BaseExceptionGroup as group:
         raise _first(group) from None

@@ -238,6 +238,13 @@ class ImageStore:
                 self._write_name(name, record.id, by)
         return self.resolve(record.id)
 
+    def note_digest(self, name: Reference, image_id: str, by: str) -> None:
+        """Remember by which digest a registry now knows an image that has the name, if it still has."""
+        with self.changing():
+            known = self.named(name)
+            if known and known.image == image_id:
+                self._write_name(name, image_id, by)
+
     def tag(self, source: str, target: str) -> None:
         """Give an image another name, taken from another image if it must be; raises NotFound, InvalidArgument."""
         name = reference.parse(target)

@@ -106,7 +106,8 @@ class Authenticator:
     async def _fetch(self, scope: str, parameters: dict[str, str]) -> tuple[str, float]:
         realm = self._realm(parameters.get("realm", ""))
         wanted = {"service": parameters["service"]} if parameters.get("service") else {}
-        wanted["scope"] = parameters.get("scope") or scope
+        if parameters.get("scope") or scope:
+            wanted["scope"] = parameters.get("scope") or scope
         credentials = self._credentials
         if credentials and credentials.identity_token:
             form = {
@@ -120,7 +121,9 @@ class Authenticator:
             headers = {"Authorization": credentials.basic} if credentials and credentials.username else {}
             status, body = await self._ask("GET", realm.update_query(wanted), headers, None)
         if status in (401, 403):
-            raise PermissionDenied(f"{realm.authority}: no token for {wanted['scope']}, log in or check the name")
+            raise PermissionDenied(
+                f"{realm.authority}: no token for {wanted.get('scope') or 'this user'}, log in or check the name"
+            )
         if status != 200:
             raise Unavailable(f"{realm.authority}: token server answered {status}")
         return self._token_of(body, realm)

@@ -15,16 +15,16 @@ import ssl
 import aiohttp
 from yarl import URL
 
-from utsuwa.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from utsuwa.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unavailable, Unsupported
 from utsuwa.registry import credentials as logins
 from utsuwa.registry.auth import Authenticator
-from utsuwa.registry.endpoint import base_url, is_loopback, redirected, same_origin
+from utsuwa.registry.endpoint import Place, base_url, is_loopback, redirected, same_origin
 from utsuwa.registry.proxy import proxy_for
 from utsuwa.spec import codec, digest, image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from typing import Protocol
 
     from utsuwa.registry.credentials import Credentials
@@ -45,6 +45,9 @@ _REDIRECTS = 5
 _ERROR_LIMIT = 64 << 10
 _TOKEN_LIMIT = 1 << 20
 _CHUNK = 1 << 18
+_TAGS_SIZE = 4 << 20
+_TAG_LIMIT = 100_000
+_FINE = (200, 201, 202, 204, 206)
 _RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
@@ -71,18 +74,28 @@ class Broken(Exception):
 class RegistryClient:
     """``async with RegistryClient("docker.io") as registry``: errors name the registry and what was asked of it."""
 
-    def __init__(self, domain: str, credentials: Credentials | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        domain: str,
+        credentials: Credentials | None = None,
+        patience: Patience | None = None,
+        place: Place | None = None,
+    ) -> None:
         self.domain = domain
-        self.base = base_url(domain)
+        self.place = place or Place(base_url(domain))
+        self.base = self.place.url
         self._credentials = credentials
         self._patience = patience or Patience()
         self._session: aiohttp.ClientSession
         self._auth: Authenticator
 
     async def __aenter__(self) -> RegistryClient:
-        credentials = self._credentials or await logins.find(self.domain)
+        # A mirror is somebody else: it is not shown what is for the registry.
+        name = self.base.authority if self.place.mirror else self.domain
+        credentials = self._credentials or await logins.find(name)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect, sock_read=self._patience.chunk)
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self.place.tls()),
             timeout=timeout,
             auto_decompress=False,  # a digest is of the bytes as they come, and a Content-Encoding could be a bomb
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -91,8 +104,18 @@ class RegistryClient:
             max_line_size=8190,
             max_field_size=16380,  # tokens with many scopes are long
         )
+        if self.place.insecure and not await self._speaks():
+            self.base = self.base.with_scheme("http").with_port(self.base.explicit_port)
         self._auth = Authenticator(self.base, credentials, self._ask)
         return self
+
+    async def _speaks(self) -> bool:
+        """Whether something answers by HTTPS, whatever it says."""
+        try:
+            async with await self._send("GET", self.base / "v2/", {}):
+                return True
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._session.close()
@@ -103,9 +126,9 @@ class RegistryClient:
         """The digest of a manifest by tag, without its content (which Docker Hub would count); None when it does not
         tell.
         """
-        url = self._url(repository, "manifests", target)
+        url = self.url(repository, "manifests", target)
         try:
-            async with await self._request("HEAD", url, repository, {"Accept": ACCEPT}) as response:
+            async with await self.request("HEAD", url, repository, {"Accept": ACCEPT}) as response:
                 text = response.headers.get("Docker-Content-Digest", "") if response.status == 200 else ""
             return digest.parse(text) if text else None
         except (Error, Broken, aiohttp.ClientError, TimeoutError, OSError):
@@ -120,7 +143,7 @@ class RegistryClient:
         what = f"{self.domain}/{repository}{'@' if ':' in target else ':'}{target}"
         if size is not None and size > image.MANIFEST_LIMIT:
             raise InvalidArgument(f"{what}: a manifest of {size} bytes, the limit is {image.MANIFEST_LIMIT}")
-        url = self._url(repository, "manifests", target)
+        url = self.url(repository, "manifests", target)
         headers = {"Accept": ACCEPT}
         data, answer = await self._retried(
             what, lambda: self._get_small(url, repository, headers, image.MANIFEST_LIMIT)
@@ -153,7 +176,7 @@ class RegistryClient:
         The sink refuses more bytes than promised and knows the digest; when this ends, the promised size was written.
         """
         what = f"{self.domain}/{repository}@{descriptor.digest}"
-        url = self._url(repository, "blobs", descriptor.digest)
+        url = self.url(repository, "blobs", descriptor.digest)
         attempt = 0
         while True:
             start = sink.offset
@@ -165,15 +188,15 @@ class RegistryClient:
                 attempt = 1 if sink.offset > start else attempt + 1  # progress earns new patience
                 if attempt >= ATTEMPTS:
                     raise Unavailable(
-                        f"{what}: {_said(error)}, given up after {sink.offset} of {descriptor.size} bytes"
+                        f"{what}: {said(error)}, given up after {sink.offset} of {descriptor.size} bytes"
                     ) from None
-                await asyncio.sleep(self._pause(attempt, error))
+                await asyncio.sleep(self.pause(attempt, error))
             except Error as error:
                 raise type(error)(f"{what}: {error}") from None
 
     async def _transfer(self, url: URL, repository: str, descriptor: Descriptor, sink: Sink) -> AsyncIterator[int]:
         headers = {"Range": f"bytes={sink.offset}-"} if sink.offset else {}
-        async with await self._request("GET", url, repository, headers) as response:
+        async with await self.request("GET", url, repository, headers) as response:
             skip = self._resumed_at(response, sink.offset)
             async for chunk in response.content.iter_chunked(_CHUNK):
                 if skip:
@@ -196,10 +219,46 @@ class RegistryClient:
             raise Unavailable(f"asked for bytes from {offset} on, answered with bytes from {start[:20]!r}")
         return offset - int(start)
 
+    async def tags(self, repository: str) -> list[str]:
+        """Every tag of a repository, in the registry's order. Raises NotFound, PermissionDenied, Unavailable."""
+        what = f"{self.domain}/{repository}"
+        url: URL | None = self.base / "v2" / repository / "tags/list"
+        found: list[str] = []
+        while url is not None and len(found) < _TAG_LIMIT:
+            data, headers = await self._retried(what, lambda url=url: self._get_small(url, repository, {}, _TAGS_SIZE))
+            try:
+                found += [str(tag) for tag in codec.parse(data)["tags"] or ()]
+            except (Error, KeyError, TypeError):
+                raise Unavailable(f"{what}: a list of tags that is not understood") from None
+            link = headers.get("Link", "")
+            url = redirected(url, link[1:].partition(">")[0]) if 'rel="next"' in link else None
+        return found
+
+    async def log_in(self) -> None:
+        """Find out whether the registry takes the credentials. Raises PermissionDenied, Unavailable."""
+        what = f"login to {self.domain}"
+        await self._retried(what, lambda: self._get_small(self.base / "v2/", "", {}, _TOKEN_LIMIT))
+
+    async def search(self, term: str, limit: int) -> list[dict[str, object]]:
+        """What the registry finds by the first version of its interface. Raises Unsupported when it has none."""
+        what = f"search for {term} at {self.domain}"
+        url = (self.base / "v1/search").update_query(q=term, n=str(limit))
+        try:
+            data, _ = await self._retried(what, lambda: self._get_small(url, "", {}, _TAGS_SIZE))
+        except NotFound:
+            raise Unsupported(f"registry {self.domain} can't be searched, it has no /v1/search") from None
+        try:
+            results = codec.parse(data)["results"]
+            return [result for result in results if isinstance(result, dict)][:limit]
+        except (Error, KeyError, TypeError):
+            raise Unavailable(f"{what}: an answer that is not understood") from None
+
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def _url(self, repository: str, kind: str, target: str) -> URL:
-        return self.base / "v2" / repository / kind / target
+    def url(self, repository: str, kind: str, target: str) -> URL:
+        """Where something of a repository is; a mirror is told whose it is, since it may have several registries'."""
+        url = self.base / "v2" / repository / kind / target
+        return url.update_query(ns=self.domain) if self.place.mirror else url
 
     async def _retried(self, what: str, request) -> tuple[bytes, dict[str, str]]:  # type: ignore[no-untyped-def]
         attempt = 0
@@ -210,14 +269,15 @@ class RegistryClient:
             except (Broken, aiohttp.ClientError, TimeoutError, OSError) as error:
                 attempt += 1
                 if _is_unknown_host(error):
-                    raise Unavailable(f"{what}: {_said(error)}") from None
+                    raise Unavailable(f"{what}: {said(error)}") from None
                 if attempt >= ATTEMPTS:
-                    raise Unavailable(f"{what}: {_said(error)}, given up after {attempt} attempts") from None
-                await asyncio.sleep(self._pause(attempt, error))
+                    raise Unavailable(f"{what}: {said(error)}, given up after {attempt} attempts") from None
+                await asyncio.sleep(self.pause(attempt, error))
             except Error as error:
                 raise type(error)(f"{what}: {error}") from None
 
-    def _pause(self, attempt: int, error: Exception) -> float:
+    def pause(self, attempt: int, error: Exception) -> float:
+        """Seconds to wait before the next try."""
         asked = error.after if isinstance(error, Broken) else 0.0
         wanted = max(self._patience.backoff * (1 << (attempt - 1)), asked)
         return min(wanted, self._patience.longest) * random.uniform(0.75, 1.0)  # not all clients at once
@@ -225,20 +285,31 @@ class RegistryClient:
     async def _get_small(
         self, url: URL, repository: str, headers: dict[str, str], limit: int
     ) -> tuple[bytes, dict[str, str]]:
-        async with await self._request("GET", url, repository, headers) as response:
+        async with await self.request("GET", url, repository, headers) as response:
             return await _bounded(response, limit), dict(response.headers)
 
-    async def _request(self, method: str, url: URL, repository: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """One answer of 2xx: authenticated, redirects followed. Raises Broken for what is worth another try."""
-        scope = f"repository:{repository}:pull"
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        repository: str,
+        headers: dict[str, str],
+        actions: str = "pull",
+        body: Callable[[], object] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """One answer of 2xx: authenticated, redirects followed. Raises Broken for what is worth another try.
+
+        ``body`` makes what is sent, once for every time that it has to be sent.
+        """
+        scope = f"repository:{repository}:{actions}" if repository else ""
         target, tried = url, False
         for _ in range(_REDIRECTS + 2):
             sent = dict(headers)
             authorization = self._auth.header(scope)
             if authorization and same_origin(target, self.base):
                 sent["Authorization"] = authorization
-            response = await self._send(method, target, sent)
-            if response.status in (200, 206):
+            response = await self._send(method, target, sent, body() if body else None)
+            if response.status in _FINE:
                 return response
             async with response:
                 if response.status in (301, 302, 303, 307, 308):
@@ -251,10 +322,10 @@ class RegistryClient:
         raise Unavailable(f"more than {_REDIRECTS} redirects")
 
     async def _send(
-        self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None = None
+        self, method: str, url: URL, headers: dict[str, str], body: object = None
     ) -> aiohttp.ClientResponse:
         proxy = None if is_loopback(url) else proxy_for(url)
-        return await self._session.request(method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy)
+        return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False, proxy=proxy)
 
     async def _ask(
         self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None
@@ -328,7 +399,8 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
     return float(text) if text.isdigit() and len(text) < 6 else 0.0
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """An error in the words of a message."""
     if isinstance(error, TimeoutError):
         return "no data for too long"
     text = str(error) or type(error).__name__

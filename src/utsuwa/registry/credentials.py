@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_HUB_KEY = "https://index.docker.io/v1/"
+HUB_KEY = "https://index.docker.io/v1/"
 _FILE_LIMIT = 1 << 20
 _HELPER_TIMEOUT = 30.0
 # What a helper gives as user name when the secret is an identity token (docker-credential-helpers).
-_TOKEN_USER = "<token>"
+TOKEN_USER = "<token>"
 
 
 class Credentials(Record):
@@ -60,7 +60,7 @@ async def find(domain: str, path: str | None = None) -> Credentials | None:
         raise error.within(path) from None
     if not isinstance(config, dict):
         raise InvalidArgument(f"{path}: expected an object")
-    keys = [_HUB_KEY, "index.docker.io", "registry-1.docker.io", domain] if domain == DEFAULT_DOMAIN else [domain]
+    keys = [HUB_KEY, "index.docker.io", "registry-1.docker.io", domain] if domain == DEFAULT_DOMAIN else [domain]
     helpers = config.get("credHelpers")
     helper = (helpers.get(domain) if isinstance(helpers, dict) else None) or config.get("credsStore")
     if isinstance(helper, str) and helper:
@@ -130,4 +130,4 @@ async def _ask_helper(helper: str, server: str) -> Credentials | None:
         user, secret = answer["Username"], answer["Secret"]
     except (Error, KeyError, TypeError):
         raise Unavailable(f"{program}: an answer that is not understood") from None
-    return Credentials(identity_token=secret) if user == _TOKEN_USER else Credentials(username=user, password=secret)
+    return Credentials(identity_token=secret) if user == TOKEN_USER else Credentials(username=user, password=secret)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 
 from yarl import URL
 
@@ -11,6 +12,28 @@ from utsuwa.spec.reference import DEFAULT_DOMAIN
 
 _DOCKER_HUB = "registry-1.docker.io"
 _URL_LIMIT = 8192
+
+
+class Place:
+    """Where to ask, and how much to trust it: ``url``; ``mirror``: it has copies of somebody else's; ``insecure``: its
+    certificate is not checked, and without HTTPS plain HTTP will do; ``ca``: a file of certificates to trust besides.
+    """
+
+    def __init__(self, url: URL, mirror: bool = False, insecure: bool = False, ca: str = "") -> None:
+        self.url, self.mirror, self.insecure, self.ca = url, mirror, insecure, ca
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """What aiohttp takes: True for the system's certificates, False for no check. Raises InvalidArgument."""
+        if self.insecure:
+            return False
+        if not self.ca:
+            return True
+        try:
+            context = ssl.create_default_context()
+            context.load_verify_locations(self.ca)
+        except OSError as error:
+            raise InvalidArgument(f"{self.ca}: no certificates can be read from it ({error.strerror})") from None
+        return context
 
 
 def base_url(domain: str) -> URL:
@@ -62,4 +85,5 @@ def allowed_from(source: URL, target: URL) -> bool:
         return False
     if is_loopback(source):
         return target.scheme == "https" or is_loopback(target)
-    return target.scheme == "https" and not is_loopback(target)
+    # From a registry that was allowed to do without encryption, nothing is lost.
+    return (target.scheme == "https" or source.scheme == "http") and not is_loopback(target)
