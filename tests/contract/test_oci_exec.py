@@ -162,6 +162,14 @@ def test_seccomp_holds_for_it_too(oci: Runtime, bundle: Bundle) -> None:
     assert "not permitted" in done.stderr
 
 
+@needs("cgroup2")
+def test_in_a_cgroup_namespace(oci: Runtime, bundle: Bundle) -> None:
+    """Where the hierarchy is mounted with nsdelegate, nobody in that namespace may bring a process in from outside."""
+    bundle.linux["namespaces"].append({"type": "cgroup"})
+    oci.running(bundle.sleep())
+    assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/"
+
+
 def test_in_a_user_namespace(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "user"})
     mapping = [{"containerID": 0, "hostID": 100000, "size": 2000}]

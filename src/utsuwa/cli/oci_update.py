@@ -27,14 +27,26 @@ def resources(options: dict[str, Any]) -> tuple[Resources, list[str]]:
         if options.get(name)
     ]
     if options.get("resources"):
-        return from_file(options["resources"]), warnings
+        return _without_idle_weight(from_file(options["resources"]), warnings), warnings
     given: dict[str, Any] = {}
     for option, (section, name, read) in _LIMITS.items():
         text = options.get(option)
         if text:
             given.setdefault(section, {})[name] = read(option, text)
     made = {section: _RECORDS[section](**values) for section, values in given.items()}
-    return Resources(**made), warnings
+    return _without_idle_weight(Resources(**made), warnings), warnings
+
+
+def _without_idle_weight(wanted: Resources, warnings: list[str]) -> Resources:
+    """An idle cgroup has no weight: the kernel refuses one, systemd calls idle a weight of 0. Idle wins."""
+    files = wanted.unified or {}
+    if files.get("cpu.idle", "").strip() == "1" and "cpu.weight" in files:
+        warnings.append("unable to apply both cpu.weight and cpu.idle, ignoring cpu.weight")
+        wanted = wanted.replace(unified={key: value for key, value in files.items() if key != "cpu.weight"})
+    if wanted.cpu is not None and wanted.cpu.idle == 1 and wanted.cpu.shares:
+        warnings.append("unable to apply both CPU shares and cpu.idle, ignoring CPU shares")
+        wanted = wanted.replace(cpu=wanted.cpu.replace(shares=None))
+    return wanted
 
 
 def schemata(options: dict[str, Any]) -> tuple[str, ...]:

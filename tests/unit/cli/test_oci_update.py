@@ -73,3 +73,15 @@ def test_durations(text: str, value: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InvalidArgument, match="duration"):
         oci_durations.seconds(text)
+
+
+def test_an_idle_cgroup_has_no_weight(tmp_path: Path) -> None:
+    """runc's update.bats: idle wins, and the other is told to be left out."""
+    found, warnings = oci_update.resources({"cpu-share": "200", "cpu-idle": "1"})
+    assert (found.cpu, len(warnings)) == (CPU(idle=1), 1) and "unable to apply both" in warnings[0]
+    file = tmp_path / "resources.json"
+    file.write_text('{"unified": {"cpu.idle": "1", "cpu.weight": "8", "pids.max": "9"}}')
+    found, warnings = oci_update.resources({"resources": str(file)})
+    assert (found.unified, len(warnings)) == ({"cpu.idle": "1", "pids.max": "9"}, 1)
+    assert "unable to apply both" in warnings[0]
+    assert oci_update.resources({"cpu-share": "200", "cpu-idle": "0"})[1] == []
