@@ -49,9 +49,9 @@ class StageBuild:
         self._steps = 1 + sum(each.keyword in _STEPS for each in instructions)
         self.state, triggers = self._begin()
         escape = self.kitchen.graph.dockerfile.escape
-        for text in triggers:
-            self._carry_out(parse_trigger(text, escape))
-        for instruction in instructions:
+        inherited = [parse_trigger(text, escape) for text in triggers]
+        self._steps += sum(each.keyword in _STEPS for each in inherited)
+        for instruction in (*inherited, *instructions):
             self._carry_out(instruction)
         return self.state
 
