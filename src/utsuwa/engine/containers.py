@@ -27,10 +27,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.engine.images import Images
     from utsuwa.engine.paths import Paths
+    from utsuwa.engine.runtimes import Runtime
     from utsuwa.image.store import Image
     from utsuwa.monitor.client import Connection
     from utsuwa.spec.image import ImageConfig
     from utsuwa.spec.request import RunRequest
+
+
+OWN, RUNTIMES = "urun", "/etc/utsuwa/runtimes.toml"
+"""Our own runtime, and where others are configured: without that nothing more is looked at."""
 
 
 class Containers:
@@ -46,6 +51,11 @@ class Containers:
     def volumes(self) -> Volumes:
         """The volumes that they share."""
         return self._volumes
+
+    @property
+    def images(self) -> Images:
+        """The images that they are made of."""
+        return self._images
 
     # --- create and start -------------------------------------------------------------------------------------------
 
@@ -100,6 +110,11 @@ class Containers:
         if request.groups:
             around.groups = resolve_groups(request.groups, self._images.trees(image))
         spec = specification.compose(request, start, around)
+        runtime = self._runtime(request.runtime)
+        if runtime is not None:
+            from utsuwa.engine.runtimes import adapt
+
+            spec = adapt(spec, request, start.user, self._images.trees(image))
         _write(f"{directory}/config.json", dumps(encode(spec)).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
         health = merged(settings.Healthcheck, request.health)
@@ -135,7 +150,18 @@ class Containers:
             networkMode=request.network,
             mountPoints=tuple(encode(point) for point in mounting.points),
             volumes=mounting.removable(),
+            runtime=runtime.name if runtime else OWN,
+            runtimeCommand=runtime.command if runtime else (),
         )
+
+    def _runtime(self, wanted: str) -> Runtime | None:
+        """The runtime that is asked for; None for our own."""
+        if wanted == OWN or not (wanted or os.environ.get("UTSUWA_RUNTIMES") or os.path.exists(RUNTIMES)):
+            return None
+        from utsuwa.engine import runtimes
+
+        found = runtimes.resolve(self._paths, wanted)
+        return found if found.command else None
 
     def _claim_name(self, identifier: str, wanted: str | None) -> str:
         if wanted is not None:
@@ -238,6 +264,7 @@ class Containers:
             remove=record.autoRemove,
             snapshots=self._paths.snapshots,
             volumes=record.volumes,
+            runtime=record.runtimeCommand,
         )
 
     # --- look -------------------------------------------------------------------------------------------------------

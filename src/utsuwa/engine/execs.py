@@ -83,6 +83,11 @@ class Execs:
 
         process = Store(self._paths.runtime).open(record.id).spec().process
         assert process is not None  # the engine wrote it
+        if record.runtimeCommand:
+            from utsuwa.engine.runtimes import with_user
+
+            images, user = self._containers.images, request.user or record.user or "0"
+            process = with_user(process, user, images.trees(images.resolve(record.imageId)))
         variables = {entry.partition("=")[0]: entry for entry in process.env or ()}
         if request.tty:
             variables.setdefault("TERM", "TERM=xterm")

@@ -27,6 +27,12 @@ def resolve_groups(groups: tuple[str, ...], trees: list[str]) -> tuple[int, ...]
     return tuple(numbers)
 
 
+def read_table(trees: list[str], path: str) -> list[list[str]]:
+    """The lines of the image's /etc/passwd or /etc/group, split at their colons."""
+    text = read_file(trees, path, _FILE_LIMIT).decode("utf-8", "replace")
+    return [line.split(":") for line in text.splitlines()]
+
+
 def _parse(data: bytes) -> dict[str, int]:
     """Names and numbers of a group(5) file, the first of a name; lines that are none are passed over."""
     found: dict[str, int] = {}

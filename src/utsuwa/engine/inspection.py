@@ -152,5 +152,5 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "PidsLimit": request.pids_limit,
         "RestartPolicy": {"Name": record.restart or "no", "MaximumRetryCount": record.restartLimit},
         "ShmSize": 67108864,
-        "Runtime": "urun",
+        "Runtime": record.runtime,
     }

@@ -71,6 +71,8 @@ class ContainerRecord(Record):
     networkMode: str = "none"
     mountPoints: tuple[object, ...] = ()
     volumes: tuple[str, ...] = ()
+    runtime: str = "urun"
+    runtimeCommand: tuple[str, ...] = ()
 
 
 class Metadata:

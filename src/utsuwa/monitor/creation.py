@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
     from utsuwa.runtime.draft import CreateRequest, Draft
+    from utsuwa.runtime.record import Store
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
@@ -43,6 +44,9 @@ class Creation:
             self._execute = decode(Execute, parse(payload))
             return
         self._start = decode(Start, parse(payload))
+        if self._start.runtime:
+            self._dismiss_spare()
+            return
         try:
             self._draft = self._settled(self._start)
         except Error as error:
@@ -60,7 +64,11 @@ class Creation:
             raise self._problem
         if self._execute:
             return execute(self._execute, console), -1
-        assert self._start is not None and self._draft is not None
+        assert self._start is not None
+        if self._start.runtime:
+            pid = create_elsewhere(self._start, console)
+            return pid, _mounts_of(pid)
+        assert self._draft is not None
         from utsuwa.runtime.create import build
         from utsuwa.runtime.record import Store
         from utsuwa.runtime.start import poststart
@@ -150,6 +158,8 @@ def execute(request: Execute, console: int) -> int:
     store = Store(runtime_root(request.run))
     container = store.open(request.id)
     check_state(container, ignore_paused=False)
+    if container.document.external:
+        return execute_elsewhere(store, request, container.document.external, console)
     wanted = ExecRequest(
         id=request.id,
         process=decode(Process, request.process),
@@ -162,9 +172,32 @@ def execute(request: Execute, console: int) -> int:
     return child.pid
 
 
+def create_elsewhere(start: Start, console: int) -> int:
+    """Have another runtime create and start the container; its pid."""
+    from utsuwa.runtime.foreign import Foreign
+    from utsuwa.runtime.record import Store
+
+    with open(f"{start.directory}/config.json", "rb", buffering=0) as file:
+        config = file.read()
+    directory = monitor_directory(start.run, start.id)
+    other = Foreign(Store(runtime_root(start.run)), start.id, start.runtime, directory)
+    return other.start(start.directory, config, start.mounts, console)
+
+
+def execute_elsewhere(store: Store, request: Execute, command: tuple[str, ...], console: int) -> int:
+    """Have another runtime run one more process; its pid."""
+    from utsuwa.runtime.foreign import Foreign
+    from utsuwa.spec.codec import dumps
+
+    directory = monitor_directory(request.run, request.id)
+    return Foreign(store, request.id, command, directory).execute(dumps(request.process).encode(), console)
+
+
 def docker_code(error: Error) -> int:
     """The exit code that Docker gives a container whose process could not be run (docker/cli, container/run.go)."""
     number = getattr(error, "errno", 0)
+    if hasattr(error, "code"):  # what another runtime said
+        return int(error.code)
     if not _is_about_the_program(error):
         return NOT_STARTED
     if number in (EACCES, EISDIR, ENOEXEC) or isinstance(error, PermissionDenied):

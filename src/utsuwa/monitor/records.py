@@ -74,7 +74,9 @@ class Start(Record):
     log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts``
     make the root, see plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process,
     the snapshot of the same id in the snapshotter at ``snapshots``, the anonymous volumes and further snapshots at
-    the directories ``volumes`` included. It is the ``restarts``-th restart in a row, after ``delay`` milliseconds.
+    the directories ``volumes`` included.
+    ``runtime``: the command of another OCI runtime that is to do it. It is the ``restarts``-th restart in a row,
+    after ``delay`` milliseconds.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Start(Record):
     remove: bool = False
     snapshots: str = ""
     volumes: tuple[str, ...] = ()
+    runtime: tuple[str, ...] = ()
     restarts: int = 0
     delay: int = 0
     health: HealthCheck | None = None

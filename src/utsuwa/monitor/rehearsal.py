@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from utsuwa.runtime.draft import CreateRequest, Draft
 
 _PACKAGES = ("cgroup", "init", "linux", "monitor", "plan", "runtime", "seccomp", "spec")
-_STRANGERS = ("features", "explain", "ps", "list", "compile", "assembler", "profile", "syscalls", "flags")
+_STRANGERS = (
+    *("features", "explain", "ps", "list", "compile", "assembler", "profile", "syscalls", "flags", "foreign"),
+    *("mounting", "seldom_flags", "mount_flag"),
+)
 """Modules of those packages that no start needs."""
 _TIMES = 3
 _ID = "0" * 64

@@ -74,6 +74,10 @@ def discard(container: Container) -> list[str]:
 def end(container: Container) -> None:
     """Kill all processes of a container, wait until they are gone, and remove its cgroups."""
     document = container.document
+    if document.external:
+        from utsuwa.runtime import foreign
+
+        foreign.forget(container)
     manager = container.manager()
     if send(document.pid, document.startTime, _SIGKILL) and manager is not None and manager.frozen():
         manager.kill(_SIGKILL)

@@ -16,6 +16,11 @@ def kill(store: Store, identifier: str, number: int, everyone: bool = False) -> 
     it may be gone already. Raises NotFound, FailedPrecondition ``container not running``.
     """
     container = store.open(identifier)
+    if container.document.external:
+        from utsuwa.runtime import foreign
+
+        foreign.kill(container, number)
+        return
     status = container.status()
     if everyone or (number == _SIGKILL and not container.document.ownPidNamespace):
         reached = _signal_cgroup(container, number)

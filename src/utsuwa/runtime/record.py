@@ -46,7 +46,8 @@ class Document(Record):
     ``options`` are those of `create` that the plan depends on. ``ownPidNamespace``: the kernel ends all processes with
     the first one. ``poststart`` and ``poststop``: there are such hooks. All of that is in config.json,
     which is not read for it.
-    ``intelRdt``: linux.resctrl.Group, where the container has one.
+    ``intelRdt``: linux.resctrl.Group, where the container has one. ``external``: the command of another runtime, which
+    has made the container.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Document(Record):
     pid: int = 0
     startTime: int = 0
     intelRdt: dict[str, object] | None = None
+    external: tuple[str, ...] = ()
 
     def rdt(self) -> Group | None:
         """Its directories in resctrl; None when it is in the class of service that everybody is in."""

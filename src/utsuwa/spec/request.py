@@ -171,6 +171,7 @@ class RunRequest(Record):
     pids_limit: int | None = None
     rlimits: tuple[Rlimit, ...] = ()
     seldom: Seldom | None = None
+    runtime: str = ""
 
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
