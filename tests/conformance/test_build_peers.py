@@ -45,7 +45,7 @@ USER 3:4
 STOPSIGNAL SIGINT
 ENTRYPOINT ["x", "$A"]
 CMD hi $A
-ONBUILD RUN x
+HEALTHCHECK --interval=5s --retries=2 CMD x y
 """
 
 
@@ -96,7 +96,20 @@ def test_as_buildah_builds_it(house: Household, tmp_path: Path) -> None:
         return subprocess.run(["buildah", *state, *words], check=True, capture_output=True, text=True).stdout.strip()
 
     buildah("pull", "-q", f"oci-archive:{tmp_path}/image.tar")
-    buildah("bud", "-q", "--pull-never", "--network", "host", "--isolation", "chroot", "-t", "peer", str(context))
+    buildah(
+        "bud",
+        "-q",
+        "--format",
+        "docker",
+        "--pull-never",
+        "--network",
+        "host",
+        "--isolation",
+        "chroot",
+        "-t",
+        "peer",
+        str(context),
+    )
     container = buildah("from", "--pull-never", "peer")
     subprocess.run(
         ["tar", "-C", buildah("mount", container), "-cf", tmp_path / "theirs.tar", "."], check=True, capture_output=True
@@ -106,7 +119,17 @@ def test_as_buildah_builds_it(house: Household, tmp_path: Path) -> None:
     assert listing(tmp_path / "ours.tar") == listing(tmp_path / "theirs.tar")
     ours = json.loads(house.ok("inspect", "--type", "image", "peer"))[0]["Config"]
     theirs = json.loads(buildah("inspect", "--type", "image", "peer"))["Docker"]["config"]
-    for name in ("Env", "Cmd", "Entrypoint", "ExposedPorts", "Volumes", "User", "WorkingDir", "StopSignal", "OnBuild"):
+    for name in (
+        "Env",
+        "Cmd",
+        "Entrypoint",
+        "ExposedPorts",
+        "Volumes",
+        "User",
+        "WorkingDir",
+        "StopSignal",
+        "Healthcheck",
+    ):
         assert ours[name] == theirs[name], name
     labels = {name: value for name, value in theirs["Labels"].items() if not name.startswith("io.buildah")}
     assert ours["Labels"] == labels
