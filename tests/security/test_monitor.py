@@ -213,9 +213,8 @@ def test_a_client_that_never_reads(house: Household) -> None:
 
     Proven: the log has everything.
     """
-    identifier = house.ok(
-        "run", "-d", "-i", IMAGE, "sh", "-c", "read l; yes 0123456 | head -c 20000000; echo end"
-    ).strip()
+    words = ("--log-opt", "max-size=-1", IMAGE, "sh", "-c", "read l; yes 0123456 | head -c 20000000; echo end")
+    identifier = house.ok("run", "-d", "-i", *words).strip()
     deaf = _connect(_monitor(house, identifier))
     try:
         deaf.sendall(frames.pack(frames.STDIN, b"go\n"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 
@@ -38,8 +37,8 @@ VERB = Verb(
     most=1,
 )
 _BATCH = 1 << 16
-_PATIENCE = 50
-"""Milliseconds between looks at a followed log."""
+_PATIENCE = 250
+"""Milliseconds between looks at whether the container still runs; its log wakes us by itself."""
 
 
 def run(words: list[str]) -> int:
@@ -50,19 +49,26 @@ def run(words: list[str]) -> int:
     tail = _tail(arguments.text("tail"))
     house = House()
     record = house.containers.find(arguments.words[0])
-    name = log_name(record)
-    if not name:
-        raise Unsupported("configured logging driver does not support reading")
-    directory = house.paths.container(record.id)
-    lines: Iterable[Line]
-    if arguments.on("follow"):
-        lines = logs.follow(directory, name, tail, _waiter(house, record))
-    else:
-        lines = logs.read(directory, name, tail)
-    # The details are the labels and variables that --log-opt chose, and there are no such options yet.
-    shown = _Shown(arguments.on("timestamps"), " " if arguments.on("details") else "")
+    lines = _lines(house, record, tail, moment(arguments.text("until")) if arguments.on("follow") else None, arguments)
+    shown = _Shown(arguments.on("timestamps"), arguments.on("details"))
     _print(_within(lines, arguments), shown, flush=arguments.on("follow"))
     return 0
+
+
+def _lines(
+    house: House, record: ContainerRecord, tail: int | None, until: float | None, arguments: Arguments
+) -> Iterable[Line]:
+    follow = arguments.on("follow")
+    if record.logDriver == "journald":
+        from utsuwa.engine import journald
+
+        return journald.read(record.id, tail, follow)
+    name, directory = log_name(record), house.paths.container(record.id)
+    if not name:
+        raise Unsupported("configured logging driver does not support reading")
+    if not follow:
+        return logs.read(directory, name, tail)
+    return logs.follow(directory, name, tail, _waiter(house, record, until))
 
 
 def _tail(text: str) -> int | None:
@@ -116,28 +122,35 @@ def _within(lines: Iterable[Line], arguments: Arguments) -> Iterable[Line]:
     )
 
 
-def _waiter(house: House, record: ContainerRecord) -> Callable[[], bool]:
-    """Waits until there may be more; False once the container has ended (what it wrote last is still to be read)."""
-    status = house.containers.status(record)
-    poll = select.poll()
-    if status.kept and status.monitor:
-        try:
-            poll.register(os.pidfd_open(status.monitor), select.POLLIN)
-        except ProcessLookupError:
-            return lambda: False
-    elif not status.alive:
-        return lambda: False
-    return lambda: not poll.poll(_PATIENCE) and house.containers.status(record).kept
+def _waiter(house: House, record: ContainerRecord, until: float | None) -> Callable[[], bool]:
+    """Waits until there may be more; False once nobody keeps the container any more (what it wrote last is still to be
+    read), or ``until`` is over.
+    """
+    from utsuwa.linux.inotify import Watch
+
+    watch = Watch(house.paths.container(record.id))
+
+    def wait() -> bool:
+        status = house.containers.status(record)
+        if not (status.alive or status.kept) or (until is not None and time.time() >= until):
+            return False
+        watch.wait(_PATIENCE if until is None else max(0.0, min(_PATIENCE, (until - time.time()) * 1000 + 1)))
+        return True
+
+    return wait
 
 
 class _Shown:
     """A line with what stands before it."""
 
-    def __init__(self, timestamps: bool, details: str) -> None:
+    def __init__(self, timestamps: bool, details: bool) -> None:
         self._timestamps, self._details = timestamps, details
 
     def __call__(self, line: Line) -> str:
-        text = f"{self._details}{line.text}"
+        text = line.text
+        if self._details:
+            attributes = line.attributes or {}
+            text = f"{','.join(f'{key}={attributes[key]}' for key in sorted(attributes))} {text}"
         return f"{fixed(line.time)} {text}" if self._timestamps else text
 
 

@@ -8,6 +8,7 @@ from utsuwa.engine import events, recovery, specification, stopping
 from utsuwa.engine.groups import resolve_groups
 from utsuwa.engine.health import merged, resolved
 from utsuwa.engine.limits import check_limits
+from utsuwa.engine.logsettings import Names, attributes, sizes
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
 from utsuwa.engine.reboot import forget_other_boot
@@ -118,6 +119,10 @@ class Containers:
         _write(f"{directory}/config.json", dumps(encode(spec)).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
         health = merged(settings.Healthcheck, request.health)
+        labels = {**(settings.Labels or {}), **(request.labels or {})}
+        limit, files, compress = sizes(request.logging)
+        names = Names(identifier, name, request.image, image.id)
+        assert spec.process is not None  # we have just made it
         me = os.getpid()
         return ContainerRecord(
             id=identifier,
@@ -135,10 +140,12 @@ class Containers:
             stdinOnce=request.stdin_open and not request.detach,
             autoRemove=request.auto_remove,
             init=request.init,
-            labels={**(settings.Labels or {}), **(request.labels or {})},
+            labels=labels,
             logDriver=request.logging.driver,
-            logLimit=request.logging.max_size or 0,
-            logFiles=request.logging.max_file,
+            logLimit=limit,
+            logFiles=files,
+            logCompress=compress,
+            logAttributes=attributes(request.logging, names, labels, spec.process.env or ()),
             restart=request.restart.name if request.restart.name != "no" else "",
             restartLimit=request.restart.limit,
             healthcheck=encode(health),
@@ -257,6 +264,9 @@ class Containers:
             log=log_name(record),
             logLimit=record.logLimit,
             logFiles=record.logFiles,
+            logDriver=record.logDriver,
+            logCompress=record.logCompress,
+            logAttributes=record.logAttributes,
             mounts=tuple(decode(Mount, mount) for mount in record.mounts),
             user=record.user,
             init=record.init,
@@ -379,7 +389,7 @@ def await_started(connection: Connection) -> int:
 
 def log_name(record: ContainerRecord) -> str:
     """The name of the log in the container's directory, "" when it has none."""
-    return f"{record.id}-json.log" if record.logDriver == "json-file" else ""
+    return {"json-file": f"{record.id}-json.log", "local": "container.log"}.get(record.logDriver, "")
 
 
 def _first(*values: int | None) -> int:

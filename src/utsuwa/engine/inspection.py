@@ -131,12 +131,9 @@ def _environment(found: list[str], hostname: str, request: RunRequest) -> list[s
 
 def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, object]:
     logging = request.logging
-    options = {}
-    if logging.max_size is not None:
-        options = {"max-size": str(logging.max_size), "max-file": str(logging.max_file)}
     return {
         **mountpoints.asked(request),
-        "LogConfig": {"Type": logging.driver, "Config": options},
+        "LogConfig": {"Type": logging.driver, "Config": logging.options},
         "NetworkMode": request.network,
         "AutoRemove": record.autoRemove,
         "CapAdd": list(request.cap_add) or None,

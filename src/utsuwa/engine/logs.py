@@ -1,72 +1,167 @@
-"""Reading a container's log back: Docker's json-file records, rotated files first, the last n, since a time, and as
-they come.
+"""Reading a container's log back: files put aside first, the last n lines, and those to come.
+
+What a file holds is told by a format: Docker's json-file records here, those of the driver "local" in
+:mod:`utsuwa.engine.locallogs`.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from _json import scanstring
 
-from utsuwa.errors import NotFound
+from utsuwa.errors import Error, NotFound
+from utsuwa.spec import codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Protocol
+else:
+    Protocol = object
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 18
 _START = b'{"log":"'
+LOCAL_NAME = "container.log"
+"""The name of a log of the driver "local"."""
 
 
 class Line:
-    """One record: what was written, to which stream, and when (RFC 3339)."""
+    """One record: what was written, to which stream, and when (RFC 3339); ``attributes`` as --log-opt chose them."""
 
-    __slots__ = ("stream", "text", "time")
+    __slots__ = ("attributes", "stream", "text", "time")
 
-    def __init__(self, text: str, stream: str, time: str) -> None:
-        self.text, self.stream, self.time = text, stream, time
+    def __init__(self, text: str, stream: str, time: str, attributes: dict[str, str] | None = None) -> None:
+        self.text, self.stream, self.time, self.attributes = text, stream, time, attributes
+
+
+class Format(Protocol):
+    """How lines are kept in a file."""
+
+    def cut(self, data: bytes) -> tuple[list[Line], bytes]:
+        """The lines in ``data``, and what is left of it, the beginning of a record; damaged ones are left out."""
+        raise NotImplementedError
+
+    def last(self, file: BinaryIO, count: int, end: int) -> list[Line]:
+        """The last ``count`` lines before the offset ``end``, where a record ends."""
+        raise NotImplementedError
+
+    def end(self, file: BinaryIO) -> int:
+        """Where the last whole record ends; another may be half written."""
+        raise NotImplementedError
 
 
 def parse(record: bytes) -> Line | None:
-    """The line of a record, None when it is damaged (a monitor that was killed while it wrote)."""
+    """The line of a json-file record, None when it is damaged (a monitor that was killed while it wrote)."""
     if not record.startswith(_START):
         return None
     try:
-        text, end = scanstring(record.decode(), len(_START), True)
-        rest = record.decode()[end:]
+        whole = record.decode()
+        text, end = scanstring(whole, len(_START), True)
     except (ValueError, UnicodeDecodeError):
         return None
-    parts = rest.split('"')
-    if len(parts) < 8 or parts[1] != "stream" or parts[5] != "time":
+    parts = whole[end:].split('"')
+    if len(parts) >= 8 and parts[1] == "stream" and parts[5] == "time":
+        return Line(text, parts[3], parts[7])
+    return _with_attributes(whole)
+
+
+def _with_attributes(record: str) -> Line | None:
+    try:
+        found = codec.parse(record)
+        return Line(found["log"], found["stream"], found["time"], found["attrs"])
+    except (Error, KeyError):
         return None
-    return Line(text, parts[3], parts[7])
+
+
+class Json:
+    """The format of json-file: a record a line."""
+
+    def cut(self, data: bytes) -> tuple[list[Line], bytes]:
+        """See Format."""
+        *records, rest = data.split(b"\n")
+        return list(filter(None, map(parse, records))), rest
+
+    def last(self, file: BinaryIO, count: int, end: int) -> list[Line]:
+        """See Format."""
+        at, data = end, b""
+        while at and data.count(b"\n") <= count:
+            step = min(_BLOCK, at)
+            at -= step
+            file.seek(at)
+            data = file.read(step) + data
+        return list(filter(None, map(parse, data.splitlines()[-count:])))
+
+    def end(self, file: BinaryIO) -> int:
+        """See Format."""
+        at = file.seek(0, os.SEEK_END)
+        while at:
+            step = min(_BLOCK, at)
+            file.seek(at - step)
+            newline = file.read(step).rfind(b"\n")
+            if newline >= 0:
+                return at - step + newline + 1
+            at -= step
+        return 0
+
+
+def format_of(name: str) -> Format:
+    """The format of a log with this name."""
+    if name == LOCAL_NAME:
+        from utsuwa.engine.locallogs import Local
+
+        return Local()
+    return Json()
 
 
 def files(directory: str, name: str) -> list[str]:
-    """The log's files, oldest first."""
-    rotated = []
-    number = 1
-    while os.path.exists(f"{directory}/{name}.{number}"):
-        rotated.append(f"{directory}/{name}.{number}")
-        number += 1
+    """The log's files, oldest first; those that end in .gz are compressed."""
+    rotated: list[str] = []
+    while path := _aside(directory, name, len(rotated) + 1):
+        rotated.append(path)
     return [*reversed(rotated), f"{directory}/{name}"]
+
+
+def _aside(directory: str, name: str, number: int) -> str:
+    for path in (f"{directory}/{name}.{number}", f"{directory}/{name}.{number}.gz"):
+        if os.path.exists(path):
+            return path
+    return ""
+
+
+def _open(path: str) -> BinaryIO | None:
+    """A file of the log; None when it was put aside, compressed or removed a moment ago."""
+    try:
+        file: BinaryIO = open(path, "rb")
+    except FileNotFoundError:
+        return None
+    if not path.endswith(".gz"):
+        return file
+    import zlib
+
+    with file:
+        try:
+            unpacked = _Unpacked(zlib.decompress(file.read(), 31))
+        except zlib.error:
+            return None
+        unpacked.number = os.fstat(file.fileno()).st_ino
+    return unpacked
+
+
+class _Unpacked(io.BytesIO):
+    """What was in a compressed file, whose inode has this ``number``."""
+
+    number = 0
 
 
 def read(directory: str, name: str, tail: int | None = None) -> Iterator[Line]:
     """The lines that are there now; the last ``tail`` of them."""
-    paths = [path for path in files(directory, name) if os.path.exists(path)]
+    form = format_of(name)
     if tail is not None:
-        for record in _last(paths, tail):
-            line = parse(record)
-            if line:
-                yield line
+        yield from _last(form, files(directory, name), tail)
         return
-    for path in paths:
-        with open(path, "rb") as file:
-            for record in file:
-                line = parse(record)
-                if line:
-                    yield line
+    for path in files(directory, name):
+        yield from _lines_of(form, path)
 
 
 def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]) -> Iterator[Line]:
@@ -76,88 +171,105 @@ def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]
 
 def following(directory: str, name: str, tail: int | None, more: Callable[[], bool]) -> Iterator[Line | None]:
     """As ``follow``, for callers who wait themselves: None stands where nothing is left to read at the moment."""
-    path = f"{directory}/{name}"
-    try:
-        file: BinaryIO = open(path, "rb")
-    except FileNotFoundError:
-        raise NotFound(f"no log at {path}") from None
+    path, form = f"{directory}/{name}", format_of(name)
+    file = _open(path)
+    if file is None:
+        raise NotFound(f"no log at {path}")
     try:
         if tail is None:
             for older in files(directory, name)[:-1]:
-                yield from _lines_of(older)
+                yield from _lines_of(form, older)
         else:
             # What is there at this moment is the tail's, what comes later is ours.
-            end = _end_of_records(file)
-            yield from filter(None, map(parse, _last(files(directory, name), tail, end)))
+            end = form.end(file)
+            yield from _last(form, files(directory, name), tail, end)
             file.seek(end)
         rest = b""
         while True:
             yield None
             goes_on = more()
             while data := file.read(_BLOCK):
-                *records, rest = (rest + data).split(b"\n")
-                yield from filter(None, map(parse, records))
-            if not goes_on:
+                lines, rest = form.cut(rest + data)
+                yield from lines
+            if not goes_on and _is_named(file, path):
                 return
-            file = _reopen_rotated(file, path)
+            for newer in _since(directory, name, file):
+                yield from form.cut(rest + file.read())[0]  # what was written before it was put aside
+                file.close()
+                file, rest = newer, b""
+            if not (goes_on or os.path.exists(path)):  # removed
+                return
     finally:
         file.close()
 
 
-def _reopen_rotated(file: BinaryIO, path: str) -> BinaryIO:
-    """The file that the log's name means now; ``file`` itself unless it was rotated (and has been read to its end)."""
+def _is_named(file: BinaryIO, path: str) -> bool:
     try:
-        if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:
-            return file
-        new = open(path, "rb")
-    except FileNotFoundError:
-        return file
-    file.close()
-    return new
+        return os.stat(path).st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:  # between two names
+        return False
 
 
-def _lines_of(path: str) -> Iterator[Line]:
+def _since(directory: str, name: str, file: BinaryIO) -> list[BinaryIO]:
+    """The files that came after ``file``, oldest first, opened; the last is the newest at present.
+
+    Looked for from the newest on. Where more are put aside meanwhile, names move the way that we go: a file that is met
+    again was passed by newer ones, which are left for the next time.
+    """
+    found: list[BinaryIO] = []
+    path, number = f"{directory}/{name}", 0
+    while path and not _is_same(path, file):
+        again = next((place for place, each in enumerate(found) if _is_same(path, each)), None)
+        opened = None if again is not None else _open(path)
+        if again is not None:
+            found = found[: again + 1]
+        elif opened:
+            found.append(opened)
+        elif not number:  # between two names: not now
+            return []
+        number += 1
+        path = _aside(directory, name, number)
+    return list(reversed(found))
+
+
+def _is_same(path: str, file: BinaryIO) -> bool:
+    """``file`` has this name, perhaps compressed since: then it is as old and as long as it was."""
     try:
-        with open(path, "rb") as file:
-            for record in file:
-                line = parse(record)
-                if line:
-                    yield line
-    except FileNotFoundError:
+        status = os.stat(path)
+        if isinstance(file, _Unpacked):
+            return file.number == status.st_ino
+        ours = os.fstat(file.fileno())
+        if not path.endswith(".gz"):
+            return status.st_ino == ours.st_ino
+        with open(path, "rb") as packed:
+            packed.seek(-4, os.SEEK_END)
+            length = int.from_bytes(packed.read(), "little")  # RFC 1952, ISIZE
+        return (status.st_mtime_ns, length) == (ours.st_mtime_ns, ours.st_size & 0xFFFFFFFF)
+    except OSError:
+        return False
+
+
+def _lines_of(form: Format, path: str) -> Iterator[Line]:
+    file = _open(path)
+    if file is None:
         return
+    with file:
+        rest = b""
+        while data := file.read(_BLOCK):
+            lines, rest = form.cut(rest + data)
+            yield from lines
 
 
-def _last(paths: list[str], count: int, end: int | None = None) -> list[bytes]:
-    """The last ``count`` records, read from the ends of the files; of the newest only what is before ``end``."""
-    found: list[bytes] = []
+def _last(form: Format, paths: list[str], count: int, end: int | None = None) -> list[Line]:
+    """The last ``count`` lines, read from the ends of the files; of the newest only what is before ``end``."""
+    found: list[Line] = []
     for path in reversed(paths):
         if len(found) >= count:
             break
-        found = _last_of(path, count - len(found), end) + found
+        file = _open(path)
+        if file is None:
+            continue
+        with file:
+            found = form.last(file, count - len(found), form.end(file) if end is None else end) + found
         end = None
     return found[-count:] if count else []
-
-
-def _last_of(path: str, count: int, end: int | None) -> list[bytes]:
-    with open(path, "rb") as file:
-        at = file.seek(0, os.SEEK_END) if end is None else end
-        data = b""
-        while at and data.count(b"\n") <= count:
-            step = min(_BLOCK, at)
-            at -= step
-            file.seek(at)
-            data = file.read(step) + data
-    return data.splitlines()[-count:] if count else []
-
-
-def _end_of_records(file: BinaryIO) -> int:
-    """Where the last whole record ends; another may be half written."""
-    at = file.seek(0, os.SEEK_END)
-    while at:
-        step = min(_BLOCK, at)
-        file.seek(at - step)
-        newline = file.read(step).rfind(b"\n")
-        if newline >= 0:
-            return at - step + newline + 1
-        at -= step
-    return 0

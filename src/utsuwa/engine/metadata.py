@@ -59,6 +59,8 @@ class ContainerRecord(Record):
     logDriver: str = "json-file"
     logLimit: int = 0
     logFiles: int = 1
+    logCompress: bool = False
+    logAttributes: dict[str, str] = {}
     stopSignal: str = "SIGTERM"
     stopTimeout: int = 10
     restart: str = ""

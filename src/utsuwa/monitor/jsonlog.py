@@ -9,9 +9,10 @@ and the start of the next.
 
 from __future__ import annotations
 
-import os
 import time
 from _json import encode_basestring
+
+from utsuwa.spec.codec import dumps
 
 SPLIT = 16384
 """Docker's longest record, in bytes of output."""
@@ -22,7 +23,9 @@ _STRANGE = bytes([byte < 32 and byte not in b"\n\t\r" for byte in range(256)])
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from utsuwa.monitor.logfile import LogFile
 
 
 class Clock:
@@ -48,22 +51,16 @@ class Clock:
 class JsonLog:
     """One container's log file: complete lines are written at once, the rest of a line waits for its end."""
 
-    __slots__ = ("_clock", "_directory", "_file", "_files", "_limit", "_name", "_now", "_rest", "_size", "lost")
+    __slots__ = ("_attributes", "_clock", "_file", "_now", "_rest")
 
     def __init__(
-        self, directory: int, name: str, limit: int = 0, files: int = 1, now: Callable[[], int] = time.time_ns
+        self, file: LogFile, attributes: Mapping[str, str] | None = None, now: Callable[[], int] = time.time_ns
     ) -> None:
-        """Append to ``name`` in the directory behind the descriptor; ``limit`` bytes a file (0 = none), ``files``
-        files kept.
-        """
-        self._directory = directory
-        self._name, self._limit, self._files = name, limit, files
+        """Append to ``file``; ``attributes`` stand in every record."""
+        self._file = file
+        self._attributes = f'"attrs":{dumps(dict(attributes))},' if attributes else ""
         self._now, self._clock = now, Clock()
         self._rest: dict[str, bytes] = {}
-        self._file, self._size = -1, 0
-        self.lost = 0
-        """Bytes that could not be written, because the disk is full for instance."""
-        self._open()
 
     def write(self, stream: str, data: bytes) -> None:
         """Take output of ``stream`` (stdout or stderr)."""
@@ -82,6 +79,11 @@ class JsonLog:
             self._append(records)
 
     @property
+    def lost(self) -> int:
+        """Bytes that could not be written."""
+        return self._file.lost
+
+    @property
     def waits(self) -> bool:
         """Some line has no end yet."""
         return any(self._rest.values())
@@ -92,13 +94,11 @@ class JsonLog:
             if rest:
                 self._append(self._records(stream, rest, False))
         self._rest = {}
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
     def _records(self, stream: str, data: bytes, whole: bool) -> bytes:
         """The records of ``data``, which ends with a newline if ``whole``, and holds none otherwise."""
-        end = f'","stream":"{stream}","time":"{self._clock.text(self._now())}"}}\n'
+        end = f'","stream":"{stream}",{self._attributes}"time":"{self._clock.text(self._now())}"}}\n'
         if not whole or not _is_plain(data) or _has_long_line(data):
             return "".join(
                 ['{"log":' + encode_basestring(part.decode("utf-8", "replace"))[:-1] + end for part in _pieces(data)]
@@ -109,41 +109,14 @@ class JsonLog:
         return b'{"log":"' + data.replace(b"\n", border)[: -len(b'{"log":"')]
 
     def _append(self, data: bytes) -> None:
-        if self._limit and self._size + len(data) > self._limit:
+        file = self._file
+        if file.limit and file.size + len(data) > file.limit:
             for record in data.splitlines(keepends=True):
-                if self._size >= self._limit:
-                    self._rotate()
-                self._put(record)
+                if file.full:
+                    file.rotate()
+                file.put(record)
         else:
-            self._put(data)
-
-    def _put(self, data: bytes) -> None:
-        """Write it all, or count what was lost: a full disk must not stop the container."""
-        done = 0
-        try:
-            while done < len(data):
-                done += os.write(self._file, data[done:] if done else data)
-        except OSError:
-            self.lost += len(data) - done
-        self._size += done
-
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self._name, flags, 0o640, dir_fd=self._directory)
-        self._size = os.fstat(self._file).st_size
-
-    def _rotate(self) -> None:
-        """``log`` becomes ``log.1``, ``log.1`` ``log.2`` …; what would be file number ``files`` goes."""
-        os.close(self._file)
-        for number in range(self._files - 1, 0, -1):
-            newer = f"{self._name}.{number - 1}" if number > 1 else self._name
-            try:
-                os.rename(newer, f"{self._name}.{number}", src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            except FileNotFoundError:
-                continue
-        if self._files <= 1:
-            os.unlink(self._name, dir_fd=self._directory)
-        self._open()
+            file.put(data)
 
 
 def _is_plain(data: bytes) -> bool:

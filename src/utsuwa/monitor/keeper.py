@@ -14,7 +14,7 @@ from utsuwa.monitor import frames, journal
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.ending import empty, empty_work
 from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_over
-from utsuwa.monitor.jsonlog import JsonLog
+from utsuwa.monitor.logs import open_log
 from utsuwa.monitor.records import (
     EXIT_FILE,
     LASTING_FILE,
@@ -127,10 +127,8 @@ class Keeper:
         self._lost = False
         self._pid = 0
         self._lock = self._listener = self._mounts = -1
-        self._log: JsonLog | None = None
         self._bundle = os.open(start.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if start.log:
-            self._log = JsonLog(self._bundle, start.log, start.logLimit, start.logFiles)
+        self._log = open_log(start, self._bundle)
         self.relay = Relay(self._log, self._bundle, self._forward)
         self.relay.watch(control.fileno(), self._told)
         self._examiner: Examiner | None = None

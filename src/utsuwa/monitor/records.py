@@ -71,7 +71,8 @@ class Start(Record):
 
     ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the
     connection becomes the first client. ``stdinOnce``: stdin ends with the client that feeds it. ``log``: name of the
-    log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them. ``mounts``
+    log file in ``directory``, "" for none; ``logLimit`` bytes a file (0: no limit), ``logFiles`` of them, old ones
+    gzipped with ``logCompress``; ``logAttributes`` stand in every record. ``mounts``
     make the root, see plan. ``user`` is looked up inside. ``remove``: everything goes with the end of the process,
     the snapshot of the same id in the snapshotter at ``snapshots``, the anonymous volumes and further snapshots at
     the directories ``volumes`` included.
@@ -92,6 +93,9 @@ class Start(Record):
     log: str = ""
     logLimit: int = 0
     logFiles: int = 1
+    logDriver: str = "json-file"
+    logCompress: bool = False
+    logAttributes: dict[str, str] = {}
     mounts: tuple[Mount, ...] = ()
     user: str | None = None
     init: bool = False

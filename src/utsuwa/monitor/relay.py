@@ -21,13 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from utsuwa.monitor.jsonlog import JsonLog
+    from utsuwa.monitor.logs import Log
 
 
 class Relay:
     """Everything that one process's stdio is connected to."""
 
-    def __init__(self, log: JsonLog | None, directory: int, signal: Callable[[int], None]) -> None:
+    def __init__(self, log: Log | None, directory: int, signal: Callable[[int], None]) -> None:
         """``directory``: descriptor of where backlogs are kept. ``signal`` is called with the number a client sends."""
         self._log, self._directory, self._signal = log, directory, signal
         self._poll = select.poll()

@@ -280,20 +280,47 @@ def parse_network(text: str) -> str:
     raise Unsupported(f"unsupported: network {text} (use none or host)")
 
 
+_CHOICE = ("labels", "env", "labels-regex", "env-regex", "tag")
+_LOG_OPTIONS = {
+    "json-file": ("max-size", "max-file", "compress", *_CHOICE),
+    "local": ("max-size", "max-file", "compress"),
+    "journald": _CHOICE,
+    "none": (),
+}
+
+
 def parse_logging(driver: str, options: Iterable[str]) -> Logging:
-    """``--log-driver`` and ``--log-opt max-size=10m`` and ``max-file=3``, of json-file."""
-    if driver not in ("json-file", "none"):
-        raise Unsupported(f"unsupported: log-driver {driver} (use json-file or none)")
+    """``--log-driver`` and its ``--log-opt``: ``max-size=10m``, ``max-file=3``, ``compress=true``, ``labels=a,b`` …"""
+    if driver not in _LOG_OPTIONS:
+        raise Unsupported(f"unsupported: log-driver {driver} (use {', '.join(_LOG_OPTIONS)})")
     logging = Logging(driver=driver)
     for option in options:
         key, equals, value = option.partition("=")
-        if not equals or key not in ("max-size", "max-file") or driver == "none":
+        if key == "mode" and driver != "none":
+            if value != "blocking":
+                raise Unsupported(f"unsupported: log-opt {option} (a container never waits for its log here)")
+        elif not equals or key not in _LOG_OPTIONS[driver]:
             raise InvalidArgument(f"log-opt: {driver} has no option {option!r}")
-        if key == "max-size":
-            logging = logging.replace(max_size=parse_bytes(value, "log-opt max-size"))
         else:
-            logging = logging.replace(max_file=parse_integer(value, "log-opt max-file", 1))
+            logging = logging.replace(**_log_option(key, value))
+        logging = logging.replace(options={**logging.options, key: value})
+    if logging.compress and (logging.max_file == 1 or logging.max_size == -1):
+        raise InvalidArgument("compress cannot be true when max-file is less than 2 or max-size is not set")
     return logging
+
+
+def _log_option(key: str, value: str) -> dict[str, object]:
+    if key == "max-size":
+        return {"max_size": -1 if value == "-1" else parse_bytes(value, "log-opt max-size")}
+    if key == "max-file":
+        return {"max_file": parse_integer(value, "log-opt max-file", 1)}
+    if key == "compress":
+        if value not in ("true", "false"):
+            raise InvalidArgument(f"log-opt compress: expected true or false, found {value!r}")
+        return {"compress": value == "true"}
+    if key in ("labels", "env"):
+        return {key: tuple(name.strip() for name in value.split(",") if name.strip())}
+    return {key.replace("-", "_"): value}
 
 
 def parse_restart(text: str) -> Restart:

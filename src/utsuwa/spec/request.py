@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     VolumeKind = OneOf("bind", "volume", "image")
     NetworkMode = OneOf("none", "host")
-    LogDriver = OneOf("json-file", "none")
+    LogDriver = OneOf("json-file", "local", "journald", "none")
     RestartName = OneOf("no", "always", "unless-stopped", "on-failure")
 
 
@@ -73,11 +73,21 @@ class Security(Record):
 
 
 class Logging(Record):
-    """Where output goes: ``max_size`` bytes a file (None: no limit) in at most ``max_file`` files."""
+    """Where output goes: ``max_size`` bytes a file (-1: no limit) in at most ``max_file`` files, old ones gzipped if
+    they are to be ``compress``-ed; None leaves it to the engine. ``tag``, and the ``labels`` and variables (``env``) of
+    these names, or that match a regular expression, stand beside every line. ``options`` is what was said.
+    """
 
     driver: LogDriver = "json-file"
     max_size: int | None = None
-    max_file: int = 1
+    max_file: int | None = None
+    compress: bool | None = None
+    tag: str | None = None
+    labels: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    labels_regex: str | None = None
+    env_regex: str | None = None
+    options: dict[str, str] = {}
 
 
 class Restart(Record):

@@ -9,13 +9,14 @@ import pytest
 
 from utsuwa.engine import logs
 from utsuwa.monitor.jsonlog import JsonLog
+from utsuwa.monitor.logfile import LogFile
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> str:
     """Three files with the numbers from 0 to 39."""
     fd = os.open(tmp_path, os.O_RDONLY)
-    log = JsonLog(fd, "log", limit=1000, files=9)
+    log = JsonLog(LogFile(fd, "log", 1000, 9))
     for number in range(40):
         log.write("stderr" if number % 2 else "stdout", f"{number}\n".encode())
     log.close()
@@ -47,7 +48,7 @@ def test_damaged_records_are_left_out() -> None:
 
 def test_following_sees_what_comes_and_rotations(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
-    log = JsonLog(fd, "log", limit=500, files=9)
+    log = JsonLog(LogFile(fd, "log", 500, 9))
     log.write("stdout", b"0\n1\n")
     left = iter(range(2, 30))
 
@@ -64,7 +65,7 @@ def test_following_sees_what_comes_and_rotations(tmp_path: Path) -> None:
 
 def test_following_from_the_tail_misses_nothing(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
-    log = JsonLog(fd, "log")
+    log = JsonLog(LogFile(fd, "log"))
     log.write("stdout", b"0\n1\n2\n")
     lines = logs.follow(str(tmp_path), "log", 1, lambda: False)
     assert int(next(lines).text) == 2

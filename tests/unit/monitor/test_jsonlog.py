@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from utsuwa.monitor.jsonlog import SPLIT, Clock, JsonLog
+from utsuwa.monitor.logfile import LogFile
 
 NOON = 1_700_000_000_120_000_000
 
@@ -27,7 +28,7 @@ def records(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_record_is_dockers(tmp_path: Path, directory: int) -> None:
-    log = JsonLog(directory, "log", now=lambda: NOON)
+    log = JsonLog(LogFile(directory, "log"), now=lambda: NOON)
     log.write("stdout", b'say "hi"\n\ttab\\\n')
     log.close()
     assert (tmp_path / "log").read_text() == (
@@ -52,7 +53,7 @@ def test_times_have_no_trailing_zeros(nanoseconds: int, text: str) -> None:
     ],
 )
 def test_every_character_comes_back(tmp_path: Path, directory: int, text: bytes) -> None:
-    log = JsonLog(directory, "log")
+    log = JsonLog(LogFile(directory, "log"))
     log.write("stdout", b"first\n" + text + b"\nlast\n")
     log.close()
     expected = ["first\n", text.decode("utf-8", "replace") + "\n", "last\n"]
@@ -60,7 +61,7 @@ def test_every_character_comes_back(tmp_path: Path, directory: int, text: bytes)
 
 
 def test_a_line_without_end_waits(tmp_path: Path, directory: int) -> None:
-    log = JsonLog(directory, "log")
+    log = JsonLog(LogFile(directory, "log"))
     log.write("stdout", b"par")
     log.write("stderr", b"other\n")
     assert [each["log"] for each in records(tmp_path / "log")] == ["other\n"]
@@ -71,7 +72,7 @@ def test_a_line_without_end_waits(tmp_path: Path, directory: int) -> None:
 
 @pytest.mark.parametrize("length", [SPLIT - 1, SPLIT, SPLIT + 1, 3 * SPLIT, 3 * SPLIT + 7])
 def test_long_lines_are_split(tmp_path: Path, directory: int, length: int) -> None:
-    log = JsonLog(directory, "log")
+    log = JsonLog(LogFile(directory, "log"))
     log.write("stdout", b"x" * length + b"\nshort\n")
     log.close()
     texts = [each["log"] for each in records(tmp_path / "log")]
@@ -85,7 +86,7 @@ def test_any_bytes_in_any_pieces(tmp_path: Path, directory: int) -> None:
     alphabet = ["a", "é", "\n", '"', "\\", "\x7f", "\x00", "\x1b", "\u2028", "x" * 3000]
     text = "".join(chance.choices(alphabet, weights=[9, 3, 9, 2, 2, 1, 1, 1, 1, 1], k=3000))
     data = text.encode()
-    log = JsonLog(directory, "log")
+    log = JsonLog(LogFile(directory, "log"))
     at = 0
     while at < len(data):
         size = chance.choice([1, 10, 1000, 65536])
@@ -97,7 +98,7 @@ def test_any_bytes_in_any_pieces(tmp_path: Path, directory: int) -> None:
 
 
 def test_rotation_keeps_so_many_files(tmp_path: Path, directory: int) -> None:
-    log = JsonLog(directory, "log", limit=300, files=3)
+    log = JsonLog(LogFile(directory, "log", 300, 3))
     for number in range(50):
         log.write("stdout", f"{number}\n".encode() * (number % 3 + 1))
     log.close()
@@ -108,9 +109,10 @@ def test_rotation_keeps_so_many_files(tmp_path: Path, directory: int) -> None:
 
 
 def test_a_full_disk_is_counted(directory: int) -> None:
-    log = JsonLog(directory, "log")
-    os.close(log._file)
-    log._file = os.open("/dev/full", os.O_WRONLY)
+    file = LogFile(directory, "log")
+    log = JsonLog(file)
+    os.close(file._file)
+    file._file = os.open("/dev/full", os.O_WRONLY)
     log.write("stdout", b"lost\n")
     log.close()
     assert log.lost > 5

@@ -11,6 +11,7 @@ import pytest
 
 from utsuwa.monitor import frames
 from utsuwa.monitor.jsonlog import JsonLog
+from utsuwa.monitor.logfile import LogFile
 from utsuwa.monitor.relay import Relay
 
 
@@ -20,7 +21,7 @@ class Setting:
     def __init__(self, directory: Path) -> None:
         self.log_path = directory / "log"
         self.directory = os.open(directory, os.O_RDONLY)
-        self.log = JsonLog(self.directory, "log")
+        self.log = JsonLog(LogFile(self.directory, "log"))
         self.signals: list[int] = []
         self.ends: list[socket.socket] = []
         self.relay = Relay(self.log, self.directory, self.signals.append)

@@ -229,11 +229,13 @@ def test_network() -> None:
 
 
 def test_logging() -> None:
-    assert flags.parse_logging("json-file", ["max-size=10m", "max-file=3"]) == Logging(max_size=10 * MIB, max_file=3)
+    assert flags.parse_logging("json-file", ["max-size=10m", "max-file=3"]) == Logging(
+        max_size=10 * MIB, max_file=3, options={"max-size": "10m", "max-file": "3"}
+    )
     assert flags.parse_logging("none", []).driver == "none"
     with pytest.raises(Unsupported, match=r"^unsupported: log-driver syslog"):
         flags.parse_logging("syslog", [])
-    for driver, option in (("json-file", "tag=x"), ("json-file", "max-size"), ("none", "max-file=1")):
+    for driver, option in (("local", "tag=x"), ("json-file", "max-size"), ("none", "max-file=1")):
         with pytest.raises(InvalidArgument, match=f"^log-opt: {driver} has no option '{option}'$"):
             flags.parse_logging(driver, [option])
     with pytest.raises(InvalidArgument, match=r"^log-opt max-file: expected an integer of at least 1, found '0'$"):
