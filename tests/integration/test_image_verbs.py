@@ -101,6 +101,7 @@ def test_pruning_takes_what_nothing_needs(house: Household) -> None:
         ("Images", "1", "1"),
         ("Containers", "1", "0"),
         ("Local Volumes", "0", "0"),
+        ("Build Cache", "0", "0"),
     ]
     house.ok("rm", "keeps")
     assert f"untagged: {IMAGE}:latest" in house.ok("system", "prune", "-af")

@@ -25,6 +25,7 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     from utsuwa.engine import commit
+    from utsuwa.engine.events import note
     from utsuwa.image.names import new_name
 
     house = House()
@@ -36,5 +37,7 @@ def run(words: list[str]) -> int:
         arguments.list("change"),
     )
     record = house.containers.find(container)
-    print(commit.commit(house.paths, house.images, record, asked, pause=arguments.on("pause")).id)
+    made = commit.commit(house.paths, house.images, record, asked, pause=arguments.on("pause"))
+    note(house.paths, record, "commit", imageID=made.id, imageRef=asked.name.familiar() if asked.name else "")
+    print(made.id)
     return 0

@@ -36,8 +36,9 @@ def run(words: list[str]) -> int:
     from utsuwa.spec import platform
 
     source, *rest = arguments.words
+    house = House()
     image = import_archive(
-        House().images.store,
+        house.images.store,
         _source(source),
         now(),
         new_name(rest[0]) if rest else None,
@@ -45,6 +46,7 @@ def run(words: list[str]) -> int:
         arguments.list("change"),
         platform.parse(arguments.text("platform")) if arguments.text("platform") else None,
     )
+    house.images.note("import", image.id)
     print(image.id)
     return 0
 

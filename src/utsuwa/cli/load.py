@@ -41,6 +41,7 @@ def run(words: list[str]) -> int:
             raise
         raise type(error)(str(error).replace(path, "stdin")) from error
     for image, names in loaded:
+        house.images.note("load", image.id, image.id)
         for name in names:
             print(f"Loaded image: {name.familiar()}")
         if not names:

@@ -43,7 +43,9 @@ def pull(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) ->
                 events.append(event)
             report(event)
 
-        return asyncio.run(fetch(house.images.store, name, asked, progress))
+        found = asyncio.run(fetch(house.images.store, name, asked, progress))
+        house.images.note("pull", wanted.familiar(), wanted.familiar_repository)
+        return found
 
     if quiet:
         bring(lambda _event: None)

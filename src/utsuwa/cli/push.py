@@ -48,6 +48,7 @@ def run(words: list[str]) -> int:
         print(f"The push refers to repository [{name.repository}]", flush=True)
     for each in names:
         push(house, each, quiet=quiet, out=sys.stdout)
+        house.images.note("push", each.familiar(), each.familiar_repository)
     if quiet:
         print(name if arguments.on("all-tags") else names[0])
     return 0

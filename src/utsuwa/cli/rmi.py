@@ -33,12 +33,16 @@ def run(words: list[str]) -> int:
 
     def remove(name: str) -> str | None:
         try:
-            house.images.resolve(name)
+            identifier = house.images.resolve(name).id
             removal = remove_image(house.images.store, name, uses, arguments.on("force"), not arguments.on("no-prune"))
         except NotFound:
             if arguments.on("force"):
                 return None
             raise NotFound(f"No such image: {with_tag(name)}") from None
+        for _name in removal.untagged:
+            house.images.note("untag", identifier, identifier)
+        for image in removal.images:
+            house.images.note("delete", image, image)
         return told(removal) or None
 
     return each(arguments.words, remove)

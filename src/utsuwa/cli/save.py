@@ -28,5 +28,7 @@ def run(words: list[str]) -> int:
     house = House()
     asked = platform.parse(arguments.text("platform")) if arguments.text("platform") else None
     chunks = save(house.images.store, arguments.words, asked)
+    for name in arguments.words:
+        house.images.note("save", name, name)
     write_stream(chunks, arguments.text("output"), "cowardly refusing to save to a terminal")
     return 0

@@ -46,12 +46,26 @@ def run(words: list[str]) -> int:
     if arguments.on("verbose"):
         print(_verbose(found))
         return 0
-    rows = [_row(share) for share in found.shares()]
+    rows = [_row(share) for share in (*found.shares(), _build_cache(house))]
     if arguments.text("format") not in ("", "table"):
         print(formatted(arguments.text("format"), _HEADER, rows))
     else:
         print(table(tuple(_HEADER.values()), [tuple(row.values()) for row in rows]))
     return 0
+
+
+def _build_cache(house: House) -> Share:
+    from utsuwa.build.cache import Cache
+    from utsuwa.engine.disk_usage import Share
+
+    entries = Cache(house.images.store).entries()
+    return Share(
+        kind="Build Cache",
+        total=len(entries),
+        active=sum(each.busy for each in entries),
+        size=sum(each.size for each in entries),
+        reclaimable=sum(each.size for each in entries if not each.busy),
+    )
 
 
 def _row(share: Share) -> dict[str, str]:

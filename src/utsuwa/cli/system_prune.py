@@ -37,8 +37,19 @@ def run(words: list[str]) -> int:
         total += _volumes(house, filters)
     lines, freed = removed(house, filters, everything=arguments.on("all"))
     _tell("Deleted Images:", lines)
-    print(f"Total reclaimed space: {size(total + freed)}")
+    total += freed + _build_cache(house, everything=arguments.on("all"))
+    print(f"Total reclaimed space: {size(total)}")
     return 0
+
+
+def _build_cache(house: House, *, everything: bool) -> int:
+    from utsuwa.build.cache import Cache
+    from utsuwa.build.workshop import sweep
+
+    sweep(house.paths, house.images)
+    gone = Cache(house.images.store).prune(everything)
+    _tell("Deleted build cache objects:", [found.id for found in gone])
+    return sum(found.size for found in gone)
 
 
 def _volumes(house: House, filters: list[str]) -> int:
@@ -59,7 +70,8 @@ def _tell(title: str, lines: list[str]) -> None:
 
 def _warning(everything: bool, volumes: bool) -> str:
     images = "all images without at least one container associated to them" if everything else "all dangling images"
-    kinds = ["all stopped containers", images]
+    cache = "all build cache" if everything else "dangling build cache"
+    kinds = ["all stopped containers", images, cache]
     if volumes:
         kinds.insert(1, "all anonymous volumes not used by at least one container")
     lines = "".join(f"  - {kind}\n" for kind in kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cli.house import House, Verb
+from utsuwa.image.names import new_name
 
 VERB = Verb(
     "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
@@ -19,5 +20,7 @@ def run(words: list[str]) -> int:
         return 0
     source, target = arguments.words
     house = House()
-    house.images.store.tag(house.images.resolve(source).id, target)
+    image = house.images.resolve(source)
+    house.images.store.tag(image.id, target)
+    house.images.note("tag", image.id, new_name(target).familiar())
     return 0

@@ -43,6 +43,14 @@ class Images:
         except NotFound as error:
             raise NotFound(f"No such image: {with_tag(name)}") from error
 
+    def note(self, action: str, identifier: str, name: str = "") -> None:
+        """Write down what was done to an image, for `events`: ``action`` is Docker's word, ``identifier`` the image's
+        ID or the name it was done by.
+        """
+        from utsuwa.monitor.journal import emit
+
+        emit(self._paths.run, "image", action, identifier, {"name": name} if name else None)
+
     def uses(self, containers: Containers) -> dict[str, Use]:
         """The container that stands on each image, a running one where there are several."""
         from utsuwa.image.remove import Use

@@ -2,7 +2,7 @@
 
 store = ImageStore("/var/lib/utsuwa")                        # image.store, sync and light: no asyncio, no aiohttp, no
 sqlite image = store.resolve("debian:12")                           # Image; NotFound, Conflict for an ambiguous ID
-store.list(); store.tag("debian:12", "mine:1"); store.remove("debian:12", force=False, users=()) image.id, image.names,
+store.list(); store.tag("debian:12", "mine:1"); remove(store, "debian:12", uses={}) image.id, image.names,
 image.digests, image.config, image.chain, image.size, image.created
 
 store.snapshotter.prepare(key, image.chain[-1])              # snapshot.snapshotter: a writable tree, "" = from nothing

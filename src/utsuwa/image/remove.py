@@ -30,7 +30,13 @@ class Removal(Record):
     """What was done, for telling the user: names as people write them, IDs of images and layers."""
 
     untagged: tuple[str, ...]
-    deleted: tuple[str, ...]
+    images: tuple[str, ...]
+    layers: tuple[str, ...]
+
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """Images, then layers."""
+        return (*self.images, *self.layers)
 
 
 def remove(store: ImageStore, asked: str, uses: Mapping[str, Use], force: bool = False, prune: bool = True) -> Removal:
@@ -43,7 +49,7 @@ def remove(store: ImageStore, asked: str, uses: Mapping[str, Use], force: bool =
         doing = _Removing(store, uses, force)
         doing.remove(asked, store.find(asked), prune)
     layers = store.collect() if doing.deleted else ()
-    return Removal(untagged=tuple(doing.untagged), deleted=(*doing.deleted, *layers))
+    return Removal(untagged=tuple(doing.untagged), images=tuple(doing.deleted), layers=layers)
 
 
 class _Removing:

@@ -51,7 +51,7 @@ def _running(image: Image) -> dict[str, Use]:
 def test_names_go_first_then_the_image_and_what_only_it_needs(store: ImageStore) -> None:
     first, second = _load(store, BASE, name="one"), _load(store, BASE, UPPER, name="two")
     store.tag("one", "again")
-    assert remove(store, "one", {}) == Removal(untagged=("one:latest",), deleted=())
+    assert remove(store, "one", {}) == Removal(untagged=("one:latest",), images=(), layers=())
     assert store.resolve("again").id == first.id
     assert remove(store, "two", {}).deleted == (second.id, second.chain[1])
     assert store.snapshotter.layers.has(first.chain[0])
@@ -105,7 +105,7 @@ def test_a_running_container_keeps_its_image_but_not_the_name(store: ImageStore)
     image = _load(store, BASE, name="one")
     with pytest.raises(Conflict, match=r"\(cannot be forced\) - image is being used by running container"):
         remove(store, image.id, _running(image), force=True)
-    assert remove(store, "one", _running(image), force=True) == Removal(untagged=("one:latest",), deleted=())
+    assert remove(store, "one", _running(image), force=True) == Removal(untagged=("one:latest",), images=(), layers=())
     assert store.resolve(image.id).names == ()
 
 
@@ -115,7 +115,7 @@ def test_children_keep_their_parent_and_take_it_along_in_the_end(store: ImageSto
     child = _child(store, middle, "child")
     with pytest.raises(Conflict, match=r"\(cannot be forced\) - image has dependent child images"):
         remove(store, middle.id, {}, force=True)
-    assert remove(store, "base", {}) == Removal(untagged=("base:latest",), deleted=())
+    assert remove(store, "base", {}) == Removal(untagged=("base:latest",), images=(), layers=())
     assert remove(store, "child", {}, prune=False).deleted == (child.id,)
     again = _child(store, middle, "again")
     assert remove(store, "again", {}).deleted == (again.id, middle.id, base.id, base.top)
