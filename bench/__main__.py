@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("imports", "start", "verbs", "engine", "pull", "peers")
+NAMES = ("imports", "start", "verbs", "engine", "pull", "peers", "scale")
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from utsuwa.library.output import LogLine as LogLine
     from utsuwa.library.output import Output as Output
     from utsuwa.library.process import Process as Process
+    from utsuwa.library.usage import Usage as Usage
     from utsuwa.library.volumes import StoredVolume as StoredVolume
     from utsuwa.spec.healthcheck import Healthcheck as Healthcheck
     from utsuwa.spec.request import Logging as Logging
@@ -52,6 +53,7 @@ _HOMES = {
     "library.options": "Options",
     "library.output": "Chunk LogLine Output",
     "library.process": "Process",
+    "library.usage": "Usage",
     "library.volumes": "StoredVolume",
     "spec.healthcheck": "Healthcheck",
     "spec.request": "Logging Restart Tmpfs Volume",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from utsuwa.library.images import Image
     from utsuwa.library.options import Command
     from utsuwa.library.output import Output
+    from utsuwa.library.usage import Usage
 
     T = TypeVar("T")
 
@@ -96,6 +97,10 @@ class Container:
     async def inspect(self) -> dict[str, object]:
         """All about it, in the shape of Docker's API."""
         return await call(self.blocking.inspect)
+
+    async def usage(self) -> Usage:
+        """What it uses now. Raises FailedPrecondition when it does not run."""
+        return await call(self.blocking.usage)
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

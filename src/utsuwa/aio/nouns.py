@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from utsuwa.image.pull import Event
+    from utsuwa.image.push import Event as PushEvent
     from utsuwa.library import container, containers, images, volumes
     from utsuwa.library.options import Command, Options
     from utsuwa.library.output import Output
@@ -127,6 +128,10 @@ class Images:
         A task that is cancelled stops the pull.
         """
         return image(await self.blocking.pulling(name, platform, progress))
+
+    async def push(self, name: str, *, progress: Callable[[PushEvent], None] | None = None) -> str:
+        """Send an image to the registry that its name says; the digest it has there."""
+        return await self.blocking.pushing(name, progress)
 
     async def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""

@@ -116,7 +116,7 @@ class Containers:
             from utsuwa.engine.runtimes import adapt
 
             spec = adapt(spec, request, start.user, self._images.trees(image))
-        _write(f"{directory}/config.json", dumps(encode(spec)).encode())
+        _write(f"{directory}/config.json", dumps(spec).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
         health = merged(settings.Healthcheck, request.health)
         labels = {**(settings.Labels or {}), **(request.labels or {})}

@@ -16,7 +16,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from utsuwa.errors import Conflict, Error, FailedPrecondition, NotFound, from_oserror
 from utsuwa.identifiers import check_name
-from utsuwa.spec.codec import dumps, encode, parse
+from utsuwa.spec.codec import dumps, parse
 from utsuwa.spec.record import Record, decode
 
 TYPE_CHECKING = False
@@ -122,7 +122,7 @@ class Metadata:
         temporary = f"{path}/.{RECORD}.{os.getpid()}"
         try:
             with open(temporary, "wb", buffering=0) as file:
-                file.write(dumps(encode(record)).encode())
+                file.write(dumps(record).encode())
             os.rename(temporary, f"{path}/{RECORD}")
         except OSError as error:
             raise from_oserror(error, f"write {path}/{RECORD}") from error

@@ -17,6 +17,7 @@ from utsuwa.library.files import Files
 from utsuwa.library.images import image
 from utsuwa.library.output import LogLine
 from utsuwa.library.process import Process
+from utsuwa.library.usage import Usage, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class Container:
         """All about it, in the shape of Docker's API."""
         record = self.record()
         return inspection.container(self.services.paths, record, self.services.containers.status(record))
+
+    def usage(self) -> Usage:
+        """What it uses now. Raises FailedPrecondition when it does not run."""
+        return usage(self.services, self.record())
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

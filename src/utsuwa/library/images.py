@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from utsuwa.image import store
     from utsuwa.image.pull import Event
+    from utsuwa.image.push import Event as PushEvent
     from utsuwa.library.services import Services
 
     T = TypeVar("T")
@@ -61,6 +62,19 @@ class Images:
 
         wanted = platforms.parse(platform) if platform else None
         return pull(self._services.images.store, with_tag(name), wanted, progress)
+
+    def push(self, name: str, *, progress: Callable[[PushEvent], None] | None = None) -> str:
+        """Send an image to the registry that its name says; the digest it has there. Raises NotFound,
+        PermissionDenied, Unavailable.
+        """
+        return run_apart(self.pushing(name, progress))
+
+    def pushing(self, name: str, progress: Callable[[PushEvent], None] | None) -> Coroutine[Any, Any, str]:
+        """The work of ``push``, for an event loop."""
+        from utsuwa.image.push import push
+        from utsuwa.spec import reference
+
+        return push(self._services.images.store, reference.parse(name).tagged(), progress or (lambda _event: None))
 
     def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from utsuwa.errors import InvalidArgument, from_oserror
-from utsuwa.spec import flags
+from utsuwa.spec import flags, seldom_flags
 from utsuwa.spec.healthcheck import Healthcheck
-from utsuwa.spec.request import Logging, Restart, RunRequest, Security, Tmpfs, Volume
+from utsuwa.spec.request import Logging, Restart, RunRequest, Security, Seldom, Tmpfs, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,19 @@ class Options(TypedDict, total=False):
     logging: str | Logging
     restart: str | Restart
     health: Healthcheck
+    runtime: str
+    volumes_from: Sequence[str]
+    domainname: str
+    ipc: str
+    pid: str
+    uts: str
+    cgroup_parent: str
+    shm_size: int | str
+    sysctls: Mapping[str, str]
+    devices: Sequence[str]
+    oom_score_adj: int
+    memory_reservation: int | str
+    annotations: Mapping[str, str]
 
 
 def request(image: str, command: Command, options: Options, **fixed: object) -> RunRequest:
@@ -68,11 +81,14 @@ def request(image: str, command: Command, options: Options, **fixed: object) -> 
     """
     values: dict[str, Any] = dict(options)
     found: dict[str, Any] = {}
+    seldom: dict[str, Any] = {}
     for name, value in values.items():
         if name not in Options.__annotations__:
             raise TypeError(f"a container has no option {name!r}, the options are {', '.join(Options.__annotations__)}")
         field, convert = _CONVERSIONS.get(name, (name, _same))
-        found[field] = convert(value)
+        (seldom if name in _SELDOM else found)[field] = convert(value)
+    if seldom:
+        found["seldom"] = Seldom(**seldom)
     return RunRequest(image=image, command=words(command), **{**found, **fixed})
 
 
@@ -139,6 +155,10 @@ def _logging(value: str | Logging) -> Logging:
     return flags.parse_logging(value, ()) if isinstance(value, str) else value
 
 
+def _mode(flag: str) -> tuple[str, Callable[[Any], object]]:
+    return flag, lambda text: seldom_flags.parse_mode(text, flag)
+
+
 _CONVERSIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "env": ("env", environment),
     "labels": ("labels", dict),
@@ -155,6 +175,20 @@ _CONVERSIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "cap_drop": ("cap_drop", _list(flags.parse_capability)),
     "security": ("security", _security),
     "logging": ("logging", _logging),
+    "volumes_from": ("volumes_from", tuple),
+    "ipc": _mode("ipc"),
+    "pid": _mode("pid"),
+    "uts": _mode("uts"),
+    "shm_size": ("shm_size", _bytes),
+    "sysctls": ("sysctls", lambda found: dict(seldom_flags.parse_sysctl(f"{name}={found[name]}") for name in found)),
+    "devices": ("devices", _list(seldom_flags.parse_device)),
+    "memory_reservation": ("memory_reservation", _bytes),
+    "annotations": ("annotations", dict),
     "restart": ("restart", lambda value: flags.parse_restart(value) if isinstance(value, str) else value),
 }
 """Option -> the field of the request, and how its value becomes that field's."""
+_SELDOM = frozenset(
+    ("domainname", "ipc", "pid", "uts", "cgroup_parent", "shm_size", "sysctls", "devices", "oom_score_adj")
+    + ("memory_reservation", "annotations")
+)
+"""Options that belong into the part of a request that few have."""

@@ -14,7 +14,7 @@ from utsuwa.errors import FailedPrecondition, Unavailable, Unsupported, from_ose
 from utsuwa.monitor import frames
 from utsuwa.monitor.guard import PROGRAM
 from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, is_locked, monitor_directory
-from utsuwa.spec.codec import dumps, encode
+from utsuwa.spec.codec import dumps
 
 LISTENER = 3
 """The forkserver's socket, in the forkserver."""
@@ -73,7 +73,7 @@ class Connection:
 def request(run: str, wanted: Start | Execute) -> Connection:
     """Send a request to the forkserver of the run directory; the answers come on the connection."""
     kind = frames.START if isinstance(wanted, Start) else frames.EXECUTE
-    payload = dumps(encode(wanted)).encode()
+    payload = dumps(wanted).encode()
     for _ in range(_TRIES):
         connection = Connection(_forkserver(run))
         try:

@@ -72,6 +72,21 @@ def test_options_are_what_the_container_gets(engine: utsuwa.Engine) -> None:
     assert text.split() == ["me", "somewhere", "/tmp", "1000", "123", "kept", str(64 << 20)]
 
 
+def test_seldom_options_are_there_too(engine: utsuwa.Engine) -> None:
+    script = "df -k /dev/shm | tail -n 1; cat /proc/sys/kernel/shm_rmid_forced; test -c /dev/odd; echo $?"
+    text = engine.run(
+        IMAGE,
+        ["sh", "-c", script],
+        shm_size="8m",
+        sysctls={"kernel.shm_rmid_forced": "1"},
+        devices=["/dev/null:/dev/odd"],
+    ).text
+    assert text.split()[1] == "8192"
+    assert text.split()[-2:] == ["1", "0"]
+    with engine.start(IMAGE, ["sleep", "1000"], name="neighbour"):
+        assert "sleep 1000" in engine.run(IMAGE, "ps", pid="container:neighbour").text
+
+
 def test_time_that_runs_out_ends_the_container(engine: utsuwa.Engine) -> None:
     with pytest.raises(utsuwa.TimedOut) as caught:
         engine.run(IMAGE, ["sleep", "1000"], timeout=0.05)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import utsuwa
+from tests.integration import registry
 from tests.integration.household import IMAGE, Household
 from tests.needs import needs
 from utsuwa import aio
@@ -78,6 +79,40 @@ def test_health_is_waited_for(engine: utsuwa.Engine) -> None:
         pytest.raises(utsuwa.FailedPrecondition, match="has no"),
     ):
         container.wait_until(healthy=True)
+
+
+def test_usage_is_what_the_kernel_counts(engine: utsuwa.Engine) -> None:
+    with engine.start(IMAGE, ["sleep", "1000"], memory="64m") as container:
+        used = container.usage()
+        assert used.memory_limit == 64 << 20
+        assert 0 < used.memory < 64 << 20
+        assert used.processes == 1
+        assert 0 < used.cpu_seconds < 10
+        container.kill()
+        with pytest.raises(utsuwa.FailedPrecondition):
+            container.usage()
+    with engine.start(IMAGE, ["sleep", "1000"]) as container:
+        assert container.usage().memory_limit is None
+
+
+@needs("docker-registry")
+def test_an_image_is_pushed_and_pulled(engine: utsuwa.Engine, house: Household, tmp_path: Path) -> None:
+    with registry.running(tmp_path) as host:
+        engine.images.tag(IMAGE, f"{host}/box:1")
+        told: list[str] = []
+        digest = engine.images.push(f"{host}/box:1", progress=lambda event: told.append(event.kind))
+        assert told[-1] == "done"
+        engine.images.remove(f"{host}/box:1")
+        image = engine.images.pull(f"{host}/box:1", progress=lambda event: told.append(event.kind))
+        assert f"{host}/box:1" in image.tags
+        assert any(name.endswith(digest) for name in image.digests)
+        assert engine.run(f"{host}/box:1", "echo pulled", pull="always").text == "pulled\n"
+        soon = aio.Engine(house.root, house.run_directory)
+        assert asyncio.run(soon.images.push(f"{host}/box:1")) == digest
+        assert asyncio.run(soon.images.pull(f"{host}/box:1")).id == image.id
+        engine.images.remove(f"{host}/box:1")
+        with pytest.raises(utsuwa.NotFound):
+            engine.run(f"{host}/nothing:1")
 
 
 def test_an_image_is_committed_saved_and_loaded(engine: utsuwa.Engine, box: utsuwa.Container, tmp_path: Path) -> None:
