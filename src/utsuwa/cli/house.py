@@ -44,6 +44,10 @@ class House:
         return self.containers.volumes
 
 
+_AT_ONCE = 50
+"""As many containers are stopped side by side."""
+
+
 class Verb:
     """A verb's command line: ``ps [OPTIONS]``, what it is for, its options, and how many words it takes."""
 
@@ -95,3 +99,15 @@ def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:
             if shown is not None:
                 print(shown)
     return code
+
+
+def each_at_once(names: Sequence[str], act: Callable[[str], str | None]) -> int:
+    """As ``each``, for what takes its time: all names at once, told of in their order as soon as those before are."""
+    if len(names) < 2:
+        return each(names, act)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(names), _AT_ONCE)) as pool:
+        under_way = {place: pool.submit(act, name) for place, name in enumerate(names)}
+        places = iter(under_way.values())
+        return each(names, lambda _name: next(places).result())

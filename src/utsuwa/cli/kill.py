@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cli.flags import WORD, Option
-from utsuwa.cli.house import House, Verb, each
+from utsuwa.cli.house import House, Verb, each_at_once
 from utsuwa.errors import FailedPrecondition, NotFound
 
 VERB = Verb(
@@ -28,4 +28,4 @@ def run(words: list[str]) -> int:
             raise error.within(f"Cannot kill container: {name}") from error
         return name
 
-    return each(arguments.words, kill)
+    return each_at_once(arguments.words, kill)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cli.flags import NUMBER, WORD, Option
-from utsuwa.cli.house import House, Verb, each
+from utsuwa.cli.house import House, Verb, each_at_once
 
 VERB = Verb(
     "restart [OPTIONS] CONTAINER [CONTAINER...]",
@@ -30,4 +30,4 @@ def run(words: list[str]) -> int:
         house.containers.restart(house.containers.find(name), seconds, arguments.text("signal") or None)
         return name
 
-    return each(arguments.words, restart)
+    return each_at_once(arguments.words, restart)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
 
+CONDITIONS = ("not-running", "next-exit", "removed")
+"""What can be waited for."""
 _AGAIN, _LOOKS = 0.01, 1000
 """Seconds between looks at a monitor that has nothing left to do but to end, and how many there are at most."""
 _AT_LEAST = 1.0
