@@ -94,6 +94,18 @@ def load(saved: dict[str, Any]) -> Manager:
         raise errors.Internal(f"saved cgroup manager: {error!r} is missing or wrong") from error
 
 
+def is_frozen(saved: dict[str, Any]) -> bool:
+    """What the manager that ``Manager.save()`` described says of frozen(), for lists of many: on v1 by one file."""
+    if saved.get("version") != "v1":
+        return load(saved).frozen()
+    path = next((path for keys, path in saved["paths"].items() if "freezer" in keys.split(",")), None)
+    try:
+        with open(f"{path}/freezer.state", "rb", buffering=0) as file:
+            return file.read(16).strip() != b"THAWED"
+    except OSError:
+        return False
+
+
 def _below(top: object, path: object) -> str:
     """``path``, which is a cgroup in the hierarchy mounted at ``top``; TypeError for what we can't have written."""
     below = type(top) is str and type(path) is str and len(top) > 1 and path.startswith(f"{top}/")

@@ -5,6 +5,7 @@ Docker's words: created, running, paused, restarting, exited. ``removing`` and `
 
 from __future__ import annotations
 
+from utsuwa.cgroup.filesystem import is_frozen
 from utsuwa.errors import Error
 from utsuwa.monitor.records import EXIT_FILE, RUN_FILE, UNKNOWN_CODE, UNKNOWN_END, Exit, Run, is_locked, read
 from utsuwa.runtime.process import start_time
@@ -22,12 +23,12 @@ WENT_DOWN = "the host went down while it was running"
 
 
 class Status:
-    """``name`` is one of the words above. ``kept``: a monitor is alive. ``pid`` is 0 unless there is a process."""
+    """``name`` is one of the words above. ``pid`` is 0 unless there is a process."""
 
     __slots__ = (
+        "_kept",
         "exit",
         "health",
-        "kept",
         "monitor",
         "monitor_start",
         "name",
@@ -37,8 +38,9 @@ class Status:
         "started_at",
     )
 
-    def __init__(self, name: str, run: Run | None, exit_record: Exit | None, kept: bool) -> None:
-        self.name, self.exit, self.kept = name, exit_record, kept
+    def __init__(self, name: str, run: Run | None, exit_record: Exit | None, kept: bool | str) -> None:
+        """``kept`` is known, or the monitor's directory tells when somebody asks."""
+        self.name, self.exit, self._kept = name, exit_record, kept
         self.pid = self.start_time = 0
         self.monitor = run.monitor if run else 0
         self.monitor_start = run.monitorStart if run else 0
@@ -58,6 +60,13 @@ class Status:
         return self.name == RESTARTING
 
     @property
+    def kept(self) -> bool:
+        """A monitor is alive, or was when this was asked first."""
+        if isinstance(self._kept, str):
+            self._kept = is_locked(self._kept)
+        return self._kept
+
+    @property
     def code(self) -> int:
         """The exit code of the last run, 0 when there is none."""
         return self.exit.exitCode if self.exit else 0
@@ -74,13 +83,16 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
         if exit_record.restarting and is_locked(directory):
             return Status(RESTARTING, run, exit_record, True)
         return Status(_ended(record, exit_record), run, exit_record, False)
-    status = Status(RUNNING, run, None, is_locked(directory))
+    status = Status(RUNNING, run, None, directory)
     if _find_process(paths, record, status):
         if record.health:
             status.health = _health(paths, record, run)
         return status
     if status.kept:  # it is being created, or its monitor is about to write how it ended
         return status
+    ended = _exit(paths, record)
+    if ended is not None and ended.number == run.number:  # it wrote that since we looked, and was gone when we asked
+        return derive(paths, record)
     return _after_a_crash(record, run, exit_record)
 
 
@@ -128,12 +140,11 @@ def _exit(paths: Paths, record: ContainerRecord) -> Exit | None:
 def _find_process(paths: Paths, record: ContainerRecord, status: Status) -> bool:
     """Fill in the container's process; False when there is none that lives."""
     try:
-        container = Store(paths.runtime).open(record.id)
-        if not container.alive():
+        found = Store(paths.runtime).glance(record.id)
+        if found is None:
             return False
-        status.pid, status.start_time = container.document.pid, container.document.startTime
-        manager = container.manager()
-        if manager is not None and manager.frozen():
+        status.pid, status.start_time, cgroup = found
+        if cgroup is not None and is_frozen(cgroup):
             status.name = PAUSED
     except Error:
         return False

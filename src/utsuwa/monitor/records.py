@@ -232,7 +232,7 @@ def read(cls: type, directory: str, name: str) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return decode(cls, parse(os.read(fd, 1 << 20)))
+        return decode(cls, parse(os.read(fd, os.fstat(fd).st_size + 1)))
     finally:
         os.close(fd)
 

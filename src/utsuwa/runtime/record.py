@@ -125,6 +125,19 @@ class Store:
         container.load()
         return container
 
+    def glance(self, identifier: str) -> tuple[int, int, dict[str, object] | None] | None:
+        """Pid, start time and saved cgroup of a container's living process, None when there is none: what lists of many
+        containers are made of, without the rest of the document. Raises InvalidArgument for a damaged one.
+        """
+        from utsuwa.spec.codec import parse
+
+        try:
+            document = parse(_read(f"{self.root}/{identifier}/{STATE}"))
+        except OSError:
+            return None
+        pid, started = document.get("pid", 0), document.get("startTime")
+        return (pid, started, document.get("cgroup")) if pid > 0 and start_time(pid) == started else None
+
     def names(self) -> list[str]:
         """The ids in order; none when the root does not exist. Raises what listdir(3) raises otherwise."""
         try:
