@@ -358,3 +358,30 @@ def served(directory: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_stages_that_run_at_once(house: Household, context: Path) -> None:
+    """Two stages wait for each other by a cache mount that both see; one after the other, they would wait for ever."""
+    meet = "touch /c/$ME; for i in $(seq 500); do test -e /c/$OTHER && exit 0; sleep 0.02; done; exit 9"
+    build(
+        house,
+        context,
+        f"""FROM {IMAGE} AS a
+RUN --mount=type=cache,id=meeting,target=/c export ME=a OTHER=b; {meet}
+FROM {IMAGE} AS b
+RUN --mount=type=cache,id=meeting,target=/c export ME=b OTHER=a; {meet}
+FROM scratch
+COPY --from=a /etc/passwd /a
+COPY --from=b /etc/passwd /b
+""",
+    )
+
+
+def test_one_stage_fails_and_the_other_ends(house: Household, context: Path) -> None:
+    said = fails(
+        house,
+        context,
+        f"FROM {IMAGE} AS a\nRUN sleep 1000\nFROM {IMAGE} AS b\nRUN exit 5\nFROM a\nCOPY --from=b / /b\n",
+    )
+    assert "exit code: 5" in said
+    assert house.leftovers() == []

@@ -77,7 +77,7 @@ def left(house: Household) -> list[str]:
 
 
 def cgroups() -> list[str]:
-    return [str(path) for path in Path("/sys/fs/cgroup").glob("**/utsuwa/build-*")]
+    return [str(path) for top in ("*/utsuwa", "utsuwa") for path in Path("/sys/fs/cgroup").glob(f"{top}/build-*")]
 
 
 def finish(running: subprocess.Popen[bytes]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.kitchen import Kitchen
 from utsuwa.build.parser import parse
-from utsuwa.build.stage import StageBuild, stamp
+from utsuwa.build.stage import stamp
 from utsuwa.spec import platform as platforms
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
@@ -51,8 +52,7 @@ def build(
     lease = images.store.lease()
     try:
         kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
-        for stage in order:
-            kitchen.built[stage.number] = StageBuild(kitchen, stage).build()
+        build_stages(kitchen, order)
         state = kitchen.built[target.number]
         if output is None:
             return _store(kitchen, state, tags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from utsuwa.build import copying
 from utsuwa.snapshot import tar, tree
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from utsuwa.build.members import Member
 
 
+_UMASK = allocate_lock()
+"""A process has one umask; stages that are built at once take turns."""
+
+
 def fill(directory: str, wanted: Iterable[Member]) -> None:
     """Write members into a directory that has nothing yet, owners and times kept."""
     wish = copying.Wish(None, None, False, 0, None)
@@ -26,9 +31,10 @@ def fill(directory: str, wanted: Iterable[Member]) -> None:
 def take(directory: str, chunks: Iterator[bytes]) -> None:
     """Unpack an uncompressed archive, of whomever, into a directory that has nothing yet."""
     top = os.open(directory, tree.DIRECTORY_FLAGS)
-    before = os.umask(0)
-    try:
-        apply(tar.Stream(chunks), top)
-    finally:
-        os.umask(before)
-        os.close(top)
+    with _UMASK:
+        before = os.umask(0)
+        try:
+            apply(tar.Stream(chunks), top)
+        finally:
+            os.umask(before)
+            os.close(top)

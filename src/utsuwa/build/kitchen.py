@@ -5,8 +5,10 @@ already.
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
 
 from utsuwa.build.cache import Cache
+from utsuwa.build.lifelines import Lifelines
 from utsuwa.errors import Error
 from utsuwa.spec import digest
 
@@ -46,6 +48,8 @@ class Kitchen:
         self.request, self.graph = request, graph
         self.paths, self.images, self.workshop, self.progress = paths, images, workshop, progress
         self.built: dict[int, State] = {}
+        self.lifelines = Lifelines()
+        self._bringing = allocate_lock()
         self._bring = bring
         self._brought: dict[str, Image] = {}
         self._cache = Cache(images.store)
@@ -69,12 +73,13 @@ class Kitchen:
     def image(self, name: str, platform: Platform | None) -> Image:
         """An image by its name. Raises what finding and pulling it raises."""
         key = f"{name} {platform}"
-        if key not in self._brought:
-            try:
-                self._brought[key] = self._bring(name, platform)
-            except Error as error:
-                raise error.within(f"{name}: failed to resolve source metadata") from error
-        return self._brought[key]
+        with self._bringing:
+            if key not in self._brought:
+                try:
+                    self._brought[key] = self._bring(name, platform)
+                except Error as error:
+                    raise error.within(f"{name}: failed to resolve source metadata") from error
+            return self._brought[key]
 
     def key(self, *about: object) -> str:
         """The cache's name for a layer: all that it depends on, its parent first."""

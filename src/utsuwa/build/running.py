@@ -12,6 +12,7 @@ from select import POLLIN, poll
 
 from utsuwa.build import workshop
 from utsuwa.errors import Error, Internal
+from utsuwa.init.spawn import sealed
 from utsuwa.runtime import create, run
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.delete import delete
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from utsuwa.engine.images import Images
+    from utsuwa.build.kitchen import Kitchen
     from utsuwa.engine.paths import Paths
     from utsuwa.spec.mount import Mount
     from utsuwa.spec.runtime import Spec
@@ -45,7 +46,6 @@ class Container:
 def prepare() -> None:
     """Do once what every fork would do for itself: imports, looking at the host, sealing the executor."""
     from utsuwa.cgroup.filesystem import open_manager
-    from utsuwa.init.spawn import sealed
     from utsuwa.linux.host import probe
     from utsuwa.seccomp import cache  # noqa: F401
 
@@ -53,29 +53,33 @@ def prepare() -> None:
     sealed()
 
 
-def execute(container: Container, paths: Paths, images: Images, build: str, show: Callable[[bytes], None]) -> int:
+def execute(container: Container, kitchen: Kitchen, show: Callable[[bytes], None]) -> int:
     """Run a container to its end and give its output to ``show`` as it comes; the exit code.
 
-    ``build`` is the name of the build. Raises what the runtime says when the container can't be started.
+    Raises what the runtime says when the container can't be started, Stopped when nothing more is to be begun.
     """
-    alive, hold = os.pipe2(os.O_CLOEXEC)
-    output, out = os.pipe2(os.O_CLOEXEC)
-    report, tell = os.pipe2(os.O_CLOEXEC)
-    keeper = os.fork()
-    if keeper == 0:
-        for fd in (hold, output, report):
-            os.close(fd)
-        _keep(container, paths, images, build, alive, out, tell)
-    for fd in (alive, out, tell):
-        os.close(fd)
+    lifelines = kitchen.lifelines
+    with lifelines.lock:
+        alive, hold = os.pipe2(os.O_CLOEXEC)
+        output, out = os.pipe2(os.O_CLOEXEC)
+        report, tell = os.pipe2(os.O_CLOEXEC)
+        try:
+            lifelines.add(hold)
+            keeper = os.fork()
+            if keeper == 0:
+                _keep(container, kitchen, alive, out, tell)
+        finally:
+            for fd in (alive, out, tell):
+                os.close(fd)
     try:
         told = _listen(output, report, show)
         if not told:  # the keeper was killed, and its container goes on
-            delete(Store(paths.runtime), container.name, force=True)
+            delete(Store(kitchen.paths.runtime), container.name, force=True)
         while chunk := os.read(output, _CHUNK):
             show(chunk)
     finally:
-        for fd in (hold, output, report):  # without hold, the keeper ends the container
+        lifelines.drop(hold)  # without it, the keeper ends the container
+        for fd in (output, report):
             os.close(fd)
         os.waitpid(keeper, 0)
     return _code(told)
@@ -113,11 +117,12 @@ def _code(told: bytes) -> int:
     return int(answer["code"])
 
 
-def _keep(container: Container, paths: Paths, images: Images, build: str, alive: int, out: int, tell: int) -> NoReturn:
+def _keep(container: Container, kitchen: Kitchen, alive: int, out: int, tell: int) -> NoReturn:
     """The life of the keeper. Never returns."""
     answer: dict[str, object] = {}
     try:
         os.setsid()
+        _let_go(alive, out, tell, kitchen.workshop.lock)
         for number in (SIGINT, SIGHUP, SIGTERM):
             signal(number, SIG_IGN)  # the build is who decides
         signal(SIGPIPE, SIG_DFL)
@@ -125,9 +130,9 @@ def _keep(container: Container, paths: Paths, images: Images, build: str, alive:
         for fd, stream in ((null, 0), (out, 1), (out, 2)):
             os.dup2(fd, stream)
         os.close(out)
-        answer["code"], abandoned = _run(container, paths, alive)
+        answer["code"], abandoned = _run(container, kitchen.paths, alive)
         if abandoned:
-            workshop.clear(paths, images, build)
+            workshop.clear(kitchen.paths, kitchen.images, kitchen.workshop.name)
     except Error as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except BaseException as error:  # our own fault, told in one line
@@ -139,6 +144,19 @@ def _keep(container: Container, paths: Paths, images: Images, build: str, alive:
         except OSError:
             pass
         os._exit(0)
+
+
+def _let_go(*kept: int) -> None:
+    """Close what other threads of the build have open: locks that they give up would not be free as long as we have
+    them.
+    """
+    wanted = {0, 1, 2, sealed(), *kept}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in wanted:
+            try:
+                os.close(int(name))
+            except OSError:  # that of the listing itself
+                continue
 
 
 def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
@@ -154,21 +172,21 @@ def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)  # the build waits until the last of those who write is gone
     os.dup2(null, 2)
-    abandoned = not _await(child.pid, alive)
-    if abandoned:
+    ended = _await(child.pid, alive)
+    if not ended:
         os.kill(child.pid, SIGKILL)
     _, status = os.waitpid(child.pid, 0)
     run.remove(made)
-    return exit_code(status), abandoned
+    return exit_code(status), not (ended or os.read(alive, 1))
 
 
 def _await(pid: int, alive: int) -> bool:
-    """Wait for the end of the process, or of the build: then False."""
+    """Wait for the end of the process, or for the build's word, or its end: then False."""
     process = os.pidfd_open(pid)
     try:
         waiting = poll()
         waiting.register(process, POLLIN)
-        waiting.register(alive, 0)
+        waiting.register(alive, POLLIN)
         return any(fd == process for fd, _ in waiting.poll())
     finally:
         os.close(process)

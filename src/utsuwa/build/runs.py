@@ -108,7 +108,7 @@ class Run:
             with self._build.ground() as root:
                 stubs = Stubs(root, targets)
             container = Container(name, directory, spec, self._root(name), state.settings.User or "")
-            code = execute(container, kitchen.paths, kitchen.images, kitchen.workshop.name, step.output)
+            code = execute(container, kitchen, step.output)
         finally:
             prepared.close()
         if targets:

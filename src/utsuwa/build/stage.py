@@ -91,6 +91,7 @@ class StageBuild:
     # -- instructions ----------------------------------------------------------------------------------------------
 
     def _carry_out(self, instruction: Instruction) -> None:
+        self.kitchen.lifelines.check()
         try:
             if isinstance(instruction, Arg):
                 self._declare(instruction)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from itertools import count
 
 from utsuwa.errors import Error, from_oserror
 from utsuwa.identifiers import new_engine_id
@@ -42,7 +43,7 @@ class Workshop:
                 pass
             except OSError as error:
                 raise from_oserror(error, f"make {self.path}") from error
-        self._count = 0
+        self._numbers = count(1)
 
     def directory(self) -> str:
         """A new empty directory."""
@@ -52,8 +53,7 @@ class Workshop:
 
     def name_next(self) -> str:
         """A name for a container and its snapshot that nobody else has."""
-        self._count += 1
-        return f"{self.name}-{self._count}"
+        return f"{self.name}-{next(self._numbers)}"
 
     def close(self) -> None:
         """Remove all of it."""
