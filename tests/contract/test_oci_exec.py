@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.contract.oci import Bundle, Runtime, eventually
+from tests.contract.oci import Bundle, Runtime, cgroups_of, eventually
 from tests.needs import needs
 
 
@@ -168,6 +169,25 @@ def test_in_a_cgroup_namespace(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "cgroup"})
     oci.running(bundle.sleep())
     assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/"
+
+
+@needs("cgroup2")
+@pytest.mark.parametrize("oci", ["urun"], indirect=True)
+def test_where_the_first_process_has_gone(oci: Runtime, bundle: Bundle) -> None:
+    """runc's exec.bats (5089): the first process has left its cgroup, and somebody has removed that."""
+    elsewhere = Path(f"/sys/fs/cgroup/{oci.id}-elsewhere")
+    elsewhere.mkdir()
+    try:
+        oci.running(bundle.sleep())
+        (elsewhere / "cgroup.procs").write_text(str(oci.state()["pid"]))
+        (own,) = cgroups_of(oci.id)
+        os.rmdir(own)
+        assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == f"0::/{elsewhere.name}"
+        oci.ok("delete", "--force", oci.id)
+    finally:
+        oci.clean()
+        eventually(lambda: not (elsewhere / "cgroup.procs").read_text(), "the end of who was there")
+        elsewhere.rmdir()
 
 
 def test_in_a_user_namespace(oci: Runtime, bundle: Bundle) -> None:

@@ -95,19 +95,20 @@ def page_size(size: str) -> str:
 def check_usage(cgroup: Directory, memory: Memory, usage_key: str, both_key: str | None) -> None:
     """Refuse limits below what is in use, for ``memory.checkBeforeUpdate``: the kernel would kill to get there.
 
+    The wider one first, as runc does, whose words callers know.
     ``usage_key`` is the file with the memory in use; ``both_key`` that of memory plus swap (v1; v2 counts apart).
     """
     if not memory.checkBeforeUpdate:
         return
     usage = int(cgroup.read(usage_key))
-    if memory.limit is not None and 0 < memory.limit < usage:
-        raise errors.FailedPrecondition(f"rejecting memory limit {memory.limit}: usage is {usage}")
     if memory.swap is not None and memory.swap > 0:
         total = (
             int(cgroup.peek(both_key) or usage) if both_key else usage + int(cgroup.peek("memory.swap.current") or 0)
         )
         if memory.swap < total:
             raise errors.FailedPrecondition(f"rejecting memory+swap limit {memory.swap}: usage is {total}")
+    if memory.limit is not None and 0 < memory.limit < usage:
+        raise errors.FailedPrecondition(f"rejecting memory limit {memory.limit}: usage is {usage}")
 
 
 def settle(cgroup: Directory, writes: Iterable[tuple[str, str]]) -> None:

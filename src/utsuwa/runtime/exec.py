@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from errno import EBUSY
+from errno import EBUSY, ENOENT
 
-from utsuwa.errors import FailedPrecondition, InvalidArgument
+from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, NotFound
 from utsuwa.init.channel import REQUEST
 from utsuwa.init.spawn import spawn
-from utsuwa.linux.host import cgroups_of, probe
+from utsuwa.linux.host import UNIFIED, cgroups_of, probe
 from utsuwa.plan import ops
 from utsuwa.plan.exec import execute as plan_execute
 from utsuwa.plan.options import CgroupJoin, ExecOptions
@@ -96,21 +96,14 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
     """Start the process and bring it to where it runs its program.
 
     A container may hand its controllers down to cgroups of its own, and then has no room for processes in its own
-    cgroup ("no internal processes", cgroups(7)): the process goes where the first one is.
+    cgroup ("no internal processes", cgroups(7)); or its first process has moved, and somebody has removed that cgroup.
+    Then the process goes where the first one is.
     """
     cgroup = joining(container, request.cgroups)
     try:
         return _launch(container, request, undo, filters, cgroup)
-    except FailedPrecondition as error:
-        if (
-            cgroup is None
-            or request.cgroups
-            or (getattr(error, "errno", 0), type(getattr(error, "op", None)))
-            != (
-                EBUSY,
-                ops.Clone,
-            )
-        ):
+    except (FailedPrecondition, NotFound) as error:
+        if cgroup is None or not cgroup.unified or request.cgroups or not _has_no_room(error):
             raise
     return _launch(container, request, undo, filters, _beside_first(container, cgroup))
 
@@ -195,13 +188,27 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
     return CgroupJoin(unified=unified, v1=tuple(v1), resctrl=resctrl)
 
 
+def _has_no_room(error: Error) -> bool:
+    """Whether a failure is the v2 cgroup's: it takes no processes, or it is not there."""
+    from utsuwa.init.failure import OPEN_CGROUP, OpFailed
+
+    if not isinstance(error, OpFailed):
+        return False
+    full = error.errno == EBUSY and isinstance(error.op, ops.Clone)
+    return full or (error.errno == ENOENT and error.detail == OPEN_CGROUP)
+
+
 def _beside_first(container: Container, cgroup: CgroupJoin) -> CgroupJoin:
-    """``cgroup`` with the v2 cgroup below it in which the container's first process is now."""
+    """``cgroup`` with the v2 cgroup in which the container's first process is now, if this process can see that."""
     place = cgroups_of(container.document.pid).get("", "")
     top = cgroup.unified
     for at in [index for index, letter in enumerate(top) if letter == "/"]:
         if place.startswith(f"{top[at:]}/"):
             return cgroup.replace(unified=top + place[len(top) - at :])
+    host = probe()
+    mounted, root = host.cgroup_mounts.get(UNIFIED, ""), host.cgroup_roots.get(UNIFIED, "/").rstrip("/")
+    if mounted and ".." not in place.split("/") and place.startswith(f"{root}/"):
+        return cgroup.replace(unified=mounted + place[len(root) :])
     return cgroup
 
 
