@@ -68,9 +68,23 @@ def _check_controllers(cgroup: Directory, resources: Resources, wanted: dict[str
 
 def _write_unified(cgroup: Directory, key: str, value: str) -> None:
     """Files such as io.max take one line per write."""
+    if key == "cpu.weight":
+        _write_weight(cgroup, value)
+        return
     for line in value.split("\n"):
         if line or value == "":
             cgroup.write(key, line)
+
+
+def _write_weight(cgroup: Directory, weight: str) -> None:
+    """Who gets a weight is idle no more; the kernel wants to hear that first, and systemd tells it only later."""
+    refusal = cgroup.attempt("cpu.weight", weight)
+    if refusal is None:
+        return
+    if refusal.errno != errno.EINVAL or (cgroup.peek("cpu.idle") or "").strip() != "1":
+        raise cgroup.refused("cpu.weight", weight, refusal) from refusal
+    cgroup.write("cpu.idle", 0)
+    cgroup.write("cpu.weight", weight)
 
 
 def _write_cpuset(cgroup: Directory, cpu: CPU) -> None:
@@ -85,7 +99,7 @@ def _write_cpu(cgroup: Directory, cpu: CPU) -> None:
         cgroup.write("cpu.idle", cpu.idle)
     # An idle cgroup has no weight, and the kernel refuses one.
     if cpu.shares and cpu.idle != 1:
-        cgroup.write("cpu.weight", cpu_weight(cpu.shares))
+        _write_weight(cgroup, str(cpu_weight(cpu.shares)))
     bandwidth = []
     if cpu.quota or cpu.period:
         bandwidth.append(("cpu.max", _cpu_max(cgroup, cpu)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -321,3 +322,19 @@ def test_a_hierarchy_is_what_memory_is_always_counted_in(tmp_path: Path, value: 
     fill(tmp_path, {"memory.use_hierarchy": "1", "memory.usage_in_bytes": "0"})
     resources_v1.apply({"memory": str(tmp_path)}, given(memory={"useHierarchy": value}))
     assert written(tmp_path)["memory.use_hierarchy"] == str(int(value)), "the kernel refuses 0 since Linux 5.11"
+
+
+@pytest.mark.parametrize("limits", [{"cpu": {"shares": 1024}}, {"unified": {"cpu.weight": "100"}}])
+def test_a_weight_ends_idleness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]) -> None:
+    """The kernel refuses the weight of an idle cgroup (runc's update.bats sets one)."""
+    fill(tmp_path, {"cgroup.controllers": "cpu", "cpu.idle": "1", "cpu.weight": "0"})
+    attempt = Directory.attempt
+
+    def as_the_kernel(self: Directory, key: str, value: str) -> OSError | None:
+        if key == "cpu.weight" and self.read("cpu.idle") == "1":
+            return OSError(errno.EINVAL, "invalid")
+        return attempt(self, key, value)
+
+    monkeypatch.setattr(Directory, "attempt", as_the_kernel)
+    resources_v2.apply(str(tmp_path), given(**limits))
+    assert (written(tmp_path)["cpu.idle"], written(tmp_path)["cpu.weight"]) == ("0", "100")
