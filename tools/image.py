@@ -29,10 +29,11 @@ VERSION = (3, 11)
 LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
 LEFT_OUT = (
-    *(f"linux.{name}" for name in ["inotify", "mounting", "timer"]),
+    *(f"linux.{name}" for name in ["inotify", "mounting", "nftables", "rtnetlink", "timer"]),
     *(
         f"spec.{name}"
-        for name in ["digest", "flags", "image", "mount_flag", "platform", "reference", "request", "seldom_flags"]
+        for name in ["digest", "flags", "image", "mount_flag", "network_flags", "platform", "reference", "request"]
+        + ["seldom_flags"]
     ),
 )
 """Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""

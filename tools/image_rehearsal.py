@@ -238,9 +238,9 @@ class Reports:
         self._data = self._reports(self._channel._plan())
         return len(buffers[0])
 
-    def recv(self, size):
-        """The next report."""
-        return self._data.pop(0) if self._data else b""
+    def recvmsg(self, size, *_room):
+        """The next report, which has no descriptor with it."""
+        return (self._data.pop(0) if self._data else b""), [], 0, None
 
     def send(self, data):
         """Replies are not read."""

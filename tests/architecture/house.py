@@ -5,7 +5,7 @@ from __future__ import annotations
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "identifiers", "spec"}),
     frozenset({"linux"}),
-    frozenset({"plan", "seccomp", "cgroup", "criu", "content", "snapshot"}),
+    frozenset({"plan", "seccomp", "cgroup", "criu", "network", "content", "snapshot"}),
     frozenset({"init", "registry"}),
     frozenset({"runtime", "image"}),
     frozenset({"monitor"}),
@@ -25,7 +25,8 @@ NEIGHBOURS = frozenset(
 """Imports within a floor that are allowed: (importer, imported)."""
 
 LEAN = frozenset(
-    {"errors", "identifiers", "spec", "linux", "plan", "seccomp", "cgroup", "criu", "init", "runtime", "monitor"}
+    {"errors", "identifiers", "spec", "linux", "plan", "seccomp", "cgroup", "criu", "network"}
+    | {"init", "runtime", "monitor"}
 )
 LEAN_MODULES = frozenset(
     {"utsuwa.cli", "utsuwa.cli.oci", "utsuwa.cli.oci_exec", "utsuwa.cli.oci_report", "utsuwa.cli.oci_usage"}

@@ -104,7 +104,7 @@ def before_there_is_a_request() -> Plan:
 
 @case
 def begun_ahead() -> Plan:
-    return create(spec(), V1, options(ahead=ahead.KINDS, cgroups_later=True))
+    return create(spec(), V1, options(ahead=ahead.KINDS, cgroups_later=True, network=True))
 
 
 @case

@@ -23,7 +23,12 @@ class Household:
 
     def __init__(self, directory: Path) -> None:
         self.root, self.run_directory = directory / "root", directory / "run"
-        self.environment = {**os.environ, "UTSUWA_ROOT": str(self.root), "UTSUWA_RUN": str(self.run_directory)}
+        self.environment = {
+            **os.environ,
+            "UTSUWA_ROOT": str(self.root),
+            "UTSUWA_RUN": str(self.run_directory),
+            "UTSUWA_NETWORK": "none",
+        }
 
     def command(self, *words: str) -> list[str]:
         """The command line, as the launcher makes it."""

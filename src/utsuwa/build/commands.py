@@ -8,9 +8,9 @@ import os
 from utsuwa.build import mounts
 from utsuwa.build.request import host_lines, proxies
 from utsuwa.engine import specification
-from utsuwa.engine.defaults import HOSTS
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
+from utsuwa.network.files import HOSTS
 from utsuwa.spec import digest
 from utsuwa.spec.request import RunRequest, Tmpfs
 from utsuwa.spec.runtime import Mount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.cli import seldom_options
+from utsuwa.cli import network_options, seldom_options
 from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Arguments, BadUsage, Option
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags
@@ -46,8 +46,7 @@ OPTIONS = (
     Option("memory-swap", "", WORD, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     Option("mount", "", LIST, "Attach a filesystem mount to the container"),
     Option("name", "", WORD, "Assign a name to the container"),
-    Option("network", "", WORD, "Connect a container to a network (none or host; bridges are yet to come)", "none"),
-    Option("net", "", WORD, "As --network"),
+    *network_options.OPTIONS,
     Option("no-healthcheck", "", SWITCH, "Disable any container-specified HEALTHCHECK"),
     Option("pids-limit", "", WORD, "Tune container pids limit (set -1 for unlimited)"),
     Option("platform", "", WORD, "Set platform if the image is pulled"),
@@ -82,7 +81,6 @@ _HEALTH_TIMES = {
 def request(arguments: Arguments, detach: bool = False) -> RunRequest:
     """What the options and words ask for. Raises InvalidArgument and Unsupported."""
     given = arguments.text
-    network = given("net") or given("network")
     return RunRequest(
         image=arguments.words[0],
         command=tuple(arguments.words[1:]),
@@ -97,7 +95,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         **_mounts(arguments),
         volumes_from=tuple(arguments.list("volumes-from")),
         read_only=arguments.on("read-only"),
-        network=flags.parse_network(network),
+        **network_options.wanted(arguments),
         **_limits(arguments),
         runtime=given("runtime"),
         seldom=seldom_options.request(arguments),

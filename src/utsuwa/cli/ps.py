@@ -112,9 +112,26 @@ def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...
         f'"{command}"',
         times.ago(record.createdAt),
         state_text(status),
-        "",
+        _ports(record) if status.alive else "",
         record.name,
     )
+
+
+def _ports(record: ContainerRecord) -> str:
+    if record.networkMode in ("none", "host"):
+        return ""
+    from utsuwa.engine.network_inspection import ports_column
+
+    return ports_column(House().paths, record)
+
+
+def _networks(record: ContainerRecord) -> str:
+    """The networks that it wants to be in, or what it has instead."""
+    from utsuwa.network.state import Places
+
+    paths = House().paths
+    plugs = Places(paths.root, paths.run).plugs(record.id)
+    return ",".join(each.name for each in plugs.attachments) if plugs else record.networkMode
 
 
 def command_text(words: tuple[str, ...]) -> str:
@@ -132,7 +149,7 @@ def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str,
         "Labels": ",".join(f"{key}={record.labels[key]}" for key in sorted(record.labels)),
         "LocalVolumes": str(len(volumes)),
         "Mounts": ",".join(shown),
-        "Networks": record.networkMode,
+        "Networks": _networks(record),
         "State": status.name,
         "Label": lambda key: record.labels.get(key, ""),
     }

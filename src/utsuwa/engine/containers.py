@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine import events, recovery, specification, stopping
+from utsuwa.engine import connecting, events, recovery, specification, stopping
 from utsuwa.engine.groups import resolve_groups
 from utsuwa.engine.health import merged, resolved
 from utsuwa.engine.limits import check_limits
@@ -72,6 +72,7 @@ class Containers:
             from utsuwa.engine.joining import look_up
 
             request = look_up(request, self.find)
+        request = connecting.settle(self._paths, request, self.find)
         image = self._images.resolve(request.image)
         config = image.config
         identifier = new_engine_id()
@@ -105,11 +106,11 @@ class Containers:
         settings = config.settings
         around = self._surroundings(identifier, request)
         start = specification.process_defaults(request, config, around.hostname)
-        snapshotter = self._images.snapshotter
-        snapshotter.prepare(identifier, image.top)
+        self._images.snapshotter.prepare(identifier, image.top)
         around.volumes = mounting.prepare(request, settings, self.find)
         if request.groups:
             around.groups = resolve_groups(request.groups, self._images.trees(image))
+        connecting.prepare(self._paths, identifier, name, around.hostname, request, settings)
         spec = specification.compose(request, start, around)
         runtime = self._runtime(request.runtime)
         if runtime is not None:
@@ -133,7 +134,7 @@ class Containers:
             command=start.args,
             entrypoint=settings.Entrypoint if request.entrypoint is None else (request.entrypoint or None),
             request=encode(request),
-            mounts=tuple(encode(mount) for mount in snapshotter.mounts(identifier)),
+            mounts=tuple(encode(mount) for mount in self._images.snapshotter.mounts(identifier)),
             user=start.user or "0",
             tty=request.tty,
             openStdin=request.stdin_open,
@@ -183,12 +184,14 @@ class Containers:
             return name
 
     def _surroundings(self, identifier: str, request: RunRequest) -> specification.Surroundings:
-        """Write the files that a container finds in its /etc."""
+        """Write the files that a container finds in its /etc; those of networks are written again at every start."""
+        if request.network.startswith("container:"):
+            return self._shared(identifier, self._metadata.load(request.network.removeprefix("container:")))
         of_host = request.network == "host" or (request.seldom is not None and request.seldom.uts == "host")
         hostname = request.hostname or (os.uname().nodename if of_host else identifier[:12])
         cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
         around = specification.Surroundings(identifier, hostname, cgroup2)
-        from utsuwa.engine.defaults import HOSTS
+        from utsuwa.network.files import HOSTS
 
         directory = self._paths.container(identifier)
         hosts = _read("/etc/hosts") if request.network == "host" else HOSTS.encode()
@@ -198,6 +201,16 @@ class Containers:
             ("resolv.conf", _read("/etc/resolv.conf")),
         ):
             _write(f"{directory}/{name}", content, 0o644)
+            around.files[f"/etc/{name}"] = f"{directory}/{name}"
+        return around
+
+    def _shared(self, identifier: str, other: ContainerRecord) -> specification.Surroundings:
+        """The surroundings of a container in another one's network namespace: that one's files, and its name."""
+        directory = self._paths.container(other.id)
+        hostname = _read(f"{directory}/hostname").decode("utf-8", "replace").strip() or other.id[:12]
+        around = specification.Surroundings(identifier, hostname, os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
+        around.shares = True
+        for name in ("hosts", "hostname", "resolv.conf"):
             around.files[f"/etc/{name}"] = f"{directory}/{name}"
         return around
 
@@ -237,7 +250,7 @@ class Containers:
 
     def _join(self, record: ContainerRecord) -> None:
         """Let the configuration name the namespaces of the containers that this one shares some with."""
-        if not (record.request or {}).get("seldom"):  # type: ignore[attr-defined]
+        if not (record.request or {}).get("seldom") and connecting.has_own(record.networkMode):  # type: ignore[attr-defined]
             return
         from utsuwa.engine import joining
 
@@ -275,6 +288,7 @@ class Containers:
             snapshots=self._paths.snapshots,
             volumes=record.volumes,
             runtime=record.runtimeCommand,
+            networks=connecting.has_own(record.networkMode),
         )
 
     # --- look -------------------------------------------------------------------------------------------------------
@@ -361,6 +375,8 @@ class Containers:
     def _sweep(self) -> None:
         recovery.sweep(self._paths, self._metadata, self._discard)
         self._volumes.sweep()
+        if os.path.isdir(f"{self._paths.run}/networks"):
+            connecting.recover(self._paths, self._metadata)
 
     def _discard(self, identifier: str) -> None:
         recovery.discard(self._paths, identifier, self._images.snapshotter.remove)

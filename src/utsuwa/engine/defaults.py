@@ -78,13 +78,3 @@ DEVICE_RULES = (
     _allow("c", 136, None),  # pts
 )
 EVERY_DEVICE = (DeviceRule(allow=True, access="rwm"),)
-
-HOSTS = (
-    "127.0.0.1\tlocalhost\n"
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::\tip6-localnet\n"
-    "ff00::\tip6-mcastprefix\n"
-    "ff02::1\tip6-allnodes\n"
-    "ff02::2\tip6-allrouters\n"
-)
-"""What Docker puts into /etc/hosts before the container's own line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.engine import mountpoints
+from utsuwa.engine import mountpoints, network_inspection
 from utsuwa.engine.containers import log_name
 from utsuwa.engine.host_config import host_config
 from utsuwa.engine.status import CREATED, PAUSED
@@ -45,7 +45,7 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         "GraphDriver": {"Data": _layers(record), "Name": "overlay2" if _is_overlay(record) else "copy"},
         "Mounts": [mountpoints.describe(point) for point in record.mountPoints],
         "Config": _config(paths, record, request),
-        "NetworkSettings": {"Ports": {}, "Networks": {record.networkMode: {"IPAddress": "", "Gateway": ""}}},
+        "NetworkSettings": network_inspection.container(paths, record),
     }
 
 
@@ -135,6 +135,12 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         **mountpoints.asked(request),
         "LogConfig": {"Type": logging.driver, "Config": logging.options},
         "NetworkMode": request.network,
+        "PortBindings": _bindings(request),
+        "PublishAllPorts": request.networking.publish_all,
+        "Dns": list(request.networking.dns),
+        "DnsOptions": list(request.networking.dns_options),
+        "DnsSearch": list(request.networking.dns_search),
+        "ExtraHosts": list(request.networking.hosts) or None,
         "AutoRemove": record.autoRemove,
         "CapAdd": list(request.cap_add) or None,
         "CapDrop": list(request.cap_drop) or None,
@@ -151,3 +157,11 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "ShmSize": 67108864,
         "Runtime": record.runtime,
     }
+
+
+def _bindings(request: RunRequest) -> dict[str, object]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for port in request.networking.ports:
+        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port or "")}
+        found.setdefault(f"{port.port}/{port.protocol}", []).append(binding)
+    return dict(found)

@@ -1,4 +1,4 @@
-"""``--pid container:NAME`` and ``--ipc container:NAME``: looked up when a container is made, entered at every start.
+"""``--network``, ``--pid`` and ``--ipc container:NAME``: looked up when a container is made, entered at every start.
 
 The other container has another process in each of its runs, so the paths of its namespaces are put into the
 configuration just before they are needed.
@@ -7,6 +7,7 @@ configuration just before they are needed.
 from __future__ import annotations
 
 from utsuwa.errors import Conflict, InvalidArgument
+from utsuwa.linux.namespaces import PROC_NAMES
 from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.record import decode
 from utsuwa.spec.request import RunRequest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from utsuwa.engine.status import Status
 
 _PREFIX = "container:"
+_CALLED = {"pid": "PID", "ipc": "IPC", "network": "network"}
 
 
 def look_up(request: RunRequest, find: Callable[[str], ContainerRecord]) -> RunRequest:
@@ -46,7 +48,7 @@ def _check_shareable(other: ContainerRecord) -> None:
 def joins(record: ContainerRecord) -> dict[str, str]:
     """Kind of namespace -> id of the container whose it is."""
     asked = (record.request or {}).get("seldom") or {}  # type: ignore[attr-defined]
-    words = {kind: asked.get(kind) or "" for kind in ("pid", "ipc")}
+    words = {"network": record.networkMode, **{kind: asked.get(kind) or "" for kind in ("pid", "ipc")}}
     return {kind: word.removeprefix(_PREFIX) for kind, word in words.items() if word.startswith(_PREFIX)}
 
 
@@ -57,11 +59,11 @@ def enter(path: str, wanted: dict[str, str], look: Callable[[str], tuple[Contain
     for kind, identifier in wanted.items():
         other, status = look(identifier)
         if not status.alive:
-            raise Conflict(f"cannot join {kind.upper()} of a non running container: {other.id}")
+            raise Conflict(f"cannot join {_CALLED[kind]} of a non running container: {other.id}")
         process = f"/proc/{status.pid}/ns"
         for namespace in config["linux"]["namespaces"]:
             if namespace["type"] == kind:
-                namespace["path"] = f"{process}/{kind}"
+                namespace["path"] = f"{process}/{PROC_NAMES[kind]}"
         if kind == "ipc":
             _share_memory(config, f"{process}/mnt")
     with open(path, "wb", buffering=0) as file:

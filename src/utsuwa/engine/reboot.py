@@ -34,7 +34,7 @@ def forget_other_boot(paths: Paths) -> None:
         if before not in (b"", now):
             from utsuwa.snapshot.tree import remove
 
-            for name in ("monitors", "runtime"):
+            for name in ("monitors", "runtime", "networks"):
                 if os.path.lexists(f"{paths.run}/{name}"):
                     remove(f"{paths.run}/{name}")
         _write(f"{paths.run}/{_SEEN}", now)

@@ -10,7 +10,7 @@ import os
 from utsuwa.engine.status import CREATED, Status, being_started
 from utsuwa.errors import Error
 from utsuwa.monitor import journal
-from utsuwa.monitor.ending import empty, forget_runtime
+from utsuwa.monitor.ending import empty, forget_runtime, leave_networks
 from utsuwa.monitor.records import EXIT_FILE, LASTING_FILE, Exit, is_locked, now, write
 from utsuwa.runtime.process import start_time
 
@@ -30,6 +30,7 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
     if not os.path.exists(f"{directory}/run.json") or is_locked(directory):  # or its monitor is about to do so
         return
     forget_runtime(paths.run, record.id)
+    forget_networks(paths, record.id)
     if not os.path.exists(f"{paths.container(record.id)}/{EXIT_FILE}") or status.exit.error:
         ended: Exit = status.exit.replace(finishedAt=status.exit.finishedAt or now())
         try:
@@ -96,6 +97,14 @@ def _names(directory: str) -> list[str]:
         return []
 
 
+def forget_networks(paths: Paths, identifier: str) -> None:
+    """Give back what a container has of networks; there may be none."""
+    if os.path.isdir(f"{paths.run}/networks"):
+        from utsuwa.network.state import Places
+
+        leave_networks(Places(paths.root, paths.run), identifier)
+
+
 def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None]) -> None:
     """Remove every trace of a container. Can be repeated after any interruption; container.json goes first."""
     from utsuwa.monitor.ending import remove_files
@@ -104,5 +113,6 @@ def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None
         forget_runtime(paths.run, identifier)
     except Error:
         pass
+    forget_networks(paths, identifier)
     remove_files(paths.container(identifier), lambda: remove_snapshot(identifier))
     empty(paths.monitor(identifier), keep_lock=False)

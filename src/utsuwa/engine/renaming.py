@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.engine import events
+from utsuwa.engine import connecting, events
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.errors import InvalidArgument, NotFound
 
@@ -34,6 +34,7 @@ def rename(paths: Paths, record: ContainerRecord, name: str) -> ContainerRecord:
 
     renamed = metadata.change(record.id, alter)
     os.unlink(f"{paths.names}/{old}")
+    connecting.renamed(paths, record.id, old, name)
     events.note(paths, renamed, "rename", oldName=f"/{old}")
     return renamed
 

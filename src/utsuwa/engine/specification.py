@@ -41,10 +41,12 @@ _CPU_PERIOD = 100_000
 class Surroundings:
     """What the engine has prepared for a container: files it sees as /etc/hosts and so on, and volumes."""
 
-    __slots__ = ("cgroup2", "files", "groups", "hostname", "identifier", "volumes")
+    __slots__ = ("cgroup2", "files", "groups", "hostname", "identifier", "shares", "volumes")
 
     def __init__(self, identifier: str, hostname: str, cgroup2: bool) -> None:
         self.identifier, self.hostname, self.cgroup2 = identifier, hostname, cgroup2
+        self.shares = False
+        """It is in another container's network namespace, which is known when it starts."""
         self.groups: tuple[int, ...] = ()
         """Further groups of the process."""
         self.files: dict[str, str] = {}
@@ -71,7 +73,7 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
             maskedPaths=_masked(request, defaults.MASKED_PATHS) if _hides(request) else request.security.mask or None,
             readonlyPaths=_unmasked(request, defaults.READONLY_PATHS) if _hides(request) else None,
             mountLabel=request.security.selinux,
-            sysctl=defaults.SYSCTLS if request.network == "none" else None,
+            sysctl=None if request.network == "host" or around.shares else defaults.SYSCTLS,
             devices=_host_devices() if privileged else None,
             rootfsPropagation=propagation.of_root(around.volumes),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _socket import CMSG_SPACE
 from _struct import unpack
 
 from utsuwa.errors import FailedPrecondition, Internal
@@ -21,15 +22,19 @@ EXECUTING = 4
 FAILED = 5
 
 _SIZE = 32
+_ROOM = CMSG_SPACE(4)
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 _PEEK = 0x2 | 0x40  # MSG_PEEK, MSG_DONTWAIT
 _GO_ON = (1).to_bytes(8, "little")
 
 
 class Report:
-    """One record: its ``kind``; the index ``op`` of the operation; ``value``: a pid (CLONED), a request (REQUEST)."""
+    """One record: its ``kind``; the index ``op`` of the operation; ``value``: a pid (CLONED), a request (REQUEST).
 
-    __slots__ = ("detail", "errno", "kind", "op", "value")
+    ``descriptor`` came with it, -1 for none; it is the reader's to close.
+    """
+
+    __slots__ = ("descriptor", "detail", "errno", "kind", "op", "value")
 
     def __init__(self, kind: int, op: int, errno: int = 0, detail: int = 0, value: int = 0) -> None:
         self.kind = kind
@@ -37,6 +42,7 @@ class Report:
         self.errno = errno
         self.detail = detail
         self.value = value
+        self.descriptor = -1
 
     def __repr__(self) -> str:
         return f"Report({self.kind}, {self.op}, errno={self.errno}, detail={self.detail}, value={self.value})"
@@ -60,16 +66,19 @@ class Channel:
     def receive(self) -> Report | None:
         """The next record as it comes, FAILED ones too; None when the other side has hung up."""
         try:
-            data = self._connection.recv(_SIZE)
+            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, _CLOEXEC)
         except ConnectionResetError:
             # It hung up with a reply of ours unread. The kernel tells that before what it has said last.
-            data = self._connection.recv(_SIZE)
+            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, _CLOEXEC)
         if not data:
             return None
         if len(data) != _SIZE:
             raise Internal(f"a report of {len(data)} bytes from the container's process, expected {_SIZE}")
         kind, op, errno, detail, value, _ = unpack("<IIiIqQ", data)
-        return Report(kind, op, errno, detail, value)
+        report = Report(kind, op, errno, detail, value)
+        if ancillary:
+            report.descriptor = int.from_bytes(ancillary[0][2][:4], "little")
+        return report
 
     def executes(self) -> bool:
         """Whether the process has told by now that it becomes the program: heard, yet to be heard, or lost.

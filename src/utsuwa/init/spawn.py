@@ -85,6 +85,11 @@ class Child:
         if report is not None:
             self._channel.accept(report)
 
+    def offered(self) -> int:
+        """The descriptor that comes with a NETWORK request, of a plan without a CLONE. Raises OpFailed."""
+        report = self._channel.accept(self._channel.receive())
+        return report.descriptor if report else -1
+
     def instruct(self, plan: Callable[[], Plan], message: bytes, rights: list[tuple[int, int, bytes]]) -> None:
         """Give the rest of its plan to one that waits for it (AWAIT_PLAN). What it then says is about that one."""
         self._channel.instruct(plan, message, rights)

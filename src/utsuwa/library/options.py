@@ -151,6 +151,13 @@ def _security(values: Sequence[str]) -> Security:
         raise InvalidArgument(f"seccomp profile {security.seccomp}: is not UTF-8") from None
 
 
+def _network(value: str) -> str:
+    """A network's name, or another word of ``--network``."""
+    from utsuwa.spec.network_flags import parse_network
+
+    return parse_network(value).network
+
+
 def _logging(value: str | Logging) -> Logging:
     return flags.parse_logging(value, ()) if isinstance(value, str) else value
 
@@ -166,7 +173,7 @@ _CONVERSIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "groups": ("groups", lambda groups: tuple(map(str, groups))),
     "volumes": ("volumes", _list(_volume)),
     "tmpfs": ("tmpfs", _list(flags.parse_tmpfs)),
-    "network": ("network", flags.parse_network),
+    "network": ("network", _network),
     "memory": ("memory", _bytes),
     "memory_swap": ("memory_swap", _swap),
     "cpus": ("nano_cpus", lambda cpus: flags.parse_cpus(f"{cpus:.9f}")),

@@ -7,7 +7,7 @@ from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
 from utsuwa.monitor.frames import EXECUTE
-from utsuwa.monitor.records import PLAN_FILE, Execute, Start, monitor_directory, runtime_root
+from utsuwa.monitor.records import PLAN_FILE, Execute, Start, monitor_directory, places_of, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Creation:
             pid = create_elsewhere(self._start, console)
             return pid, _mounts_of(pid)
         assert self._draft is not None
+        start = self._start
         from utsuwa.runtime.create import build
         from utsuwa.runtime.record import Store
         from utsuwa.runtime.start import poststart
@@ -85,6 +86,7 @@ class Creation:
                 meanwhile=lambda pid: held.append(_mounts_of(pid)),
                 draft=self._draft,
                 spare=self._spare,
+                plug=lambda pid, descriptor: plug(start, pid, descriptor),
             )
             poststart(container)
         return child.pid, held[0]
@@ -117,7 +119,7 @@ class Creation:
         """All that a draft depends on; config.json by what changes with every change of a file."""
         config = os.stat(f"{start.directory}/config.json")
         file = (config.st_ino, config.st_size, config.st_mtime_ns, config.st_ctime_ns)
-        asked = (start.id, start.directory, start.run, start.tty, start.mounts, start.user, start.init)
+        asked = (start.id, start.directory, start.run, start.tty, start.mounts, start.user, start.init, start.networks)
         return _EPOCH + repr((file, asked, self._facts)).encode("utf-8", "surrogateescape")
 
     def _dismiss_spare(self) -> None:
@@ -137,6 +139,7 @@ def _wanted(start: Start) -> CreateRequest:
         root_mounts=start.mounts,
         user=start.user,
         init=start.init,
+        network=start.networks,
     )
 
 
@@ -172,6 +175,15 @@ def execute(request: Execute, console: int) -> int:
     return child.pid
 
 
+def plug(start: Start, pid: int, descriptor: int) -> None:
+    """Put the container, of which there is a namespace by now, into its networks."""
+    from utsuwa.linux.rtnetlink import OF_PROCESS
+    from utsuwa.network.plug import Inside, join_all
+
+    with Inside((OF_PROCESS, pid), descriptor) as inside:
+        join_all(places_of(start), start.id, inside)
+
+
 def create_elsewhere(start: Start, console: int) -> int:
     """Have another runtime create and start the container; its pid."""
     from utsuwa.runtime.foreign import Foreign
@@ -181,7 +193,13 @@ def create_elsewhere(start: Start, console: int) -> int:
         config = file.read()
     directory = monitor_directory(start.run, start.id)
     other = Foreign(Store(runtime_root(start.run)), start.id, start.runtime, directory)
-    return other.start(start.directory, config, start.mounts, console)
+
+    def plug_in(pid: int) -> None:
+        from utsuwa.init.reach import route_socket
+
+        plug(start, pid, route_socket(f"/proc/{pid}/ns/net"))
+
+    return other.start(start.directory, config, start.mounts, console, plug_in if start.networks else None)
 
 
 def execute_elsewhere(store: Store, request: Execute, command: tuple[str, ...], console: int) -> int:

@@ -10,12 +10,13 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from utsuwa.errors import Error
 from utsuwa.monitor import journal
-from utsuwa.monitor.records import LASTING_FILE, Start, runtime_root
+from utsuwa.monitor.records import LASTING_FILE, Start, places_of, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from utsuwa.network.state import Places
     from utsuwa.spec.mount import Mount
 
 _TIMES = 3
@@ -24,12 +25,29 @@ _TIMES = 3
 
 def clean(start: Start, monitor_directory: str) -> None:
     """Remove what only a running container needs; with ``start.remove``, all of it."""
-    forget_runtime(start.run, start.id)
+    forget_run(start)
     remove = start.remove and not os.path.exists(f"{start.directory}/{LASTING_FILE}")
     if remove:
         journal.note(start.run, start.directory, "destroy")  # while its names are known
         remove_files(start.directory, lambda: _remove_trees(start))
     empty(monitor_directory, keep_lock=not remove)
+
+
+def forget_run(start: Start) -> None:
+    """Remove what one run of a container had: cgroups, the runtime's record, its places in networks."""
+    forget_runtime(start.run, start.id)
+    if start.networks:
+        leave_networks(places_of(start), start.id)
+
+
+def leave_networks(places: Places, identifier: str) -> None:
+    """Give addresses and ports back, and remove the container's interfaces."""
+    from utsuwa.network.plug import leave, unplug
+
+    try:
+        unplug(leave(places, identifier))
+    except Error:  # recovery looks for what is left
+        pass
 
 
 def forget_runtime(run: str, identifier: str) -> None:

@@ -254,7 +254,7 @@ class Keeper:
 
         With it comes the delay of the restart in milliseconds, None when there is to be none.
         """
-        from utsuwa.monitor.ending import clean, forget_runtime
+        from utsuwa.monitor.ending import clean, forget_run
         from utsuwa.monitor.restarts import delay
 
         if self._log:
@@ -268,7 +268,7 @@ class Keeper:
         if due is None:
             clean(self._start, self._directory)
         else:
-            forget_runtime(self._start.run, self._start.id)
+            forget_run(self._start)
         return record, due
 
     def _told_end(self) -> Exit:

@@ -24,6 +24,10 @@ from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.record import Record, decode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.network.state import Places
+
 RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE, PLAN_FILE = "run.json", "exit.json", "lock", "attach.sock", "plan"
 STOPPED_FILE, LASTING_FILE, HEALTH_FILE = "stopped", "lasting", "health.json"
 _FLOCK = struct.Struct("hhqqi4x")
@@ -78,6 +82,7 @@ class Start(Record):
     the directories ``volumes`` included.
     ``runtime``: the command of another OCI runtime that is to do it. It is the ``restarts``-th restart in a row,
     after ``delay`` milliseconds.
+    ``networks``: it has a network namespace that is connected as its network.json says.
     """
 
     id: str
@@ -106,6 +111,7 @@ class Start(Record):
     restarts: int = 0
     delay: int = 0
     health: HealthCheck | None = None
+    networks: bool = False
 
 
 class Head(Record):
@@ -206,6 +212,13 @@ def make_monitor_directory(run: str, identifier: str) -> str:
 def runtime_root(run: str) -> str:
     """The ``--root`` of the OCI runtime."""
     return f"{run}/runtime"
+
+
+def places_of(start: Start) -> Places:
+    """Where networks are kept, beside the containers and beside the monitors."""
+    from utsuwa.network.state import Places
+
+    return Places(os.path.dirname(os.path.dirname(start.directory)), start.run)
 
 
 def write(directory: str, name: str, record: Record, durable: bool = False) -> None:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Draft
 
-_PACKAGES = ("cgroup", "init", "linux", "monitor", "plan", "runtime", "seccomp", "spec")
+_PACKAGES = ("cgroup", "init", "linux", "monitor", "network", "plan", "runtime", "seccomp", "spec")
 _STRANGERS = (
     *("features", "explain", "ps", "list", "compile", "assembler", "profile", "syscalls", "flags", "foreign"),
-    *("mounting", "seldom_flags", "mount_flag"),
+    *("mounting", "seldom_flags", "mount_flag", "network_flags", "resolver", "directory", "dns"),
 )
 """Modules of those packages that no start needs."""
 _TIMES = 3

@@ -48,6 +48,7 @@ class CreateOptions(Record):
     ``init``: a reaper stays as the first process. ``seccomp``: the compiled ``linux.seccomp``. ``ahead``: CLONE_NEW*
     bits of namespaces that the executor has made before it gets the plan, with the loopback interface of a new network
     up. ``cgroups_later``: the v1 cgroups are made while the process mounts, which asks for them when it needs them.
+    ``network``: the runtime is given a socket to set up the new network namespace with.
     ``security_modules``: those at work, of apparmor and selinux. ``state_json``: status -> the state document in
     front of and behind the pid, for hooks.
     """
@@ -68,6 +69,7 @@ class CreateOptions(Record):
     seccomp: Program | None = None
     ahead: int = 0
     cgroups_later: bool = False
+    network: bool = False
     security_modules: tuple[str, ...] = ()
     state_json: StateJson | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.plan.ops import NEW_LISTENER, SECCOMP_LISTENER, Ask, Seccomp
+from utsuwa.plan.ops import NETWORK, NEW_LISTENER, SECCOMP_LISTENER, Ask, Seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +56,14 @@ class Plan:
         return "".join([f"{step}\n" for step in self.steps])
 
 
+_ROUTE_SOCKET = 65
+"""The code of an operation whose class few processes load."""
+
+
 def _request(op: Op) -> int:
     """What the parent is asked for by ``op``, 0 for nothing."""
     if isinstance(op, Ask):
         return op.request
+    if op.code == _ROUTE_SOCKET:
+        return NETWORK
     return SECCOMP_LISTENER if isinstance(op, Seccomp) and op.flags & NEW_LISTENER else 0

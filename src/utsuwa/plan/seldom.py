@@ -103,4 +103,10 @@ class Xattr(Op):
     value: Text
 
 
+class RouteSocket(Op):
+    """Give the parent a socket of rtnetlink(7) in this network namespace; it is not waited for."""
+
+    code = 65
+
+
 OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())

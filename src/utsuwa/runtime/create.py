@@ -55,12 +55,15 @@ def build(
     meanwhile: Callable[[int], object] | None = None,
     draft: Draft | None = None,
     spare: Spare | None = None,
+    plug: Callable[[int, int], None] | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
     ``meanwhile`` is called once, with the process's pid, while it mounts: that costs its caller no time on a second
     processor.
     ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a plan.
+    ``plug``: sets up the new network namespace, with ``request.network``; it gets the process's pid, and a socket of
+    rtnetlink(7) in that namespace, which is then its own.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -96,7 +99,7 @@ def build(
     if container.document.poststop:
         undo.push(_poststop, container, bundle)
     undo.push(end, child)
-    Conversation(container, bundle, draft, started, runs=not await_start).hold(meanwhile)
+    Conversation(container, bundle, draft, started, runs=not await_start, plug=plug).hold(meanwhile)
     container.complete()
     if request.pidfd_socket:
         from utsuwa.runtime.console import send_pidfd
@@ -160,8 +163,18 @@ def share_out(container: Container, bundle: Bundle, undo: Undo) -> None:
 class Conversation:
     """What the parent does while the child carries out its plan."""
 
-    def __init__(self, container: Container, bundle: Bundle, draft: Draft, started: Started, *, runs: bool) -> None:
+    def __init__(
+        self,
+        container: Container,
+        bundle: Bundle,
+        draft: Draft,
+        started: Started,
+        *,
+        runs: bool,
+        plug: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._container = container
+        self._plug = plug
         self._bundle = bundle
         self._started = started
         self._child = started.child
@@ -201,6 +214,9 @@ class Conversation:
                     child.reply()  # before it asks: then neither waits for the other
                 if meanwhile is not None:
                     meanwhile(child.pid)
+            elif report.kind == REQUEST and report.value == ops.NETWORK:
+                assert self._plug is not None  # who asks for the socket brings what uses it
+                self._plug(child.pid, report.descriptor)
             elif report.kind == REQUEST and report.value != ops.CGROUPS:  # which has its answer
                 self._answer(report.value)
                 child.reply()

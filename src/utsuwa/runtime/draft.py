@@ -42,6 +42,7 @@ class CreateRequest(Record):
     keeps, ``listen_fds`` how many listening sockets come before them.
     ``notify``: the service manager's socket (NOTIFY_SOCKET), "" for none.
     ``user``: a name to look up inside, instead of process.user. ``systemd_cgroup``: systemd makes the cgroup.
+    ``network``: somebody sets up its network, and is given a socket for that.
     ``debug``: is shown the plan before it is carried out.
     """
 
@@ -60,6 +61,7 @@ class CreateRequest(Record):
     user: str | None = None
     init: bool = False
     systemd_cgroup: bool = False
+    network: bool = False
     debug: Callable[[Plan], None] | None = None
 
 
@@ -344,6 +346,7 @@ def options(
         preserve_fds=request.listen_fds + request.preserve_fds,
         user=request.user,
         init=request.init,
+        network=request.network,
         seccomp=seccomp(bundle.spec, filters),
         security_modules=security_modules(bundle.spec.process, bundle.linux),
         state_json=lambda status: _state_around_pid(document, status),

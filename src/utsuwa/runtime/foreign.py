@@ -17,7 +17,7 @@ from utsuwa.runtime.record import Container, Document, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from utsuwa.spec.mount import Mount
 
@@ -52,9 +52,18 @@ class Foreign:
         self._plain = tuple(command)
         self._command = (*command, "--log", f"{directory}/{_LOG}", "--log-format", "json")
 
-    def start(self, bundle: str, config: bytes, mounts: Sequence[Mount], console: int) -> int:
+    def start(
+        self,
+        bundle: str,
+        config: bytes,
+        mounts: Sequence[Mount],
+        console: int,
+        plug: Callable[[int], None] | None = None,
+    ) -> int:
         """Create and start a container with our standard streams, or with a terminal whose master is sent to
         ``console``; its pid. Raises Refusal, and leaves nothing behind.
+
+        ``plug`` is called with the pid in between: it sets up the network.
         """
         container = self._store.create(self._id)
         try:
@@ -65,6 +74,8 @@ class Foreign:
             pid = self._pid()
             container.save(pid=pid, startTime=start_time(pid) or 0)
             container.complete()
+            if plug:
+                plug(pid)
             self._run(["start"], -1)
         except BaseException:
             from utsuwa.runtime.delete import discard

@@ -271,15 +271,6 @@ def _masks(key: str, value: str, before: Security) -> dict[str, object]:
     return {key: (*earlier, *paths)}
 
 
-def parse_network(text: str) -> str:
-    """``none`` or ``host``; other networks are Unsupported yet."""
-    if text in ("none", "host"):
-        return text
-    if not text:
-        raise InvalidArgument("network: must not be empty, use none or host")
-    raise Unsupported(f"unsupported: network {text} (use none or host)")
-
-
 _CHOICE = ("labels", "env", "labels-regex", "env-regex", "tag")
 _LOG_OPTIONS = {
     "json-file": ("max-size", "max-file", "compress", *_CHOICE),

@@ -10,12 +10,12 @@ from utsuwa.spec.runtime import DeviceRule, Rlimit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     VolumeKind = str
-    NetworkMode = str
+    Protocol = str
     LogDriver = str
     RestartName = str
 else:
     VolumeKind = OneOf("bind", "volume", "image")
-    NetworkMode = OneOf("none", "host")
+    Protocol = OneOf("tcp", "udp", "sctp")
     LogDriver = OneOf("json-file", "local", "journald", "none")
     RestartName = OneOf("no", "always", "unless-stopped", "on-failure")
 
@@ -148,11 +148,49 @@ class Seldom(Record):
     device_write_iops: tuple[DeviceValue, ...] = ()
 
 
+class PublishedPort(Record):
+    """A port of the host that leads to ``port`` of the container. ``host_ip`` "" is every address, ``host_port`` 0 one
+    that is free.
+    """
+
+    port: int
+    protocol: Protocol = "tcp"
+    host_ip: str = ""
+    host_port: int = 0
+
+
+class NetworkWish(Record):
+    """A network by name or id, the names that others there find the container by, and addresses it is to have."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+    mac: str = ""
+
+
+class NetworkSettings(Record):
+    """What a container wants of its networks besides which they are.
+
+    ``expose`` holds ``80/tcp``, which ``publish_all`` publishes; ``hosts`` lines ``NAME:ADDRESS`` for /etc/hosts, where
+    ``host-gateway`` is the host's address; the rest goes into /etc/resolv.conf.
+    """
+
+    ports: tuple[PublishedPort, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+
+
 class RunRequest(Record):
     """One ``utsuwa run``; None, False and () leave a choice to the image, or to the engine.
 
     ``memory`` and ``memory_swap`` (both together, -1 without limit) are bytes, ``nano_cpus`` billionths of a CPU,
     ``stop_timeout`` seconds. ``env`` holds NAME=value, or a bare NAME that takes a variable of the image away.
+    ``network`` is "default", "none", "host", "container:ID", or the first of ``networks``.
     ``entrypoint`` () clears the image's. ``capabilities`` names are canonical (``CAP_KILL``), or ``ALL``.
     """
 
@@ -171,7 +209,9 @@ class RunRequest(Record):
     tmpfs: tuple[Tmpfs, ...] = ()
     volumes_from: tuple[str, ...] = ()
     read_only: bool = False
-    network: NetworkMode = "none"
+    network: str = "default"
+    networks: tuple[NetworkWish, ...] = ()
+    networking: NetworkSettings = NetworkSettings()
 
     memory: int | None = None
     memory_swap: int | None = None

@@ -219,15 +219,6 @@ def test_security() -> None:
             flags.parse_security([text])
 
 
-def test_network() -> None:
-    assert flags.parse_network("none") == "none"
-    assert flags.parse_network("host") == "host"
-    with pytest.raises(Unsupported, match=r"^unsupported: network bridge \(use none or host\)$"):
-        flags.parse_network("bridge")
-    with pytest.raises(InvalidArgument, match=r"^network: must not be empty"):
-        flags.parse_network("")
-
-
 def test_logging() -> None:
     assert flags.parse_logging("json-file", ["max-size=10m", "max-file=3"]) == Logging(
         max_size=10 * MIB, max_file=3, options={"max-size": "10m", "max-file": "3"}

@@ -78,6 +78,17 @@ int hand_over(struct run *run, u64 request, int descriptor)
 	return sent < 0 ? (int)sent : await_reply(run, 0);
 }
 
+/*
+ * A request that nobody waits for, with a descriptor in the same message: stage 1 may be about to tell of the clone, and
+ * would come between two.
+ */
+int offer(struct run *run, u64 request, int descriptor)
+{
+	struct record record = {.kind = REPORT_REQUEST, .index = run->index, .value = (s64)request};
+	long sent = send_rights(run->channel, &record, sizeof record, &descriptor, 1, 0);
+	return sent < 0 ? (int)sent : 0;
+}
+
 int op_ASK(struct run *run, struct cursor *fields)
 {
 	return ask(run, take(fields));

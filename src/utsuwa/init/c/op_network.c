@@ -31,6 +31,23 @@ int op_LOOPBACK_UP(struct run *run, struct cursor *fields)
 	return error;
 }
 
+static int open_route_socket(void)
+{
+	return (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, NETLINK_ROUTE);
+}
+
+/* A socket stays one of the namespace that it was made in: whoever gets it can set up this one from outside. */
+int op_ROUTE_SOCKET(struct run *run, struct cursor *fields)
+{
+	(void)fields;
+	int socket = open_route_socket();
+	if (socket < 0)
+		return socket;
+	int error = offer(run, REQUEST_NETWORK, socket);
+	close_fd(socket);
+	return error;
+}
+
 /* A request under construction; everything in it is aligned to 4 bytes. */
 struct packet {
 	struct nlmsghdr head;
@@ -83,11 +100,6 @@ static int exchange(int socket, const struct packet *packet, reader *read, void 
 		}
 	}
 	return (int)size;
-}
-
-static int open_route_socket(void)
-{
-	return (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, NETLINK_ROUTE);
 }
 
 static int read_link(const struct nlmsghdr *answer, void *context)

@@ -1,0 +1,100 @@
+"""`utsuwa network create` (docker network create)."""
+
+from __future__ import annotations
+
+from utsuwa.cli.flags import LIST, SWITCH, WORD, Option
+from utsuwa.cli.house import House, Verb
+from utsuwa.errors import InvalidArgument, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.cli.flags import Arguments
+    from utsuwa.network.records import Pool
+
+VERB = Verb(
+    "network create [OPTIONS] NETWORK",
+    "Create a network",
+    (
+        Option("attachable", "", SWITCH, "Note that containers may be attached (they always may)"),
+        Option("aux-address", "", LIST, "Auxiliary IPv4 or IPv6 addresses that no container gets (name=address)"),
+        Option("driver", "d", WORD, "Driver to manage the Network", "bridge"),
+        Option("gateway", "", LIST, "IPv4 or IPv6 Gateway for the master subnet"),
+        Option("internal", "", SWITCH, "Restrict external access to the network"),
+        Option("ip-range", "", LIST, "Allocate container ip from a sub-range"),
+        Option("ipam-driver", "", WORD, "IP Address Management Driver", "default"),
+        Option("ipv4", "", SWITCH, "Enable IPv4 address assignment (always on)", True),
+        Option("ipv6", "", SWITCH, "Enable IPv6 address assignment"),
+        Option("label", "", LIST, "Set metadata on a network"),
+        Option("opt", "o", LIST, "Set driver specific options"),
+        Option("subnet", "", LIST, "Subnet in CIDR format that represents a network segment"),
+    ),
+    least=1,
+    most=1,
+)
+
+
+def run(words: list[str]) -> int:
+    """Print the id."""
+    arguments = VERB.read(words)
+    if arguments is None:
+        return 0
+    if arguments.text("ipam-driver") != "default":
+        raise Unsupported(f"unsupported: IPAM driver {arguments.text('ipam-driver')} (use default)")
+    if not arguments.on("ipv4"):
+        raise Unsupported("unsupported: a network without IPv4")
+    from utsuwa.engine.networks import Networks
+    from utsuwa.spec.flags import parse_label
+
+    network = Networks(House().paths).create(
+        arguments.words[0],
+        driver=arguments.text("driver"),
+        pools=_pools(arguments),
+        ipv6=arguments.on("ipv6"),
+        internal=arguments.on("internal"),
+        attachable=arguments.on("attachable"),
+        labels=dict(map(parse_label, arguments.list("label"))),
+        options=dict(map(_option, arguments.list("opt"))),
+    )
+    print(network.id)
+    return 0
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidArgument(f"invalid driver option {text!r}: expected key=value")
+    return key, value
+
+
+def _pools(arguments: Arguments) -> tuple[Pool, ...]:
+    """One for each subnet, with what of the other options lies in it."""
+    from utsuwa.network import addresses
+    from utsuwa.network.records import Pool
+
+    found: dict[addresses.Subnet, Pool] = {}
+    for text in arguments.list("subnet"):
+        subnet = addresses.subnet(text)
+        if any(subnet.overlaps(other) for other in found):
+            raise InvalidArgument("multiple overlapping subnet configuration is not supported")
+        found[subnet] = Pool(subnet=str(subnet), gateway="")
+
+    def place(address: str, what: str) -> addresses.Subnet:
+        for subnet in found:
+            if address in subnet:
+                return subnet
+        raise InvalidArgument(f"no matching subnet for {what} {address}")
+
+    for address in arguments.list("gateway"):
+        subnet = place(address, "gateway")
+        if found[subnet].gateway:
+            raise InvalidArgument(f"cannot configure multiple gateways ({address}) on the same subnet ({subnet})")
+        found[subnet] = found[subnet].replace(gateway=address)
+    for text in arguments.list("ip-range"):
+        around = addresses.subnet(text)
+        subnet = place(addresses.text(around.first, around.bits), "range")
+        found[subnet] = found[subnet].replace(range=str(around))
+    for text in arguments.list("aux-address"):
+        name, _, address = text.rpartition("=")
+        subnet = place(address, "aux-address")
+        found[subnet] = found[subnet].replace(reserved={**found[subnet].reserved, name or address: address})
+    return tuple(found.values())

@@ -1,0 +1,325 @@
+"""Containers and networks: what a container is connected to, live changes of that, and what the killed left."""
+
+from __future__ import annotations
+
+import os
+
+from utsuwa.engine.networks import MODES, Networks
+from utsuwa.engine.status import derive
+from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, PermissionDenied
+from utsuwa.monitor.ending import leave_networks
+from utsuwa.monitor.records import is_locked
+from utsuwa.network import leases, plug
+from utsuwa.network.records import Attachment, Plugs
+from utsuwa.network.state import Places
+from utsuwa.spec.request import NetworkWish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from utsuwa.engine.metadata import ContainerRecord, Metadata
+    from utsuwa.engine.paths import Paths
+    from utsuwa.engine.status import Status
+    from utsuwa.network.records import Endpoint, Network
+    from utsuwa.spec.image import Settings
+    from utsuwa.spec.request import NetworkSettings, PublishedPort, RunRequest
+
+_OTHER = "container:"
+
+
+def has_own(mode: str) -> bool:
+    """A container of this network mode has places in networks, or may have."""
+    return mode not in MODES and not mode.startswith(_OTHER)
+
+
+def settle(paths: Paths, request: RunRequest, find: Callable[[str], ContainerRecord]) -> RunRequest:
+    """The request with its networks decided: names that exist, ids of containers. Raises NotFound, InvalidArgument."""
+    networks = Networks(paths)
+    mode = networks.default() if request.network == "default" else request.network
+    wishes = request.networks
+    if request.network == "default" and wishes:
+        wishes = tuple(wish.replace(network=mode) if wish.network == "default" else wish for wish in wishes)
+    if mode.startswith(_OTHER):
+        mode = f"{_OTHER}{find(mode.removeprefix(_OTHER)).id}"
+    if not has_own(mode):
+        _check_alone(request, mode, wishes)
+        return request.replace(network=mode, networks=())
+    wishes = wishes or (NetworkWish(network=mode),)
+    found: list[NetworkWish] = []
+    for wish in wishes:
+        network = networks.find(wish.network)
+        _check_wish(network, wish)
+        if any(network.name == other.network for other in found):
+            raise InvalidArgument(f"network {network.name} is given more than once")
+        found.append(wish.replace(network=network.name))
+    return request.replace(network=found[0].network, networks=tuple(found))
+
+
+def _check_alone(request: RunRequest, mode: str, wishes: tuple[NetworkWish, ...]) -> None:
+    """Without networks of its own a container has no use for what is said about them."""
+    kind = "container type" if mode.startswith(_OTHER) else mode
+    if len(wishes) > 1:
+        raise InvalidArgument(f"conflicting options: the {kind} network mode does not go together with other networks")
+    for wish in wishes:
+        if wish.aliases or wish.ip or wish.ip6 or wish.mac:
+            raise InvalidArgument(f"conflicting options: addresses and aliases, and the {kind} network mode")
+    if request.networking.ports:
+        raise InvalidArgument(f"conflicting options: port publishing and the {kind} network mode")
+    if mode.startswith(_OTHER):
+        if request.hostname:
+            raise InvalidArgument("conflicting options: hostname and the network mode")
+        asked = request.networking
+        if asked.dns or asked.dns_search or asked.dns_options or asked.hosts:
+            raise InvalidArgument("conflicting options: dns, custom host-to-IP mapping, and the network mode")
+
+
+def _check_wish(network: Network, wish: NetworkWish) -> None:
+    if network.driver != "bridge":
+        raise InvalidArgument(
+            f"conflicting options: the {network.name} network does not go together with other networks"
+        )
+    if wish.aliases and not network.names:
+        raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")
+    if (wish.ip or wish.ip6) and not network.names:
+        raise InvalidArgument("user specified IP address is supported on user defined networks only")
+    leases.check(network, (wish.ip, wish.ip6))
+
+
+def prepare(paths: Paths, identifier: str, name: str, hostname: str, request: RunRequest, settings: Settings) -> None:
+    """Write down what a container wants of its networks, if it has any."""
+    if not has_own(request.network):
+        return
+    networks = Networks(paths)
+    asked = request.networking
+    plugs = Plugs(
+        attachments=tuple(_attachment(networks.find(wish.network), wish) for wish in request.networks),
+        names=(name,),
+        hostname=hostname,
+        domainname=(request.seldom.domainname if request.seldom else None) or "",
+        ports=_ports(asked, settings),
+        hosts=asked.hosts,
+        dns=asked.dns,
+        dns_search=asked.dns_search,
+        dns_options=asked.dns_options,
+    )
+    networks.places.keep_plugs(identifier, plugs)
+
+
+def _attachment(network: Network, wish: NetworkWish) -> Attachment:
+    return Attachment(
+        network=network.id, name=network.name, aliases=wish.aliases, ip=wish.ip, ip6=wish.ip6, mac=wish.mac
+    )
+
+
+def _ports(asked: NetworkSettings, settings: Settings) -> tuple[PublishedPort, ...]:
+    """Those that were published, and with ``publish_all`` those that are exposed."""
+    from utsuwa.spec.request import PublishedPort
+
+    found = list(asked.ports)
+    if asked.publish_all:
+        for exposed in exposed_ports(asked, settings):
+            port, _, protocol = exposed.partition("/")
+            if not any((each.port, each.protocol) == (int(port), protocol) for each in found):
+                found.append(PublishedPort(port=int(port), protocol=protocol))
+    return tuple(found)
+
+
+def exposed_ports(asked: NetworkSettings, settings: Settings) -> list[str]:
+    """``80/tcp`` for all that the request or the image exposes."""
+    from utsuwa.spec.network_flags import parse_expose
+
+    found = [each for text in sorted(settings.ExposedPorts or ()) for each in parse_expose(text)]
+    return list(dict.fromkeys((*asked.expose, *found)))
+
+
+# --- live -------------------------------------------------------------------------------------------------------------
+
+
+def connect(paths: Paths, record: ContainerRecord, network: Network, wish: NetworkWish) -> None:
+    """Put a container into one more network, at once if it runs. Raises Conflict when it is there already."""
+    if network.driver != "bridge":
+        raise PermissionDenied(f"container cannot be connected to {network.name} network")
+    if not has_own(record.networkMode):
+        mode = record.networkMode.partition(":")[0]
+        raise PermissionDenied(
+            "container cannot be connected to multiple networks with one of the networks in "
+            f"{'private (none)' if mode == 'none' else mode} mode"
+        )
+    _check_wish(network, wish)
+    places = Places(paths.root, paths.run)
+    lock = places.lock("connecting")
+    try:
+        plugs = places.plugs(record.id) or Plugs(names=(record.name,))
+        if any(each.network == network.id for each in plugs.attachments):
+            raise PermissionDenied(f"endpoint with name {record.name} already exists in network {network.name}")
+        attachment = _attachment(network, wish)
+        wanted = plugs.replace(attachments=(*plugs.attachments, attachment))
+        status = derive(paths, record)
+        if status.alive:
+            _connect_running(places, record, status, wanted, attachment)
+        places.keep_plugs(record.id, wanted)
+        if status.alive and not derive(paths, record).alive:  # its monitor may have looked before we were there
+            leave_networks(places, record.id)
+    finally:
+        os.close(lock)
+    _note(paths, record, network, "connect")
+
+
+def _connect_running(
+    places: Places, record: ContainerRecord, status: Status, plugs: Plugs, attachment: Attachment
+) -> None:
+    endpoints = places.of(record.id)
+    number = next(n for n in range(len(endpoints) + 1) if all(each.interface != f"eth{n}" for each in endpoints))
+    try:
+        with _inside(status) as inside:
+            endpoints.append(plug.join(places, record.id, plugs, attachment, inside, f"eth{number}"))
+            plug.set_default_routes(inside.route, endpoints)
+        if not any(endpoint.ports for endpoint in endpoints):
+            plug.publish(places, plugs, endpoints)
+        plug.tell(places, record.id, plugs, endpoints)
+    except BaseException:
+        _give_up(places, record.id, attachment.network)
+        raise
+
+
+def disconnect(paths: Paths, record: ContainerRecord, network: Network, *, force: bool = False) -> None:
+    """Take a container out of a network, at once if it runs. Raises FailedPrecondition when it is not in it."""
+    if network.name in MODES:
+        raise PermissionDenied(f"container cannot be disconnected from {network.name} network")
+    places = Places(paths.root, paths.run)
+    lock = places.lock("connecting")
+    try:
+        plugs = places.plugs(record.id)
+        kept = tuple(each for each in plugs.attachments if each.network != network.id) if plugs else ()
+        unknown = plugs is None or len(kept) == len(plugs.attachments)
+        if unknown and not (force and places.find(network.id, record.id)):
+            raise FailedPrecondition(f"container {record.id} is not connected to network {network.name}")
+        if plugs is not None:
+            plugs = plugs.replace(attachments=kept)
+            places.keep_plugs(record.id, plugs)
+        ports_went = _give_up(places, record.id, network.id)
+        status = derive(paths, record)
+        if status.alive and plugs is not None:
+            endpoints = places.of(record.id)
+            with _inside(status) as inside:
+                plug.set_default_routes(inside.route, endpoints)
+            if ports_went:
+                plug.publish(places, plugs, endpoints)
+            plug.tell(places, record.id, plugs, endpoints)
+    finally:
+        os.close(lock)
+    _note(paths, record, network, "disconnect")
+
+
+def _give_up(places: Places, container: str, network: str) -> bool:
+    """Remove a place and its interfaces; whether ports of the host led there."""
+    endpoint = places.find(network, container)
+    if endpoint is None:
+        return False
+    plug.unplug([endpoint.veth])
+    plug.give_up(places, endpoint)
+    if endpoint.resolver:
+        from utsuwa.network.summons import poke
+
+        poke(places)
+    return bool(endpoint.ports)
+
+
+def _inside(status: Status) -> plug.Inside:
+    """The network namespace of a running container; checked to be still its own once we hold it."""
+    from utsuwa.init.reach import route_socket
+    from utsuwa.linux.rtnetlink import OF_DESCRIPTOR
+    from utsuwa.runtime.process import start_time
+
+    try:
+        namespace = os.open(f"/proc/{status.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        raise FailedPrecondition("the container has just ended") from None
+    if start_time(status.pid) != status.start_time:
+        os.close(namespace)
+        raise FailedPrecondition("the container has just ended")
+    descriptor = route_socket(f"/proc/{os.getpid()}/fd/{namespace}")
+    return _Held(namespace, descriptor, OF_DESCRIPTOR)
+
+
+class _Held(plug.Inside):
+    """It closes the namespace's descriptor as well."""
+
+    __slots__ = ()
+
+    def __init__(self, namespace: int, descriptor: int, kind: int) -> None:
+        super().__init__((kind, namespace), descriptor)
+
+    def __exit__(self, *problem: object) -> None:
+        os.close(self.namespace[1])
+        super().__exit__(*problem)
+
+
+def renamed(paths: Paths, identifier: str, old: str, new: str) -> None:
+    """A container has another name: so it is called in its networks, too, from now on."""
+    places = Places(paths.root, paths.run)
+    plugs = places.plugs(identifier)
+    if plugs is None:
+        return
+
+    def changed(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new if name == old else name for name in names)
+
+    lock = places.lock("connecting")
+    try:
+        places.keep_plugs(identifier, plugs.replace(names=changed(plugs.names)))
+        for endpoint in places.of(identifier):
+            from utsuwa.network.state import write
+
+            write(places.endpoint(endpoint.network, identifier), endpoint.replace(names=changed(endpoint.names)))
+    finally:
+        os.close(lock)
+
+
+# --- recovery ---------------------------------------------------------------------------------------------------------
+
+
+def recover(paths: Paths, metadata: Metadata) -> None:
+    """Free what belongs to containers that are no more, or run no more, and to connections that never became any."""
+    places = Places(paths.root, paths.run)
+    for network in places.active():
+        for endpoint in list(places.endpoints(network)):
+            if is_locked(paths.monitor(endpoint.container)):
+                _drop_unwanted(places, endpoint)
+                continue
+            try:
+                alive = derive(paths, metadata.load(endpoint.container)).alive
+            except Error:
+                alive = False
+            if not alive:
+                leave_networks(places, endpoint.container)
+            else:
+                _drop_unwanted(places, endpoint)
+
+
+def _drop_unwanted(places: Places, endpoint: Endpoint) -> None:
+    """A place that its container does not want: somebody was killed while connecting, or disconnecting."""
+    if _wants(places, endpoint):
+        return
+    lock = places.lock("connecting")
+    try:
+        if not _wants(places, endpoint):
+            _give_up(places, endpoint.container, endpoint.network)
+    finally:
+        os.close(lock)
+
+
+def _wants(places: Places, endpoint: Endpoint) -> bool:
+    try:
+        plugs = places.plugs(endpoint.container)
+    except Error:
+        return True
+    return plugs is None or any(each.network == endpoint.network for each in plugs.attachments)
+
+
+def _note(paths: Paths, record: ContainerRecord, network: Network, action: str) -> None:
+    from utsuwa.monitor import journal
+
+    attributes = {"container": record.id, "name": network.name, "type": network.driver}
+    journal.emit(paths.run, "network", action, network.id, attributes)

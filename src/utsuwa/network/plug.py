@@ -1,0 +1,238 @@
+"""A container's places in networks: taken when it starts or is connected, given up when it ends or is disconnected.
+
+The order makes every interruption visible: what is written down comes before what it describes, and goes after it.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import ENODEV
+
+from utsuwa.errors import Error, NotFound, from_oserror
+from utsuwa.linux import rtnetlink
+from utsuwa.network import bridge, files, firewall, leases, ports
+from utsuwa.network.records import Endpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.linux.rtnetlink import Route
+    from utsuwa.network.records import Attachment, Network, Plugs
+    from utsuwa.network.state import Places
+
+
+class Inside:
+    """The network namespace of a container as rtnetlink names it, and a conversation with the kernel there."""
+
+    __slots__ = ("namespace", "route")
+
+    def __init__(self, namespace: tuple[int, int], descriptor: int) -> None:
+        self.namespace, self.route = namespace, rtnetlink.Route(descriptor)
+
+    def __enter__(self) -> Inside:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        self.route.__exit__()
+
+
+def join_all(places: Places, container: str, inside: Inside) -> None:
+    """Put a container that is being started into its networks, and tell it by its files."""
+    plugs = places.plugs(container)
+    if plugs is None:
+        return
+    leave(places, container)  # whatever a start that was killed has left
+    endpoints: list[Endpoint] = []
+    for attachment in plugs.attachments:
+        endpoints.append(join(places, container, plugs, attachment, inside, f"eth{len(endpoints)}"))
+    set_default_routes(inside.route, endpoints)
+    publish(places, plugs, endpoints)
+    tell(places, container, plugs, endpoints)
+
+
+def join(
+    places: Places, container: str, plugs: Plugs, attachment: Attachment, inside: Inside, interface: str
+) -> Endpoint:
+    """Take a place in one network: addresses, a pair of interfaces, and the one inside set up."""
+    try:
+        network = places.network(attachment.network)
+    except NotFound:
+        raise NotFound(
+            f"network {attachment.name} not found: it was removed, disconnect the container from it"
+        ) from None
+    index = bridge.ensure(places, network)
+    uses = network.names or bool(plugs.attachments and not _servers(plugs))
+    fixed = (attachment.ip, attachment.ip6)
+    endpoint = leases.take(
+        places, network, fixed, lambda chosen: _describe(network, container, plugs, attachment, interface, chosen, uses)
+    )
+    try:
+        _connect(network, index, endpoint, inside)
+    except OSError as error:
+        raise from_oserror(error, f"connect to network {network.name}") from error
+    return endpoint
+
+
+def _describe(
+    network: Network,
+    container: str,
+    plugs: Plugs,
+    attachment: Attachment,
+    interface: str,
+    chosen: list[str],
+    resolver: bool,
+) -> Endpoint:
+    gateways = () if network.internal else tuple(_gateway(network, address) for address in chosen)
+    return Endpoint(
+        id=os.urandom(32).hex(),
+        container=container,
+        network=network.id,
+        interface=interface,
+        veth=f"veth{os.urandom(4).hex()}",
+        mac=attachment.mac or _mac(chosen),
+        addresses=tuple(chosen),
+        gateways=gateways,
+        names=tuple(dict.fromkeys((*plugs.names, *attachment.aliases, container[:12]))),
+        dns=plugs.dns,
+        resolver=resolver,
+    )
+
+
+def _gateway(network: Network, address: str) -> str:
+    from utsuwa.network.addresses import subnet
+
+    return next(pool.gateway for pool in network.pools if address.partition("/")[0] in subnet(pool.subnet))
+
+
+def _mac(chosen: list[str]) -> str:
+    """Made of the address of version 4: whoever gets that address next has the same, and no cache is wrong."""
+    for address in chosen:
+        if ":" not in address:
+            numbers = address.partition("/")[0].split(".")
+            return ":".join(["02", "42", *(f"{int(number):02x}" for number in numbers)])
+    return (b"\2\x42" + os.urandom(4)).hex(":")
+
+
+def _connect(network: Network, index: int, endpoint: Endpoint, inside: Inside) -> None:
+    mac = bytes.fromhex(endpoint.mac.replace(":", ""))
+    with rtnetlink.Route() as host:
+        host.do(*rtnetlink.new_veth(endpoint.veth, network.mtu, index, endpoint.interface, mac, inside.namespace))
+        if not network.talk:
+            outer = host.link(endpoint.veth)
+            if outer:
+                host.do(rtnetlink.isolate(outer.index))
+    link = inside.route.link(endpoint.interface)
+    assert link is not None
+    steps = []
+    if not any(":" in address for address in endpoint.addresses):
+        steps.append(rtnetlink.no_link_local(link.index))
+    for address in endpoint.addresses:
+        bare, _, length = address.partition("/")
+        steps.append(rtnetlink.add_address(link.index, bare, int(length)))
+    inside.route.do(*steps, rtnetlink.set_up(link.index))
+
+
+def set_default_routes(route: Route, endpoints: list[Endpoint]) -> None:
+    """For each version the first network that leads out is the way out."""
+    for version6 in (False, True):
+        for endpoint in endpoints:
+            gateway = next((each for each in endpoint.gateways if (":" in each) == version6), "")
+            link = route.link(endpoint.interface) if gateway else None
+            if link:
+                try:
+                    route.do(rtnetlink.add_default_route(link.index, gateway))
+                except OSError as error:
+                    raise from_oserror(error, f"set the default route by way of {gateway}") from error
+                break
+
+
+def publish(places: Places, plugs: Plugs, endpoints: list[Endpoint]) -> None:
+    """Ports lead to the container's place in the first network that leads out."""
+    for number, endpoint in enumerate(endpoints):
+        if plugs.ports and endpoint.gateways:
+            network = places.network(endpoint.network)
+            wanted = tuple([port.replace(host_ip=port.host_ip or network.bind) for port in plugs.ports])
+            endpoints[number] = endpoint = ports.take(places, endpoint, wanted)
+            _reflect(endpoint)
+            firewall.publish(endpoint.ports, endpoint.addresses)
+            return
+
+
+def _reflect(endpoint: Endpoint) -> None:
+    """A container may ask for its own port by way of the host; with br_netfilter that does not leave the bridge."""
+    with rtnetlink.Route() as host:
+        link = host.link(endpoint.veth)
+        if link:
+            try:
+                host.do(rtnetlink.reflect(link.index))
+            except OSError as error:
+                raise from_oserror(error, f"set up the interface {endpoint.veth}") from error
+
+
+def tell(places: Places, container: str, plugs: Plugs, endpoints: list[Endpoint]) -> None:
+    """Write the files that the container has in /etc, and see to it that its questions are answered."""
+    directory = f"{places.containers}/{container}"
+    gateway = next((gateway for endpoint in endpoints for gateway in endpoint.gateways), "")
+    asks = [endpoint for endpoint in endpoints if endpoint.resolver]
+    host = files.host_resolution()
+    if asks:
+        servers = [gateway for endpoint in asks[:1] for gateway in _listeners(places, endpoint)]
+    else:
+        servers = _servers(plugs) if endpoints else []
+    try:
+        files.rewrite(f"{directory}/hosts", files.hosts(plugs, endpoints, gateway))
+        files.rewrite(f"{directory}/resolv.conf", files.resolv_conf(plugs, host, servers, bool(asks)))
+    except OSError as error:
+        raise from_oserror(error, f"write into {directory}") from error
+    if asks:
+        from utsuwa.network.summons import summon
+
+        summon(places)
+
+
+def _listeners(places: Places, endpoint: Endpoint) -> list[str]:
+    """Where our resolver is to be found: the host's addresses in the network."""
+    pools = places.network(endpoint.network).pools
+    return [pool.gateway for pool in pools][:2]
+
+
+def _servers(plugs: Plugs) -> list[str]:
+    """Servers that a container can ask by itself."""
+    if plugs.dns:
+        return list(plugs.dns)
+    return [server for server in files.host_resolution().servers if not files.is_loopback(server)]
+
+
+def leave(places: Places, container: str) -> list[str]:
+    """Give up all places of a container; the names of its interfaces on the host, which go with its namespace."""
+    endpoints = places.of(container)
+    for endpoint in endpoints:
+        give_up(places, endpoint)
+    if any(endpoint.resolver for endpoint in endpoints):
+        from utsuwa.network.summons import poke
+
+        poke(places)
+    return [endpoint.veth for endpoint in endpoints]
+
+
+def give_up(places: Places, endpoint: Endpoint) -> None:
+    """Give up one place. Can be repeated."""
+    if endpoint.ports:
+        try:
+            firewall.withdraw(endpoint.ports, endpoint.addresses)
+        except Error:  # without nft there are no rules of ours
+            pass
+        ports.give_back(places, endpoint)
+    leases.give_back(places, endpoint)
+
+
+def unplug(names: list[str]) -> None:
+    """Remove interfaces of the host. Their other ends go with them, in whose namespace ever they are."""
+    if not names:
+        return
+    with rtnetlink.Route() as host:
+        for name in names:
+            try:
+                host.do(rtnetlink.delete_link(name))
+            except OSError as error:
+                if error.errno != ENODEV:
+                    raise from_oserror(error, f"remove the interface {name}") from error
