@@ -50,7 +50,7 @@ def _forget(house: Household, *names: str) -> None:
         house.ok("rmi", "-f", name)
 
 
-def test_pushed_and_pulled_again(house: Installed, host: str) -> None:
+def test_pushed_and_pulled_again(house: Installed, host: str, tmp_path: Path) -> None:
     name = f"{host}/team/app:1"
     house.ok("tag", IMAGE, name)
     lines = house.ok("push", name).splitlines()
@@ -63,6 +63,9 @@ def test_pushed_and_pulled_again(house: Installed, host: str) -> None:
         ["skopeo", "inspect", "--tls-verify=false", f"docker://{name}"], capture_output=True, check=True
     )
     assert json.loads(raw.stdout)["Digest"] == digest
+    whole = ["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", f"docker://{name}"]
+    whole.append(f"oci:{tmp_path}:x")
+    subprocess.run(whole, capture_output=True, check=True)
     assert house.ok("push", f"{host}/team/app:1").splitlines()[2].endswith(": Layer already exists")
     before = house.ok("inspect", "-f", "{{.Id}}", name)
     _forget(house, name)

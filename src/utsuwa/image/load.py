@@ -9,6 +9,7 @@ import os
 from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable
 from utsuwa.image.install import install, parts
 from utsuwa.image.layout import open_layout
+from utsuwa.image.names import brought_names
 from utsuwa.snapshot.unpack import Unpacking
 from utsuwa.spec import codec, digest, image, reference
 from utsuwa.spec import platform as platforms
@@ -87,7 +88,7 @@ def _offers(layout: Layout) -> tuple[Descriptor, ...]:
 def _load_one(
     store: ImageStore, layout: Layout, chosen: Descriptor, texts: tuple[str, ...], platform: Platform
 ) -> Loaded:
-    names = tuple(reference.parse(text).tagged() for text in texts)
+    names = brought_names(texts)
     nested: list[str] = []
     while chosen.mediaType in image.INDEXES:
         if len(nested) > 3:

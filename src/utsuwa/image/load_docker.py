@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument, NotFound
 from utsuwa.image.make import NewLayer, add_layer, install_made
+from utsuwa.image.names import brought_names
 from utsuwa.snapshot.compression import decompressed
-from utsuwa.spec import codec, image, reference
+from utsuwa.spec import codec, image
 from utsuwa.spec.image import Descriptor, chain_ids
 from utsuwa.spec.record import Record, decode
 
@@ -39,7 +40,7 @@ def load_docker(store: ImageStore, layout: Layout) -> list[Loaded]:
 
 
 def _load_one(store: ImageStore, layout: Layout, saved: Saved) -> Loaded:
-    names = tuple(reference.parse(text).tagged() for text in saved.RepoTags or ())
+    names = brought_names(saved.RepoTags or ())
     files = saved.Layers or ()
     data = layout.read(saved.Config, image.CONFIG_LIMIT)
     config = image.config(data, len(files))

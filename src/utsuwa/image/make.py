@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.content.durable import flush_file_system
-from utsuwa.errors import InvalidArgument
+from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.image.install import install
 from utsuwa.spec import codec, image
 from utsuwa.spec.digest import hasher
@@ -119,6 +119,11 @@ def _install(
     names: Iterable[Reference],
     parent: str,
 ) -> Image:
+    if len(config.rootfs.diff_ids) > image.LAYER_COUNT_LIMIT:
+        raise Unsupported(
+            f"max depth exceeded: an image of {len(config.rootfs.diff_ids)} layers, "
+            f"the limit is {image.LAYER_COUNT_LIMIT}"
+        )
     content = Manifest(
         schemaVersion=2,
         mediaType=image.OCI_MANIFEST,

@@ -14,7 +14,7 @@ from tests import archives
 from tests.archives import archive, file
 from tests.needs import needs
 from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable
-from utsuwa.image.load import load_layout
+from utsuwa.image.load import load, load_layout
 from utsuwa.image.store import ImageStore
 
 pytestmark = needs("root")
@@ -111,3 +111,45 @@ def test_nothing_half_made_stays(store: ImageStore, path: Path) -> None:
     assert os.listdir(f"{store.root}/snapshots/unpacking") == []
     assert store.collect() == ()
     assert list(store.content.walk()) == []
+
+
+def _docker_archive(names: list[str]) -> bytes:
+    """What docker save wrote before it wrote layouts, with a layer that is a link to another's."""
+    layer = archive(file("a", b"x"))
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [archives.digest(layer)]},
+    }
+    saved = [{"Config": "c.json", "RepoTags": names, "Layers": ["two/layer.tar"]}]
+    return archive(
+        file("c.json", json.dumps(config).encode()),
+        file("one/layer.tar", layer),
+        archives.symlink("two/layer.tar", "../one/layer.tar"),
+        file("manifest.json", json.dumps(saved).encode()),
+    )
+
+
+def test_dockers_old_archives(store: ImageStore, path: Path) -> None:
+    path.write_bytes(_docker_archive(["r.io/app:1", "two"]))
+    for _ in range(2):
+        ((image, names),) = load(store, str(path))
+        assert [name.familiar() for name in names] == ["r.io/app:1", "two:latest"]
+        assert Path(store.snapshotter.layers.tree(image.top), "a").read_text() == "x"
+    wrong = _docker_archive([]).replace(b"sha256:", b"sha256:0", 1)
+    for data, error in ((wrong, InvalidArgument), (_docker_archive(["No Name"]), InvalidArgument)):
+        path.write_bytes(data)
+        with pytest.raises(error):
+            load(store, str(path))
+
+
+def test_an_archive_can_not_say_by_which_digest_it_is_known(store: ImageStore, path: Path) -> None:
+    claimed = "r.io/app@sha256:" + "1" * 64
+    path.write_bytes(_docker_archive([claimed, claimed.replace("@", ":1@")]))
+    ((image, _),) = load(store, str(path))
+    assert (image.names, image.digests) == (("r.io/app:1",), ())
+    path.write_bytes(archives.layout(MADE, claimed))
+    ((image, _),) = load(store, str(path))
+    assert (image.names, image.digests) == ((), ())
+    with pytest.raises(NotFound):
+        store.resolve(claimed)
