@@ -8,6 +8,8 @@ import http.server
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -385,3 +387,15 @@ def test_one_stage_fails_and_the_other_ends(house: Household, context: Path) -> 
     )
     assert "exit code: 5" in said
     assert house.leftovers() == []
+
+
+def test_by_the_installed_program(house: Household, context: Path) -> None:
+    """It reads its modules from a file that it holds open, in the process that keeps the container, too."""
+    program = Path(sys.executable).parent / "utsuwa"
+    if not program.exists():
+        pytest.skip(f"{program} is not installed")
+    (context / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo said\n")
+    done = subprocess.run(
+        [program, "build", "--no-cache", str(context)], capture_output=True, env=house.environment, check=False
+    )
+    assert (done.returncode, b" said\n" in done.stderr) == (0, True), done.stderr.decode()

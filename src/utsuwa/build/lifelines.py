@@ -20,7 +20,7 @@ class Lifelines:
     def __init__(self) -> None:
         self.lock = allocate_lock()
         self.stopped = False
-        self._pipes: set[int] = set()
+        self.pipes: set[int] = set()
 
     def check(self) -> None:
         """Raise Stopped when nothing more is to be begun."""
@@ -30,17 +30,17 @@ class Lifelines:
     def add(self, pipe: int) -> None:
         """A container is about to run; within the lock."""
         self.check()
-        self._pipes.add(pipe)
+        self.pipes.add(pipe)
 
     def drop(self, pipe: int) -> None:
         """It has ended: close its pipe."""
         with self.lock:
-            self._pipes.discard(pipe)
+            self.pipes.discard(pipe)
             os.close(pipe)
 
     def stop(self) -> None:
         """Begin nothing more, and end what runs."""
         with self.lock:
             self.stopped = True
-            for pipe in self._pipes:
+            for pipe in self.pipes:
                 os.write(pipe, b"!")

@@ -12,7 +12,6 @@ from select import POLLIN, poll
 
 from utsuwa.build import workshop
 from utsuwa.errors import Error, Internal
-from utsuwa.init.spawn import sealed
 from utsuwa.runtime import create, run
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.delete import delete
@@ -46,6 +45,7 @@ class Container:
 def prepare() -> None:
     """Do once what every fork would do for itself: imports, looking at the host, sealing the executor."""
     from utsuwa.cgroup.filesystem import open_manager
+    from utsuwa.init.spawn import sealed
     from utsuwa.linux.host import probe
     from utsuwa.seccomp import cache  # noqa: F401
 
@@ -122,7 +122,7 @@ def _keep(container: Container, kitchen: Kitchen, alive: int, out: int, tell: in
     answer: dict[str, object] = {}
     try:
         os.setsid()
-        _let_go(alive, out, tell, kitchen.workshop.lock)
+        _let_go(kitchen)
         for number in (SIGINT, SIGHUP, SIGTERM):
             signal(number, SIG_IGN)  # the build is who decides
         signal(SIGPIPE, SIG_DFL)
@@ -146,17 +146,19 @@ def _keep(container: Container, kitchen: Kitchen, alive: int, out: int, tell: in
         os._exit(0)
 
 
-def _let_go(*kept: int) -> None:
-    """Close what other threads of the build have open: locks that they give up would not be free as long as we have
-    them.
+def _let_go(kitchen: Kitchen) -> None:
+    """Close what the build has open in its stores, and the pipes to its containers: we must not hold another thread's
+    lock for longer than it does, nor keep a pipe from ending. What the interpreter itself has open stays.
     """
-    wanted = {0, 1, 2, sealed(), *kept}
+    for pipe in kitchen.lifelines.pipes:
+        os.close(pipe)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) not in wanted:
-            try:
-                os.close(int(name))
-            except OSError:  # that of the listing itself
-                continue
+        fd = int(name)
+        try:
+            if fd != kitchen.workshop.lock and os.readlink(f"/proc/self/fd/{fd}").startswith(f"{kitchen.paths.root}/"):
+                os.close(fd)
+        except OSError:  # that of the listing itself
+            continue
 
 
 def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
