@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    wanted = _condition(arguments.list("filter"))
+    wanted = condition(arguments.list("filter"))
     if not (arguments.on("force") or confirm(_WARNING)):
         return 0
     from utsuwa.engine.networks import Networks
@@ -47,7 +47,7 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _condition(filters: list[str]) -> Callable[[Network], bool]:
+def condition(filters: list[str]) -> Callable[[Network], bool]:
     """What --filter says of a network; everything has to hold."""
     from utsuwa.cli.logs import moment
     from utsuwa.engine.pruning import has_labels

@@ -28,11 +28,14 @@ def run(words: list[str]) -> int:
         return 0
     if not (arguments.on("force") or confirm(_warning(arguments.on("all"), arguments.on("volumes")))):
         return 1
+    from utsuwa.cli.network_prune import condition as network_condition
+    from utsuwa.engine.networks import Networks
     from utsuwa.engine.pruning import prune
 
     house, filters = House(), arguments.list("filter")
     containers, total = prune(house.containers, house.images, condition(filters))
     _tell("Deleted Containers:", containers)
+    _tell("Deleted Networks:", Networks(house.paths).prune(network_condition(filters)))
     if arguments.on("volumes"):
         total += _volumes(house, filters)
     lines, freed = removed(house, filters, everything=arguments.on("all"))
@@ -71,8 +74,8 @@ def _tell(title: str, lines: list[str]) -> None:
 def _warning(everything: bool, volumes: bool) -> str:
     images = "all images without at least one container associated to them" if everything else "all dangling images"
     cache = "all build cache" if everything else "dangling build cache"
-    kinds = ["all stopped containers", images, cache]
+    kinds = ["all stopped containers", "all networks not used by at least one container", images, cache]
     if volumes:
-        kinds.insert(1, "all anonymous volumes not used by at least one container")
+        kinds.insert(2, "all anonymous volumes not used by at least one container")
     lines = "".join(f"  - {kind}\n" for kind in kinds)
     return f"WARNING! This will remove:\n{lines}\nAre you sure you want to continue? [y/N] "
