@@ -23,8 +23,15 @@ class House:
     """Paths and services."""
 
     def __init__(self) -> None:
-        root = os.path.abspath(os.environ.get("UTSUWA_ROOT") or ROOT)
-        run = os.path.abspath(os.environ.get("UTSUWA_RUN") or RUN)
+        usual = (ROOT, RUN)
+        if os.geteuid() != 0:
+            from utsuwa.engine import rootless
+
+            usual = rootless.directories()
+        root = os.path.abspath(os.environ.get("UTSUWA_ROOT") or usual[0])
+        run = os.path.abspath(os.environ.get("UTSUWA_RUN") or usual[1])
+        if os.geteuid() != 0:
+            rootless.enter(run)
         self.paths = Paths(root, run)
         self.images = Images(self.paths)
         self._containers: Containers | None = None

@@ -16,6 +16,7 @@ from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, from_oserror
 from utsuwa.identifiers import new_engine_id, random_name
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor import client, frames
 from utsuwa.monitor.records import LASTING_FILE, STOPPED_FILE, HealthCheck, Start, now
 from utsuwa.runtime.process import start_time
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.runtimes import Runtime
     from utsuwa.image.store import Image
+    from utsuwa.image.to_spec import ProcessDefaults
     from utsuwa.monitor.client import Connection
     from utsuwa.spec.image import ImageConfig
     from utsuwa.spec.request import RunRequest
+    from utsuwa.spec.runtime import Spec
 
 
 OWN, RUNTIMES = "urun", "/etc/utsuwa/runtimes.toml"
@@ -111,12 +114,8 @@ class Containers:
         if request.groups:
             around.groups = resolve_groups(request.groups, self._images.trees(image))
         connecting.prepare(self._paths, identifier, name, around.hostname, request, settings)
-        spec = specification.compose(request, start, around)
         runtime = self._runtime(request.runtime)
-        if runtime is not None:
-            from utsuwa.engine.runtimes import adapt
-
-            spec = adapt(spec, request, start.user, self._images.trees(image))
+        spec = self._compose(request, start, around, image, runtime)
         _write(f"{directory}/config.json", dumps(spec).encode())
         os.mkdir(f"{directory}/rootfs", 0o755)
         health = merged(settings.Healthcheck, request.health)
@@ -161,6 +160,26 @@ class Containers:
             runtime=runtime.name if runtime else OWN,
             runtimeCommand=runtime.command if runtime else (),
         )
+
+    def _compose(
+        self,
+        request: RunRequest,
+        start: ProcessDefaults,
+        around: specification.Surroundings,
+        image: Image,
+        runtime: Runtime | None,
+    ) -> Spec:
+        """The configuration, as an ordinary user can have it and as the runtime understands it."""
+        spec = specification.compose(request, start, around)
+        if in_user_namespace():
+            from utsuwa.engine.rootless import adapt as without_cgroup
+
+            spec = without_cgroup(spec, request)
+        if runtime is not None:
+            from utsuwa.engine.runtimes import adapt
+
+            spec = adapt(spec, request, start.user, self._images.trees(image))
+        return spec
 
     def _runtime(self, wanted: str) -> Runtime | None:
         """The runtime that is asked for; None for our own."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import stat
 
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot.extents import copy_data
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
 """As many symbolic links as the kernel follows in one path."""
-_OPAQUE = "trusted.overlay.opaque"
+_OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
 
 
 def copy_up(trees: list[str], target: str, destination: str) -> None:
@@ -229,7 +230,7 @@ def _attributes(source: int, out: int) -> None:
     os.chown(out, state.st_uid, state.st_gid)
     os.chmod(out, stat.S_IMODE(state.st_mode))
     for name in os.listxattr(source):
-        if not name.startswith("trusted.overlay."):
+        if not name.startswith(("trusted.overlay.", "user.overlay.")):
             try:
                 os.setxattr(out, name, os.getxattr(source, name))
             except OSError:  # the volume's file system has no such attributes: Docker copies without them, too

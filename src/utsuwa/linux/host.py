@@ -54,10 +54,15 @@ def probe() -> Host:
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or b"40"),
         euid=os.geteuid(),
         egid=os.getegid(),
-        in_user_namespace=_read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"],
+        in_user_namespace=in_user_namespace(),
         oom_score_adj=int(_read("/proc/self/oom_score_adj") or b"0"),
         has_kcore=os.access("/proc/kcore", os.F_OK),
     )
+
+
+def in_user_namespace() -> bool:
+    """This process is in another user namespace than the initial one, where some things are refused to root."""
+    return _read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]
 
 
 def cgroups_of(pid: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""mount(2) and unshare(2) for a process of our own that ends soon; containers are made by utsuwa-init."""
+"""mount(2), unshare(2) and setns(2) for a process of our own that ends soon; containers are made by utsuwa-init."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def leave_mounts() -> None:
     """Have a mount namespace of our own from here on, which takes mounts over from the host and gives none back."""
     _call("unshare", CLONE_NEWNS)
     mount("", "/", "", MS_SLAVE | MS_REC)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2). Raises OSError."""
+    _call("unshare", flags)
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2). Raises OSError."""
+    _call("setns", fd, kind)
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:

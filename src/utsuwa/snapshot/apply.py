@@ -16,6 +16,7 @@ import os
 import stat
 
 from utsuwa.errors import InvalidArgument, PermissionDenied, Unavailable, Unsupported, from_oserror
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot import tar
 from utsuwa.snapshot.extents import RESERVE
 from utsuwa.snapshot.tree import Tree, is_whiteout, remove, show, split
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     Path = tuple[bytes, ...]
 
-OPAQUE = "trusted.overlay.opaque"
+OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+"""What overlayfs looks for: with the mount option ``userxattr``, in a user namespace, it is another one."""
 _WHITEOUT = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
 _AUFS = b".wh..wh."

@@ -159,6 +159,6 @@ def copy_attributes(source: int, target: int) -> None:
     os.fchown(target, state.st_uid, state.st_gid)
     os.fchmod(target, stat.S_IMODE(state.st_mode))
     for name in os.listxattr(source):
-        if not name.startswith("trusted.overlay."):
+        if not name.startswith(("trusted.overlay.", "user.overlay.")):
             os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(state.st_atime_ns, state.st_mtime_ns))

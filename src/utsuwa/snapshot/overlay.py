@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import stat
 
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot.keyed import KeyedSnapshots, Snapshot
 from utsuwa.spec.mount import Mount
 
-_FLAGS = ("index=off", "redirect_dir=nofollow", "metacopy=off")
+_FLAGS = ("index=off", "redirect_dir=nofollow", "metacopy=off", *(("userxattr",) if in_user_namespace() else ()))
 
 
 class OverlaySnapshotter(KeyedSnapshots):
