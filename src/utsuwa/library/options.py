@@ -10,7 +10,17 @@ from typing import TypedDict
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.spec import flags, seldom_flags
 from utsuwa.spec.healthcheck import Healthcheck
-from utsuwa.spec.request import Logging, Restart, RunRequest, Security, Seldom, Tmpfs, Volume
+from utsuwa.spec.request import (
+    Logging,
+    NetworkSettings,
+    NetworkWish,
+    Restart,
+    RunRequest,
+    Security,
+    Seldom,
+    Tmpfs,
+    Volume,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +50,7 @@ class Options(TypedDict, total=False):
     tmpfs: Sequence[str | Tmpfs]
     read_only: bool
     network: str
+    ports: Sequence[str]
     memory: int | str
     memory_swap: int | str
     cpus: float
@@ -81,6 +92,7 @@ def request(image: str, command: Command, options: Options, **fixed: object) -> 
     """
     values: dict[str, Any] = dict(options)
     found: dict[str, Any] = {}
+    _networking(found, values.pop("network", ""), values.pop("ports", ()))
     seldom: dict[str, Any] = {}
     for name, value in values.items():
         if name not in Options.__annotations__:
@@ -151,11 +163,17 @@ def _security(values: Sequence[str]) -> Security:
         raise InvalidArgument(f"seccomp profile {security.seccomp}: is not UTF-8") from None
 
 
-def _network(value: str) -> str:
-    """A network's name, or another word of ``--network``."""
-    from utsuwa.spec.network_flags import parse_network
+def _networking(found: dict[str, Any], network: str, ports: Sequence[str]) -> None:
+    """Put what ``--network`` and ``--publish`` would say into the fields of a request."""
+    from utsuwa.spec.network_flags import parse_network, parse_publish
 
-    return parse_network(value).network
+    if network:
+        wish = parse_network(network)
+        found["network"] = wish.network
+        if wish != NetworkWish(network=wish.network):
+            found["networks"] = (wish,)
+    if ports:
+        found["networking"] = NetworkSettings(ports=tuple(port for text in ports for port in parse_publish(text)))
 
 
 def _logging(value: str | Logging) -> Logging:
@@ -173,7 +191,6 @@ _CONVERSIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "groups": ("groups", lambda groups: tuple(map(str, groups))),
     "volumes": ("volumes", _list(_volume)),
     "tmpfs": ("tmpfs", _list(flags.parse_tmpfs)),
-    "network": ("network", _network),
     "memory": ("memory", _bytes),
     "memory_swap": ("memory_swap", _swap),
     "cpus": ("nano_cpus", lambda cpus: flags.parse_cpus(f"{cpus:.9f}")),
