@@ -239,7 +239,7 @@ def test_images_and_rmi(house: Household) -> None:
     assert header.split()[:4] == ["REPOSITORY", "TAG", "IMAGE", "ID"]
     assert row.split()[:2] == [IMAGE, "latest"]
     house.ok("create", "--name", "user", IMAGE)
-    assert "is used by a container" in house("rmi", IMAGE).stderr.decode()
+    assert "is using its referenced image" in house("rmi", IMAGE).stderr.decode()
     assert json.loads(house.ok("inspect", "user"))[0]["State"]["Status"] == "created"
 
 

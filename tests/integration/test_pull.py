@@ -21,6 +21,7 @@ from tests.integration import registry
 from tests.needs import needs
 from utsuwa.errors import NotFound
 from utsuwa.image.pull import pull
+from utsuwa.image.remove import remove
 from utsuwa.image.store import Image, ImageStore
 
 pytestmark = needs("root", "docker-registry", "skopeo", "overlay", "unshare")
@@ -171,8 +172,8 @@ def test_pulled_twice_removed_and_nothing_left(host: str, store: ImageStore) -> 
     image = asyncio.run(pull(store, f"{host}/app:oci"))
     again = asyncio.run(pull(store, f"{host}/app:docker"))
     assert again.chain == image.chain
-    store.remove(f"{host}/app:oci")
-    store.remove(f"{host}/app:docker")
+    remove(store, f"{host}/app:oci", {})
+    remove(store, f"{host}/app:docker", {})
     left = [name for _, _, names in os.walk(store.root) for name in names if name != "lock"]
     assert left == []
 
