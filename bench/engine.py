@@ -45,7 +45,7 @@ class House:
         self.directory = directory
         self.paths = Paths(str(directory / "root"), str(volatile / "run"))
         self.containers = Containers(self.paths, Images(self.paths))
-        os.environ |= {"UTSUWA_ROOT": self.paths.root, "UTSUWA_RUN": self.paths.run}
+        os.environ |= {"UTSUWA_ROOT": self.paths.root, "UTSUWA_RUN": self.paths.run, "UTSUWA_NETWORK": "none"}
         archive = directory / "image.tar"
         write_layout(archive, [busybox_layer()], f"{IMAGE}:latest", {"Env": ["PATH=/bin"], "WorkingDir": "/"})
         self("load", "-q", "-i", str(archive))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.needs import enforce
+
+# Containers of the tests get no bridge: this network namespace may be the host's. Tests of networks have their own.
+os.environ["UTSUWA_NETWORK"] = "none"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -24,7 +24,7 @@ class Host(Household):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.environment["UTSUWA_NETWORK"] = "bridge"
+        del self.environment["UTSUWA_NETWORK"]  # a bridge is what containers get without a word
         self.holder = subprocess.Popen(["unshare", "-n", "sleep", "1000"])
         ours = os.readlink("/proc/self/ns/net")
         until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != ours)

@@ -7,6 +7,7 @@ import os
 from utsuwa.engine import subnets
 from utsuwa.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unsupported
 from utsuwa.identifiers import new_engine_id
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor.records import now
 from utsuwa.network import firewall
 from utsuwa.network.records import Network
@@ -174,16 +175,13 @@ class Networks:
     # --- what a container gets without being asked -------------------------------------------------------------------
 
     def default(self) -> str:
-        """The network of containers that name none: what the environment says, else none."""
-        wanted = os.environ.get("UTSUWA_NETWORK", "")
-        if wanted:
-            return wanted
-        return "none"
+        """The network of containers that name none: what UTSUWA_NETWORK says, or the bridge where there can be one."""
+        return os.environ.get("UTSUWA_NETWORK", "") or ("none" if self.problem() else "bridge")
 
     def problem(self) -> str:
         """Why this host can't have bridges, "" when it can."""
-        if os.geteuid() != 0:
-            return "networks need root"
+        if os.geteuid() != 0 or in_user_namespace():
+            return "networks need root of the host"
         if not firewall.program():
             return "nft is missing, install the package nftables"
         return ""
