@@ -47,6 +47,15 @@ def nothing_stays(house: Household) -> Iterator[None]:
         assert list(root.glob("[0-9a-f]" * 12 + "*")) == []
 
 
+@pytest.fixture(autouse=True)
+def the_null_device_stays_the_hosts() -> Iterator[None]:
+    """runsc gives its standard input away."""
+    before = os.stat("/dev/null")
+    yield
+    after = os.stat("/dev/null")
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
 RUNTIMES = [
     pytest.param("runc", marks=needs("runc")),
     pytest.param("crun", marks=needs("crun", "cgroup2")),

@@ -70,6 +70,7 @@ class Foreign:
             container.announce(self._document(bundle))
             container.keep_config(config)
             self._mount(f"{bundle}/rootfs", mounts)
+            _keep_null()
             self._run(["create", "--bundle", bundle], console)
             pid = self._pid()
             container.save(pid=pid, startTime=start_time(pid) or 0)
@@ -90,6 +91,7 @@ class Foreign:
         path = f"{self._directory}/{_PROCESS}.{os.getpid()}"
         with open(path, "wb", buffering=0) as file:
             file.write(process)
+        _keep_null()
         try:
             self._run(["exec", "--detach", "--process", path], console)
             return self._pid()
@@ -175,6 +177,16 @@ class Foreign:
             if entry.get("level") in ("error", "fatal", "warning") and entry.get("msg"):
                 found = f"{os.path.basename(self._command[0])}: {entry['msg']}"
         return found
+
+
+def _keep_null() -> None:
+    """An ended pipe for a standard input that is the host's null device: runsc gives what it finds there to nobody."""
+    null, ours = os.stat("/dev/null"), os.fstat(0)
+    if (null.st_dev, null.st_ino) == (ours.st_dev, ours.st_ino):
+        end, writer = os.pipe()
+        os.close(writer)
+        os.dup2(end, 0)
+        os.close(end)
 
 
 def run(command: Sequence[str], quiet: bool = True) -> int:
