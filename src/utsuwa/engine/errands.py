@@ -12,13 +12,14 @@ import os
 import time
 from select import POLLIN, poll
 
-from utsuwa.linux.inotify import Inotify
 from utsuwa.runtime.process import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import TypeVar
+
+    from utsuwa.linux.inotify import Inotify
 
     T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class Sleeper:
         self._fresh = directory not in self._watched
         if self._fresh:
             try:
-                self._queue = self._queue or Inotify()
+                self._queue = self._queue or _queue()
                 self._queue.add(directory)
             except OSError:
                 return False
@@ -112,3 +113,10 @@ def drive(errand: Generator[Pause, None, T], seconds: float | None = None) -> T:
     finally:
         errand.close()
         sleeper.close()
+
+
+def _queue() -> Inotify:
+    """Imported here: it takes ctypes, 1 ms, which a command that waits for nothing need not pay."""
+    from utsuwa.linux.inotify import Inotify
+
+    return Inotify()
