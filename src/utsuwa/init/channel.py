@@ -6,6 +6,7 @@ from _socket import CMSG_SPACE
 from _struct import unpack
 
 from utsuwa.errors import FailedPrecondition, Internal
+from utsuwa.plan import ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ FAILED = 5
 _SIZE = 32
 _ROOM = CMSG_SPACE(4)
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
-_PEEK = 0x2 | 0x40  # MSG_PEEK, MSG_DONTWAIT
+_DONTWAIT = 0x40  # MSG_DONTWAIT
 _GO_ON = (1).to_bytes(8, "little")
 
 
@@ -58,6 +59,7 @@ class Channel:
         self._connection = connection
         self._plan = plan
         self._last = 0
+        self._held: list[Report | None] = []
 
     def fileno(self) -> int:
         """The descriptor to poll for reports."""
@@ -65,11 +67,14 @@ class Channel:
 
     def receive(self) -> Report | None:
         """The next record as it comes, FAILED ones too; None when the other side has hung up."""
+        return self._held.pop(0) if self._held else self._receive(_CLOEXEC)
+
+    def _receive(self, flags: int) -> Report | None:
         try:
-            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, _CLOEXEC)
+            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, flags)
         except ConnectionResetError:
             # It hung up with a reply of ours unread. The kernel tells that before what it has said last.
-            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, _CLOEXEC)
+            data, ancillary, _, _ = self._connection.recvmsg(_SIZE, _ROOM, flags)
         if not data:
             return None
         if len(data) != _SIZE:
@@ -84,17 +89,25 @@ class Channel:
         """Whether the process has told by now that it becomes the program: heard, yet to be heard, or lost.
 
         A signal's handler that raises as soon as recv(2) is done has the report forgotten; then there is nothing left
-        but the end. A process that failed instead has ended, and can be waited for.
+        but the end. A process that failed instead has ended, and can be waited for. Before that word may be questions
+        that were answered before they were asked: all that is there is taken, and kept for :meth:`receive`.
         """
-        try:
-            data = b"" if self._last == EXECUTING else self._connection.recv(_SIZE, _PEEK)
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:
-            data = b""
-        if not data:
+        if self._last != EXECUTING:
+            self._take_all()
+        kinds = [report.kind for report in self._held if report]
+        if self._held and self._held[-1] is None and not (EXECUTING in kinds or FAILED in kinds):
             self._last = EXECUTING
-        return not data or data[:4] == EXECUTING.to_bytes(4, "little")
+        return self._last == EXECUTING or EXECUTING in kinds
+
+    def _take_all(self) -> None:
+        try:
+            while True:
+                report = self._receive(_CLOEXEC | _DONTWAIT)
+                self._held.append(report)
+                if report is None or (report.kind == REQUEST and report.value == ops.SECCOMP_LISTENER):
+                    return  # the end; or a message with a descriptor follows, which is for descriptor()
+        except BlockingIOError:
+            return
 
     def next(self) -> Report | None:
         """The next report; None when there will be no more: the program runs, or waits for `start` elsewhere.

@@ -95,8 +95,8 @@ class Child:
         self._channel.instruct(plan, message, rights)
 
     def executes(self) -> bool:
-        """Whether the child has told by now that it becomes the program."""
-        return self._channel.executes()
+        """Whether the child has told by now that it becomes the program; not before we know its pid."""
+        return self.pid > 0 and self._channel.executes()
 
     def reply(self) -> None:
         """Let the child go on after a REQUEST."""

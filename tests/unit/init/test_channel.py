@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from utsuwa.errors import FailedPrecondition
-from utsuwa.init.channel import EXECUTING, REQUEST, Channel
+from utsuwa.init.channel import EXECUTING, FAILED, REQUEST, Channel
 from utsuwa.plan.plan import Plan
 
 
@@ -42,3 +42,29 @@ def test_a_child_that_goes_without_a_word_is_told_of(ends: tuple[Channel, socket
     child.close()
     with pytest.raises(FailedPrecondition, match="ended before it could run its program"):
         channel.next()
+
+
+def test_a_program_runs_though_an_answered_question_was_not_heard_yet(ends: tuple[Channel, socket.socket]) -> None:
+    channel, child = ends
+    say(child, REQUEST, 3)
+    assert not channel.executes()
+    say(child, EXECUTING)
+    assert channel.executes()
+    child.close()
+    assert channel.executes()
+    heard = [channel.next(), channel.next(), channel.next()]
+    assert [report and report.kind for report in heard] == [REQUEST, EXECUTING, None]
+
+
+def test_a_lost_word_leaves_the_end_to_tell_of_the_program(ends: tuple[Channel, socket.socket]) -> None:
+    channel, child = ends
+    child.close()
+    assert channel.executes()
+    assert channel.next() is None
+
+
+def test_a_child_that_failed_runs_no_program(ends: tuple[Channel, socket.socket]) -> None:
+    channel, child = ends
+    say(child, FAILED)
+    child.close()
+    assert not channel.executes()
