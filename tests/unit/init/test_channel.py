@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,10 +14,11 @@ from utsuwa.plan.plan import Plan
 
 
 @pytest.fixture
-def ends() -> tuple[Channel, socket.socket]:
+def ends() -> Iterator[tuple[Channel, socket.socket]]:
     """The channel, and the child's end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    return Channel(ours, lambda: Plan(())), theirs
+    with ours, theirs:
+        yield Channel(ours, lambda: Plan(())), theirs
 
 
 def say(child: socket.socket, kind: int, value: int = 0) -> None:
