@@ -195,7 +195,7 @@ def log_throughput(home: House) -> None:
         begin = time.perf_counter()
         subprocess.run(["sh", "-c", f"{program.replace('yes', 'busybox yes')} | busybox cat >/dev/null"], check=True)
         seconds["the producer alone"].append(time.perf_counter() - begin)
-        home("create", "--name", f"log{number}", IMAGE, "sh", "-c", program)
+        home("create", "--log-opt", "max-size=-1", "--name", f"log{number}", IMAGE, "sh", "-c", program)
         seconds["utsuwa, json-file"].append(home.finish(f"log{number}"))
         _check_log(home, f"log{number}", count)
         home("rm", f"log{number}")
