@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from utsuwa.cli.flags import NUMBER, WORD, Option
 from utsuwa.cli.house import House, Verb, each_at_once
+from utsuwa.cli.stop import OPTIONS, manner
 
 VERB = Verb(
     "restart [OPTIONS] CONTAINER [CONTAINER...]",
     "Restart one or more containers",
-    (
-        Option("signal", "s", WORD, "Signal to send to the container"),
-        Option("time", "t", NUMBER, "Seconds to wait before killing the container"),
-        Option("timeout", "", NUMBER, "As --time"),
-    ),
+    OPTIONS,
     least=1,
 )
 
@@ -23,11 +19,9 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     house = House()
-    seconds = arguments.number("time")
-    seconds = arguments.number("timeout") if seconds is None else seconds
 
     def restart(name: str) -> str:
-        house.containers.restart(house.containers.find(name), seconds, arguments.text("signal") or None)
+        house.containers.restart(house.containers.find(name), *manner(arguments))
         return name
 
     return each_at_once(arguments.words, restart)
