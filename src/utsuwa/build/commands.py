@@ -6,7 +6,7 @@ import fcntl
 import os
 
 from utsuwa.build import mounts
-from utsuwa.build.request import host_lines, proxies
+from utsuwa.build.request import host_lines, hosts_of, proxies
 from utsuwa.engine import specification
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from utsuwa.build.instructions import Command
+    from utsuwa.build.networking import Connection
     from utsuwa.build.request import BuildRequest
     from utsuwa.build.state import State
     from utsuwa.spec.runtime import Spec
@@ -75,29 +76,25 @@ def variables(state: State, request: BuildRequest) -> dict[str, str]:
     return {**proxies(request.arguments), **state.arguments, **state.env}
 
 
-def network_of(command: Command, request: BuildRequest) -> str:
-    """The network of a RUN. Raises InvalidArgument for the host's where nobody has allowed that."""
-    if command.network == "default":
-        return request.network
-    if command.network == "host" and "network.host" not in request.entitlements and request.network != "host":
-        raise InvalidArgument("network.host is not allowed (give --allow network.host to the build)")
-    return command.network
-
-
 def configuration(
-    prepared: Prepared, command: Command, state: State, request: BuildRequest, name: str, directory: str
+    prepared: Prepared,
+    command: Command,
+    state: State,
+    request: BuildRequest,
+    connection: Connection,
+    directory: str,
 ) -> Spec:
     """The configuration of the container, in which ``utsuwa run`` would start the command."""
     insecure = command.security == "insecure"
     if insecure and "security.insecure" not in request.entitlements:
         raise InvalidArgument("security.insecure is not allowed (give --allow security.insecure to the build)")
-    network = network_of(command, request)
-    network = "host" if network == "default" else network
+    network = connection.network
+    connection.prepare(HOSTNAME, hosts_of(request.hosts))
     wanted = RunRequest(
         image="", network=network, privileged=insecure, rlimits=request.rlimits, tmpfs=tuple(prepared.tmpfs)
     )
     cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    around = specification.Surroundings(name, HOSTNAME, cgroup2)
+    around = specification.Surroundings(connection.name, HOSTNAME, cgroup2)
     around.files = _files(network, request, directory)
     around.volumes = tuple(prepared.binds)
     start = ProcessDefaults(
@@ -121,8 +118,8 @@ def _with_shm(mount: Mount, size: int) -> Mount:
 
 
 def _files(network: str, request: BuildRequest, directory: str) -> dict[str, str]:
-    """What the container sees as /etc/hosts and /etc/resolv.conf."""
-    hosts = HOSTS
+    """What the container sees as /etc/hosts and /etc/resolv.conf, until it has a place in a network."""
+    hosts = HOSTS + (f"127.0.0.1\t{HOSTNAME}\n" if network == "none" else "")
     if network == "host":
         with open("/etc/hosts", encoding="utf-8", errors="replace") as file:
             hosts = file.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from utsuwa.errors import InvalidArgument
 from utsuwa.spec.record import Record
 from utsuwa.spec.runtime import Rlimit
 
@@ -53,13 +52,14 @@ def proxies(arguments: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in arguments.items() if name.upper() in PROXIES}
 
 
+def hosts_of(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """``NAME:ADDRESS`` of what ``--add-host`` says. Raises InvalidArgument."""
+    from utsuwa.spec.network_flags import parse_add_host
+
+    return tuple(map(parse_add_host, hosts))
+
+
 def host_lines(hosts: tuple[str, ...]) -> str:
-    """Lines for /etc/hosts of ``NAME:ADDRESS`` or ``NAME=ADDRESS``. Raises InvalidArgument."""
-    lines = []
-    for text in hosts:
-        separator = "=" if "=" in text else ":"
-        name, found, address = text.partition(separator)
-        if not found or not name or not address:
-            raise InvalidArgument(f'bad format for add-host: "{text}"')
-        lines.append(f"{address.strip('[]')}\t{name}\n")
-    return "".join(lines)
+    """Lines for /etc/hosts, where there is no bridge: the host is then what is at 127.0.0.1."""
+    pairs = [text.partition(":") for text in hosts_of(hosts)]
+    return "".join(f"{'127.0.0.1' if address == 'host-gateway' else address}\t{name}\n" for name, _, address in pairs)

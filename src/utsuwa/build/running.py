@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from utsuwa.build.kitchen import Kitchen
+    from utsuwa.build.networking import Connection
     from utsuwa.engine.paths import Paths
+    from utsuwa.init.spawn import Child
+    from utsuwa.runtime.record import Container as Made
     from utsuwa.spec.mount import Mount
     from utsuwa.spec.runtime import Spec
 
@@ -35,11 +38,15 @@ _CHUNK = 1 << 16
 
 
 class Container:
-    """What a RUN needs: the configuration, the mounts of its root, the user to look up inside; ``name`` is its id."""
+    """What a RUN needs: the configuration, the mounts of its root, the user to look up inside, and its network;
+    ``name`` is its id.
+    """
 
-    def __init__(self, name: str, directory: str, spec: Spec, root_mounts: tuple[Mount, ...], user: str) -> None:
-        self.name, self.directory, self.spec = name, directory, spec
-        self.root_mounts, self.user = root_mounts, user
+    def __init__(
+        self, directory: str, spec: Spec, root_mounts: tuple[Mount, ...], user: str, connection: Connection
+    ) -> None:
+        self.name, self.directory, self.spec = connection.name, directory, spec
+        self.root_mounts, self.user, self.connection = root_mounts, user, connection
 
 
 def prepare() -> None:
@@ -75,6 +82,7 @@ def execute(container: Container, kitchen: Kitchen, show: Callable[[bytes], None
         told = _listen(output, report, show)
         if not told:  # the keeper was killed, and its container goes on
             delete(Store(kitchen.paths.runtime), container.name, force=True)
+            container.connection.leave()
         while chunk := os.read(output, _CHUNK):
             show(chunk)
     finally:
@@ -163,13 +171,32 @@ def _let_go(kitchen: Kitchen) -> None:
 
 def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
     """Exit code, and whether the build was killed meanwhile."""
+    try:
+        made, child = _start(container, paths)
+        ended, status = _hold(made, child, alive)
+    finally:
+        container.connection.leave()
+    return exit_code(status), not (ended or os.read(alive, 1))
+
+
+def _start(container: Container, paths: Paths) -> tuple[Made, Child]:
+    connection = container.connection
     request = CreateRequest(
-        id=container.name, bundle=container.directory, root_mounts=container.root_mounts, user=container.user or None
+        id=container.name,
+        bundle=container.directory,
+        root_mounts=container.root_mounts,
+        user=container.user or None,
+        network=connection.joins,
     )
     config = dumps(encode(container.spec)).encode()
     bundle = Bundle(container.directory, config, container.spec, f"{container.directory}/rootfs")
+    store = Store(paths.runtime)
     with Undo() as undo:
-        made, child = create.build(Store(paths.runtime), request, bundle, undo, await_start=False)
+        return create.build(store, request, bundle, undo, await_start=False, plug=connection.join)
+
+
+def _hold(made: Made, child: Child, alive: int) -> tuple[bool, int]:
+    """Wait for the container's end, or bring it about; whether it ended by itself, and its status."""
     made.unlock()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)  # the build waits until the last of those who write is gone
@@ -179,7 +206,7 @@ def _run(container: Container, paths: Paths, alive: int) -> tuple[int, bool]:
         os.kill(child.pid, SIGKILL)
     _, status = os.waitpid(child.pid, 0)
     run.remove(made)
-    return exit_code(status), not (ended or os.read(alive, 1))
+    return ended, status
 
 
 def _await(pid: int, alive: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.build import commands, copying, members, mounts, origins, patterns, places
+from utsuwa.build import commands, copying, members, mounts, networking, origins, patterns, places
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.request import proxies
 from utsuwa.build.stubs import Stubs
@@ -69,7 +69,8 @@ class Run:
         known = commands.variables(state, kitchen.request)
         known = {name: value for name, value in known.items() if name not in ignored or name in state.env}
         bound = [self._bound(mount) for mount in self._mounts]
-        about = (state.workdir, state.settings.User, command.network, command.security, kitchen.request.hosts)
+        network = kitchen.request.network if command.network == "default" else command.network
+        about = (state.workdir, state.settings.User, network, command.security, kitchen.request.hosts)
         return kitchen.key(state.top, "RUN", self._words, self._script, sorted(known.items()), about, bound)
 
     def _bound(self, mount: RunMount) -> tuple[object, ...]:
@@ -103,11 +104,13 @@ class Run:
         prepared = commands.Prepared(self._words)
         try:
             self._prepare(prepared, directory)
-            spec = commands.configuration(prepared, self._command, state, kitchen.request, name, directory)
+            network = networking.network_of(self._command, kitchen.request, kitchen.paths)
+            connection = networking.Connection(kitchen.paths, kitchen.workshop.path, name, network)
+            spec = commands.configuration(prepared, self._command, state, kitchen.request, connection, directory)
             targets = [mount.destination for mount in prepared.binds] + [each.target for each in prepared.tmpfs]
             with self._build.ground() as root:
                 stubs = Stubs(root, targets)
-            container = Container(name, directory, spec, self._root(name), state.settings.User or "")
+            container = Container(directory, spec, self._root(name), state.settings.User or "", connection)
             code = execute(container, kitchen, step.output)
         finally:
             prepared.close()

@@ -32,7 +32,7 @@ class Workshop:
         sweep(paths, images)
         while True:
             self.name = f"build-{new_engine_id()[:16]}"
-            self.path = f"{_work(paths)}/{self.name}"
+            self.path = f"{paths.workshops}/{self.name}"
             try:
                 os.makedirs(self.path, 0o700)
                 self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,10 +69,6 @@ class Workshop:
         self.close()
 
 
-def _work(paths: Paths) -> str:
-    return f"{paths.root}/build/work"
-
-
 def clear(paths: Paths, images: Images, name: str) -> None:
     """Remove what a build has made: its containers, its snapshots, its directory. Can be repeated."""
     from utsuwa.runtime.delete import delete
@@ -84,19 +80,23 @@ def clear(paths: Paths, images: Images, name: str) -> None:
                 delete(Store(paths.runtime), identifier, force=True)
             except Error:
                 continue
+    if os.path.isdir(f"{paths.run}/networks"):
+        from utsuwa.build.networking import leave_all
+
+        leave_all(paths, f"{name}-")
     for key in _entries(f"{paths.snapshots}/keys"):
         if key.startswith(f"{name}-"):
             images.snapshotter.remove(key)
     tree.remove(f"{paths.run}/secrets/{name}")
-    tree.remove(f"{_work(paths)}/{name}")
+    tree.remove(f"{paths.workshops}/{name}")
 
 
 def sweep(paths: Paths, images: Images) -> None:
     """Clear after builds that were killed, and what they had not finished storing."""
     images.store.sweep()
-    for name in _entries(_work(paths)):
+    for name in _entries(paths.workshops):
         try:
-            fd = os.open(f"{_work(paths)}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(f"{paths.workshops}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fcntl import LOCK_NB, LOCK_SH, flock
 
 from utsuwa.engine.networks import MODES, Networks
 from utsuwa.engine.status import derive
@@ -288,6 +289,8 @@ def recover(paths: Paths, metadata: Metadata) -> None:
             if is_locked(paths.monitor(endpoint.container)):
                 _drop_unwanted(places, endpoint)
                 continue
+            if _is_being_built(paths, endpoint.container):
+                continue
             try:
                 alive = derive(paths, metadata.load(endpoint.container)).alive
             except Error:
@@ -296,6 +299,24 @@ def recover(paths: Paths, metadata: Metadata) -> None:
                 leave_networks(places, endpoint.container)
             else:
                 _drop_unwanted(places, endpoint)
+
+
+def _is_being_built(paths: Paths, container: str) -> bool:
+    """It belongs to a build that goes on."""
+    workshop = container.rpartition("-")[0]
+    if not workshop:
+        return False
+    try:
+        fd = os.open(f"{paths.workshops}/{workshop}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        flock(fd, LOCK_SH | LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
 
 
 def _drop_unwanted(places: Places, endpoint: Endpoint) -> None:

@@ -34,6 +34,11 @@ class Paths:
         return f"{self.root}/volumes"
 
     @property
+    def workshops(self) -> str:
+        """One directory a build, locked while it goes on; its containers are called after it, NAME-NUMBER."""
+        return f"{self.root}/build/work"
+
+    @property
     def snapshots(self) -> str:
         """The snapshotter's root, which image.store chose."""
         return f"{self.root}/snapshots"
