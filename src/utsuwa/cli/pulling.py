@@ -7,10 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
-    from rich.progress import Progress, TaskID
-
     from utsuwa.cli.house import House
-    from utsuwa.image.pull import Event
+    from utsuwa.cli.layers import Event
     from utsuwa.image.store import Image
 
 _WORDS = {
@@ -22,13 +20,13 @@ _WORDS = {
     "exists": "Already exists",
 }
 _LASTING = ("exists", "downloaded", "unpacked")
-"""What a log without a terminal shows."""
 
 
 def pull(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) -> str:
     """Bring an image into the store and tell ``out`` about it; its full name. Raises what image.pull raises."""
     import asyncio
 
+    from utsuwa.cli.layers import Wording, show
     from utsuwa.image.pull import pull as fetch
     from utsuwa.spec import platform as platforms
     from utsuwa.spec import reference
@@ -53,10 +51,7 @@ def pull(house: House, name: str, platform: str, *, quiet: bool, out: TextIO) ->
     if ":" not in name.rpartition("/")[2] and "@" not in name:
         print(f"Using default tag: {wanted.tag}", file=out)
     print(f"{wanted.target}: Pulling from {wanted.path}", file=out, flush=True)
-    if out.isatty():
-        _with_bars(bring, out)
-    else:
-        bring(_Lines(out).report)
+    show(Wording(_WORDS, lasting=_LASTING, full=_LASTING), bring, out)
     _conclude(events, str(wanted.familiar()), out)
     return str(wanted)
 
@@ -84,47 +79,3 @@ def _conclude(events: list[Event], name: str, out: TextIO) -> None:
     fresh = not any(event.kind == "up-to-date" for event in events)
     status = "Downloaded newer image for" if fresh else "Image is up to date for"
     print(f"Status: {status} {name}", file=out, flush=True)
-
-
-class _Lines:
-    """One line for each lasting change of a layer."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def report(self, event: Event) -> None:
-        """Print what will still be true afterwards."""
-        if event.kind in _LASTING:
-            print(f"{_short(event.digest)}: {_WORDS[event.kind]}", file=self._out, flush=True)
-
-
-def _with_bars(bring: Callable[[Callable[[Event], None]], Image], out: TextIO) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.fields[layer]}: {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(file=out)) as progress:
-        bring(_Bars(progress).report)
-
-
-class _Bars:
-    """One bar for each layer."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def report(self, event: Event) -> None:
-        """Move a layer's bar."""
-        if event.kind not in _WORDS:
-            return
-        task = self._tasks.get(event.digest)
-        if task is None:
-            task = self._progress.add_task("", total=event.total or None, layer=_short(event.digest))
-            self._tasks[event.digest] = task
-        done = event.total if event.kind in _LASTING else event.current
-        self._progress.update(task, description=_WORDS[event.kind], completed=done)
-
-
-def _short(digest: str) -> str:
-    return digest.partition(":")[2][:12]
