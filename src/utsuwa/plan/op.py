@@ -68,6 +68,11 @@ class Op:
         """The field values in wire order."""
         return tuple([getattr(self, name) for name in self.fields])
 
+    @property
+    def asks(self) -> int:
+        """The request that this operation makes of the parent, one of those in plan.ops; 0: none."""
+        return 0
+
     def describe(self) -> str:
         """What the kernel is asked for, in words."""
         from utsuwa.plan.words import describe

@@ -119,6 +119,11 @@ class Ask(Op):
     code = 9
     request: Number
 
+    @property
+    def asks(self) -> int:
+        """What it is there for."""
+        return self.request
+
 
 class BecomeRoot(Op):
     """Become 0:0 without groups in a new user namespace (user_namespaces(7))."""
@@ -398,14 +403,16 @@ class Capabilities(Op):
 
 
 class Seccomp(Op):
-    """seccomp(2) SECCOMP_SET_MODE_FILTER; ``program`` is an array of struct sock_filter.
-
-    With NEW_LISTENER among the ``flags`` the parent is given the listener before anything else happens.
-    """
+    """seccomp(2) SECCOMP_SET_MODE_FILTER; ``program`` is an array of struct sock_filter."""
 
     code = 42
     program: Bytes
     flags: Number
+
+    @property
+    def asks(self) -> int:
+        """With NEW_LISTENER the parent is given the listener before anything else happens."""
+        return SECCOMP_LISTENER if self.flags & NEW_LISTENER else 0
 
 
 class Chdir(Op):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from utsuwa.plan.ops import NETWORK, NEW_LISTENER, SECCOMP_LISTENER, Ask, Seccomp
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,21 +47,8 @@ class Plan:
 
     def requests(self) -> tuple[int, ...]:
         """What the parent will be asked for, in order: the whole conversation."""
-        return tuple([request for request in map(_request, self.ops) if request])
+        return tuple([op.asks for op in self.ops if op.asks])
 
     def describe(self) -> str:
         """One line an operation: what it does, two spaces, and the section in brackets."""
         return "".join([f"{step}\n" for step in self.steps])
-
-
-_ROUTE_SOCKET = 65
-"""The code of an operation whose class few processes load."""
-
-
-def _request(op: Op) -> int:
-    """What the parent is asked for by ``op``, 0 for nothing."""
-    if isinstance(op, Ask):
-        return op.request
-    if op.code == _ROUTE_SOCKET:
-        return NETWORK
-    return SECCOMP_LISTENER if isinstance(op, Seccomp) and op.flags & NEW_LISTENER else 0

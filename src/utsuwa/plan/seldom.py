@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.plan.op import Op
+from utsuwa.plan.ops import NETWORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class RouteSocket(Op):
     """Give the parent a socket of rtnetlink(7) in this network namespace; it is not waited for."""
 
     code = 65
+    asks = NETWORK
 
 
 OPS: tuple[type[Op], ...] = tuple(Op.__subclasses__())
