@@ -24,7 +24,7 @@
 /* The package's directory goes first on the path, unless tools/freeze.py made a file of its modules for this interpreter:
  * then its head says how they are loaded. Garbage is not collected before the program decides: nothing here makes any. */
 #define FIRST \
-	"import sys,gc,posix;gc.disable();h=sys.argv.pop(1);sys.path.insert(0,h);o=sys.argv.pop(1)\n" \
+	"import sys,gc,posix;gc.disable();h=sys.argv.pop(1);sys.path.insert(0,h);o=sys.argv.pop(1);del sys.argv[0]\n" \
 	"try:\n" \
 	" f=posix.open(h+'/utsuwa/cli/modules.frozen',524288);b=posix.read(f,8)\n" \
 	" if b[:4]==sys.modules['_frozen_importlib_external'].MAGIC_NUMBER:\n" \
@@ -38,6 +38,7 @@
 /* Slow, and only where the above found nothing: the installation's own interpreter knows its directories. */
 #define SEARCH(module)                                       \
 	"import sys\n"                                       \
+	"del sys.argv[0]\n"                                  \
 	"try:\n"                                             \
 	" from utsuwa.cli." module " import main\n"          \
 	"except ModuleNotFoundError as error:\n"             \
@@ -123,16 +124,16 @@ static void complain(const char *name, const char *text)
 	sys(write, 2, text, length(text));
 }
 
-/* Becomes the interpreter: `fixed` arguments first, then all of the caller's but the name. Comes back on failure only. */
+/* Becomes the interpreter: `fixed` arguments first, then the caller's, of which the first is the name that it used (in
+ * sys.argv Python's own, "-c", stands before them all). Comes back on failure only. */
 static void start(const char *program, const char *const *fixed, size_t count, u64 *stack)
 {
 	u64 argc = *stack;
 	const char *const *argv = (const char *const *)(stack + 1);
-	size_t given = argc ? argc - 1 : 0;
-	const char *args[count + given + 1];
+	const char *args[count + argc + 1];
 	memcpy(args, fixed, count * sizeof *args);
-	memcpy(args + count, argv + 1, given * sizeof *args);
-	args[count + given] = NULL;
+	memcpy(args + count, argv, argc * sizeof *args);
+	args[count + argc] = NULL;
 	sys(execve, program, args, argv + argc + 1);
 }
 

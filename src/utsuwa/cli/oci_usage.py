@@ -118,7 +118,7 @@ def version() -> int:
 
 def called() -> str:
     """The name that we were called by: who is put in the place of runc answers to that name."""
-    name = os.path.basename(sys.argv[0])
+    name = os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in ("runc", "crun") else "urun"
 
 

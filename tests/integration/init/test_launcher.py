@@ -15,7 +15,8 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 PROGRAM = """
 import os, sys
 def main():
-    print(__name__, sys.argv[1:], sys.flags.isolated, sys.flags.no_site, sys.flags.utf8_mode, "ctypes" in sys.modules)
+    flags = sys.flags.isolated, sys.flags.no_site, sys.flags.utf8_mode
+    print(__name__, sys.argv[0], sys.argv[1:], *flags, "ctypes" in sys.modules)
     print(sys.path[0], sys.path[-1], os.environ.get("KEPT"))
     return 7
 """
@@ -53,7 +54,7 @@ def test_installed_in_an_environment(tmp_path):
     result = call(build(tmp_path / "bin" / "urun"), "state", "ä b", "")
     assert (result.returncode, result.stderr) == (7, "")
     first, second = result.stdout.splitlines()
-    assert first == "utsuwa.cli.oci ['state', 'ä b', ''] 1 1 1 False"
+    assert first == f"utsuwa.cli.oci {tmp_path}/bin/urun ['state', 'ä b', ''] 1 1 1 False"
     assert second.split()[0] == str(site) and second.split()[1] != str(site) and second.endswith("yes")
 
 
@@ -63,7 +64,7 @@ def test_the_people_s_command_sees_the_other_packages(tmp_path):
     site.mkdir(parents=True)
     result = call(build(tmp_path / "bin" / "utsuwa", package=str(source)), "ps")
     first, second = result.stdout.splitlines()
-    assert first.startswith("utsuwa.cli.main ['ps'] 1 1 1")
+    assert first.startswith(f"utsuwa.cli.main {tmp_path}/bin/utsuwa ['ps'] 1 1 1")
     assert second.split()[:2] == [str(source), str(site)]
 
 
@@ -71,7 +72,7 @@ def test_link_of_another_name_is_followed(tmp_path):
     source = package(tmp_path / "src")
     build(tmp_path / "bin" / "urun", package=str(source))
     (tmp_path / "runc").symlink_to("bin/urun")
-    assert call(tmp_path / "runc", argv0="runc").stdout.startswith("utsuwa.cli.oci []")
+    assert call(tmp_path / "runc", argv0="runc").stdout.startswith("utsuwa.cli.oci runc []")
 
 
 def test_interpreter_that_has_moved(tmp_path):
@@ -79,7 +80,7 @@ def test_interpreter_that_has_moved(tmp_path):
     package(tmp_path / "lib" / f"python{VERSION}" / "site-packages")
     program = build(tmp_path / "bin" / "urun", python="/nowhere/python3")
     (tmp_path / "bin" / "python3").symlink_to(os.path.realpath(sys.executable))
-    assert call(program).stdout.startswith("utsuwa.cli.oci []")
+    assert call(program).stdout.startswith(f"utsuwa.cli.oci {program} []")
 
 
 def test_package_that_is_missing(tmp_path):
@@ -99,7 +100,7 @@ def test_package_of_another_version_of_python(tmp_path):
     package(tmp_path / "lib" / f"python{VERSION}" / "site-packages")
     result = call(program, "state", "x")
     assert (result.returncode, result.stderr) == (7, "")
-    assert result.stdout.startswith("utsuwa.cli.oci ['state', 'x'] 1 0 1")
+    assert result.stdout.startswith(f"utsuwa.cli.oci {program} ['state', 'x'] 1 0 1")
 
 
 @pytest.mark.parametrize("name", ["utsuwa-init", "urun"])
