@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from utsuwa.build.agents import Agent
     from utsuwa.build.instructions import Command
     from utsuwa.build.networking import Connection
     from utsuwa.build.request import BuildRequest
@@ -40,14 +41,17 @@ class Prepared:
         self.tmpfs: list[Tmpfs] = []
         self.locks: list[int] = []
         self.secret_files: list[str] = []
+        self.agents: list[Agent] = []
 
     def close(self) -> None:
-        """Let go of cache mounts, remove the secrets."""
+        """Let go of cache mounts and agents, remove the secrets."""
+        for agent in self.agents:
+            agent.close()
         for fd in self.locks:
             os.close(fd)
         for path in self.secret_files:
             os.unlink(path)
-        self.locks, self.secret_files = [], []
+        self.locks, self.secret_files, self.agents = [], [], []
 
 
 def words_of(command: Command, state: State) -> tuple[tuple[str, ...], str]:
@@ -205,6 +209,23 @@ def add_secret(prepared: Prepared, mount: mounts.RunMount, request: BuildRequest
     os.chown(path, mount.uid, mount.gid)
     os.chmod(path, 0o400 if mount.mode is None else mount.mode)
     prepared.binds.append(_bind(path, mount.target, writable=False))
+
+
+def add_agent(prepared: Prepared, mount: mounts.RunMount, request: BuildRequest, directory: str) -> None:
+    """A socket that leads to an ssh agent. Raises NotFound for one that is required and was not given."""
+    target = request.agents.get(mount.id)
+    if target is None:
+        if mount.required:
+            raise NotFound(f"ssh {mount.id}: not found (give it by --ssh {mount.id})")
+        return
+    from utsuwa.build.agents import Agent
+
+    number = len(prepared.agents)
+    place = mount.target or f"/run/buildkit/ssh_agent.{number}"
+    path, mode = f"{directory}/ssh.{number}", 0o600 if mount.mode is None else mount.mode
+    prepared.agents.append(Agent(mount.id, target, path, (mount.uid, mount.gid), mode))
+    prepared.binds.append(_bind(path, place, writable=True))
+    prepared.env.setdefault("SSH_AUTH_SOCK", place)
 
 
 def add_bind(prepared: Prepared, mount: mounts.RunMount, directories: list[str], scratch: Callable[[], str]) -> None:

@@ -1,23 +1,27 @@
-"""The build context: a directory, or a tar on standard input; the Dockerfile in it, beside it, or on standard input."""
+"""The build context: a directory, a tar archive or a git repository, and the Dockerfile in it, beside it, or elsewhere.
+
+What comes from standard input or a network is unpacked into the build's own directory, and looked at as a hostile tree.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
+from utsuwa.build import fetching, git
+from utsuwa.build.archives import plain
 from utsuwa.build.filling import take
 from utsuwa.build.patterns import read_ignore_file
-from utsuwa.build.places import read_file
-from utsuwa.errors import InvalidArgument, NotFound, Unsupported, from_oserror
-from utsuwa.snapshot import compression
+from utsuwa.build.places import find, read_file, split
+from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LIMIT = 16 << 20
 """Largest Dockerfile or .dockerignore read, in bytes."""
-_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 
 
@@ -30,24 +34,35 @@ class Context:
 
 
 def open_context(
-    where: str, dockerfile: str, scratch: Callable[[], str], read: Callable[[int], bytes], cwd: str
+    where: str,
+    dockerfile: str,
+    scratch: Callable[[], str],
+    read: Callable[[int], bytes],
+    cwd: str,
+    access: git.Access | None = None,
 ) -> Context:
-    """The context at ``where`` ("-": standard input, which ``read`` delivers). ``dockerfile``: what ``-f`` says, or "".
+    """The context at ``where``: a directory, a git repository, a URL of an archive or Dockerfile, or "-", standard
+    input, which ``read`` delivers.
 
-    ``scratch`` makes a directory to unpack into. Raises NotFound, InvalidArgument; Unsupported for contexts on a
-    network.
+    ``dockerfile``: what ``-f`` says, or "". ``scratch`` makes a directory to unpack into; ``access`` is for git.
+    Raises NotFound, InvalidArgument, and what fetching raises.
     """
-    if where.startswith(_REMOTE):
-        raise Unsupported(f"unsupported: the remote build context {where} (fetch it, and give its directory)")
-    if where == "-":
-        return _from_stream(dockerfile, scratch, read)
+    repository = None if os.path.isdir(os.path.join(cwd, where)) else git.parse(where)
+    if repository:
+        directory = _checked_out(git.Repository(repository, access or git.Access()), scratch())
+        return _within(directory, dockerfile, scratch, read, ("**/.git",))
+    if where == "-" or fetching.is_url(where):
+        if where == "-" and dockerfile == "-":
+            raise InvalidArgument("invalid argument: can't use stdin for both build context and dockerfile")
+        with _stream(where, scratch, read) as stream:
+            return _from_stream(dockerfile, scratch, stream, read)
     directory = os.path.join(cwd, where)
     if not os.path.isdir(directory):
         raise NotFound(f'unable to prepare context: path "{where}" not found')
     directory = os.path.realpath(directory)
-    if dockerfile == "-":
-        data = _all(read)
-        return Context(directory, data, "Dockerfile", _ignored(directory, ""))
+    if dockerfile == "-" or fetching.is_url(dockerfile):
+        data, name = _dockerfile_from_elsewhere(dockerfile, scratch, read)
+        return Context(directory, data, name, _ignored(directory, ""))
     path = os.path.join(cwd, dockerfile) if dockerfile else f"{directory}/Dockerfile"
     if dockerfile and not os.path.exists(path):
         path = f"{directory}/{dockerfile}"
@@ -56,25 +71,68 @@ def open_context(
     )
 
 
-def _from_stream(dockerfile: str, scratch: Callable[[], str], read: Callable[[int], bytes]) -> Context:
+def _checked_out(repository: git.Repository, directory: str) -> str:
+    """The repository's tree, or the subdirectory that was asked for."""
+    repository.check_out(directory)
+    inside = repository.source.subdirectory
+    with Merged.of([directory]) as root, find(root, split(inside)) as found:
+        if not found.is_directory():
+            raise NotFound(f"subdir not found: {inside}")
+        return os.fsdecode(b"/".join((os.fsencode(directory), *found.path)))
+
+
+@contextmanager
+def _stream(where: str, scratch: Callable[[], str], read: Callable[[int], bytes]) -> Iterator[Callable[[int], bytes]]:
+    """What reads standard input, or a URL's file."""
+    if where == "-":
+        yield read
+        return
+    folder = scratch()
+    name, _ = fetching.fetch(where, folder, "")
+    with open(f"{folder}/{name}", "rb", buffering=0) as file:
+        yield file.read
+
+
+def _from_stream(
+    dockerfile: str, scratch: Callable[[], str], stream: Callable[[int], bytes], read: Callable[[int], bytes]
+) -> Context:
     """An archive to copy from, or a Dockerfile that has nothing to copy."""
-    if dockerfile == "-":
-        raise InvalidArgument("invalid argument: can't use stdin for both build context and dockerfile")
     head = b""
-    while len(head) < 512 and (more := read(512 - len(head))):
+    while len(head) < 512 and (more := stream(512 - len(head))):
         head += more
     directory = scratch()
     if not (head.startswith(_MAGIC) or head[257:262] == b"ustar"):
-        return Context(directory, head + _all(read), "Dockerfile", [])
-    rest = [head]
-    take(directory, compression.decompressed(lambda count: rest.pop() if rest else read(count)))
-    name = dockerfile or "Dockerfile"
+        return Context(directory, head + _all(stream), "Dockerfile", [])
+    held = [head]
+    take(directory, plain(lambda count: held.pop() if held else stream(count)))
+    return _within(directory, dockerfile, scratch, read)
+
+
+def _within(
+    directory: str,
+    dockerfile: str,
+    scratch: Callable[[], str],
+    read: Callable[[int], bytes],
+    hidden: tuple[str, ...] = (),
+) -> Context:
+    """A context that somebody else has written, its Dockerfile in it unless it is elsewhere."""
+    data, name = b"", dockerfile or "Dockerfile"
+    if dockerfile == "-" or fetching.is_url(dockerfile):
+        data, name = _dockerfile_from_elsewhere(dockerfile, scratch, read)
     with Merged.of([directory]) as root:
-        data = read_file(root, name, LIMIT)
+        data = data or read_file(root, name, LIMIT)
         if not data:
             raise NotFound(f"failed to read dockerfile: open {name}: no such file or directory")
         ignored = read_file(root, f"{name}.dockerignore", LIMIT) or read_file(root, ".dockerignore", LIMIT)
-    return Context(directory, data, name, read_ignore_file(ignored))
+    return Context(directory, data, name, [*read_ignore_file(ignored), *hidden])
+
+
+def _dockerfile_from_elsewhere(
+    where: str, scratch: Callable[[], str], read: Callable[[int], bytes]
+) -> tuple[bytes, str]:
+    """Its bytes and its name."""
+    with _stream(where, scratch, read) as stream:
+        return _all(stream), "Dockerfile"
 
 
 def _all(read: Callable[[int], bytes]) -> bytes:
@@ -82,7 +140,7 @@ def _all(read: Callable[[int], bytes]) -> bytes:
     while more := read(1 << 16):
         data += more
         if len(data) > LIMIT:
-            raise InvalidArgument(f"the Dockerfile on standard input is over the limit of {LIMIT} bytes")
+            raise InvalidArgument(f"the Dockerfile is over the limit of {LIMIT} bytes")
     return data
 
 

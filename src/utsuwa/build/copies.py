@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import chain
 
-from utsuwa.build import archives, copying, fetching, members, origins, patterns, places
+from utsuwa.build import archives, copying, members, origins, patterns, places
 from utsuwa.build.owners import owner
+from utsuwa.build.remotes import Remotes
 from utsuwa.build.words import Words as Lexer
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
 
 TYPE_CHECKING = False
@@ -28,9 +30,8 @@ class Copying:
 
     def __init__(self, build: StageBuild, instruction: Copy) -> None:
         self._build, self._instruction = build, instruction
-        self._sources = [build.expand(source) for source in instruction.sources]
-        self._fetched: list[tuple[str, int]] = []
-        self._check(instruction)
+        self._remotes = Remotes(build, instruction)
+        self._sources = self._remotes.others
         self._target = build.state.absolute(build.expand(instruction.target))
         self._excluded = patterns.Exclusions([build.expand(text) for text in instruction.excludes])
         if len(instruction.sources) + len(instruction.documents) > 1 and not self._target.endswith("/"):
@@ -39,40 +40,26 @@ class Copying:
                 "and end with a /"
             )
 
-    def _check(self, instruction: Copy) -> None:
-        """What only some sources can have."""
-        if instruction.keyword != "ADD":
-            return
-        for source in self._sources:
-            fetching.refuse_git(source)
-        if instruction.git_directory:
-            raise Unsupported("unsupported: ADD --keep-git-dir (clone the repository into the context)")
-        urls = [source for source in self._sources if fetching.is_url(source)]
-        if instruction.checksum and (len(self._sources) > 1 or not urls):
-            raise InvalidArgument("checksum can't be specified for multiple sources, nor for others than HTTP(S)")
-        folder = self._build.kitchen.workshop.directory() if urls else ""
-        for url in urls:
-            name, changed = fetching.fetch(url, folder, self._build.expand(instruction.checksum))
-            self._fetched.append((f"{folder}/{name}", changed))
-        self._sources = [source for source in self._sources if source not in urls]
-
     def layer(self, step: Step) -> tuple[NewLayer, int]:
         """The layer, from the cache or new, and when it was made."""
         build, instruction, kitchen = self._build, self._instruction, self._build.kitchen
         origin = origins.open_origin(kitchen, instruction.source_stage, build.stage)
         with origin.root, build.ground() as root:
             chosen = owner(build.expand(instruction.owner), root) if instruction.owner else None
-            wish = build.wish(chosen, build.expand(instruction.mode), to_root=not origin.keeps_owners)
+            mode = build.expand(instruction.mode)
+            wish = build.wish(chosen, mode, to_root=not origin.keeps_owners)
             matches = [(source, members.matching(origin, source)) for source in self._sources]
             ground = copying.Ground(root)
             known = copying.digest_of(self._members(origin, matches, ground), wish)
-            key = kitchen.key(build.state.top, instruction.keyword, self._target, known)
+            trees = [(each.identity, chosen, mode, instruction.excludes) for each in self._remotes.trees]
+            key = kitchen.key(build.state.top, instruction.keyword, self._target, known, trees)
             layer = kitchen.cached(key)
             if layer is not None:
                 ground.close()
                 step.cached()
                 return layer
-            archive = copying.archived(self._members(origin, matches, ground), wish, ground)
+            taken = chain(self._members(origin, matches, ground), self._checked_out(ground))
+            archive = copying.archived(taken, wish, ground)
             layer = kitchen.make(key, build.state.top, archive, instruction.text)
         step.done()
         return layer
@@ -86,7 +73,7 @@ class Copying:
         for _, found in matches:
             for match in found:
                 yield from self._one(origin, match, resolved, into, there is not None)
-        for path, changed in self._fetched:
+        for path, changed in self._remotes.files:
             yield from self._download(path, changed, resolved, into)
         yield from self._documents(resolved, into)
 
@@ -124,6 +111,13 @@ class Copying:
             if stat.S_ISREG(member.state.st_mode) and archives.is_archive(member.directory, member.name):
                 member.archive, member.path = True, resolved
             yield member
+
+    def _checked_out(self, ground: copying.Ground) -> Iterator[Member]:
+        """The trees of git repositories, fetched only now: the cache knows them by their commits."""
+        resolved, there = ground.resolve(places.split(self._target))
+        for repository in self._remotes.trees:
+            with self._remotes.check_out(repository) as (origin, match):
+                yield from self._one(origin, match, resolved, into=True, exists=there is not None)
 
     def _download(self, path: str, changed: int, resolved: Path, into: bool) -> Iterator[Member]:
         """A file that came from a URL: not unpacked unless that is asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import Unavailable, Unsupported
+from utsuwa.errors import Unavailable
 from utsuwa.snapshot.extents import need_room
 from utsuwa.spec import digest as digests
 
@@ -16,14 +16,6 @@ _PATIENCE = 60
 def is_url(source: str) -> bool:
     """Whether a source of ADD is fetched over HTTP."""
     return source.startswith(("http://", "https://"))
-
-
-def refuse_git(source: str) -> None:
-    """Raise Unsupported for a git repository, in any of the spellings that BuildKit knows."""
-    path = source.partition("#")[0]
-    remote = source.startswith(("git://", "git@", "ssh://")) or (is_url(source) and path.endswith(".git"))
-    if remote:
-        raise Unsupported(f"unsupported: ADD of the git repository {source} (clone it into the context)")
 
 
 def fetch(url: str, directory: str, checksum: str) -> tuple[str, int]:

@@ -4,12 +4,13 @@ bind    a directory of the context, a stage or an image, read-only unless rw, an
 cache   a directory of the engine's that outlives the build
 tmpfs   memory
 secret  a file that --secret gave, or a variable of it
+ssh     a socket that leads to the ssh agent that --ssh gave
 """
 
 from __future__ import annotations
 
 from utsuwa.build.arguments import count
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ _ALLOWED = {
     "cache": {"target", "source", "origin", "id", "sharing", "mode", "uid", "gid", "read_only", "write"},
     "tmpfs": {"target", "size"},
     "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
+    "ssh": {"target", "id", "required", "mode", "uid", "gid"},
 }
 
 
@@ -60,7 +62,7 @@ class RunMount(Record):
 
 
 def parse(text: str, expand: Callable[[str], str], absolute: Callable[[str], str]) -> RunMount:
-    """A mount of ``type=cache,target=/x,…``. Raises InvalidArgument in BuildKit's words, Unsupported for ssh."""
+    """A mount of ``type=cache,target=/x,…``. Raises InvalidArgument in BuildKit's words."""
     found: dict[str, str] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
@@ -78,8 +80,6 @@ def parse(text: str, expand: Callable[[str], str], absolute: Callable[[str], str
 
 def _checked(found: dict[str, str], text: str, absolute: Callable[[str], str]) -> RunMount:
     kind = found.pop("type", "bind")
-    if kind == "ssh":
-        raise Unsupported("unsupported: --mount=type=ssh (give the key by --secret instead)")
     if kind not in _ALLOWED:
         raise InvalidArgument(f'unsupported mount type "{kind}"')
     wrong = sorted(set(found) - _ALLOWED[kind])
@@ -102,8 +102,8 @@ def _checked(found: dict[str, str], text: str, absolute: Callable[[str], str]) -
     )
     if mount.sharing not in ("shared", "private", "locked"):
         raise InvalidArgument(f'unsupported sharing value "{mount.sharing}"')
-    if kind == "cache" and not mount.id:
-        mount = mount.replace(id=mount.target)
+    if not mount.id and kind in ("cache", "ssh"):
+        mount = mount.replace(id=mount.target if kind == "cache" else "default")
     return mount
 
 
@@ -113,6 +113,8 @@ def _target(kind: str, found: dict[str, str], text: str, absolute: Callable[[str
         if not found.get("id"):
             raise InvalidArgument("target is required if id is empty")
         return "" if found.get("env") else f"/run/secrets/{found['id'].rpartition('/')[2]}"
+    if not target and kind == "ssh":
+        return ""
     if not target:
         raise InvalidArgument(f"target is required in '{text}'")
     place = absolute(target).rstrip("/")

@@ -25,7 +25,8 @@ class Secret(Record):
 class BuildRequest(Record):
     """``arguments``: ``--build-arg``. ``target``: a stage's name or number, "" for the last. ``epoch``:
     SOURCE_DATE_EPOCH in seconds, None for now. ``network``: default, none or host, for every RUN that does not say.
-    ``entitlements``: ``network.host`` and ``security.insecure``. ``shm_size`` in bytes.
+    ``entitlements``: ``network.host`` and ``security.insecure``. ``shm_size`` in bytes. ``agents``: the sockets of ssh
+    agents, by the id that ``--ssh`` gives them.
     """
 
     context: str
@@ -45,6 +46,7 @@ class BuildRequest(Record):
     shm_size: int | None = None
     rlimits: tuple[Rlimit, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    agents: dict[str, str] = {}
 
 
 def proxies(arguments: Mapping[str, str]) -> dict[str, str]:

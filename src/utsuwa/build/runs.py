@@ -136,6 +136,8 @@ class Run:
             elif mount.type == "secret":
                 secrets = f"{kitchen.paths.run}/secrets/{kitchen.workshop.name}"
                 commands.add_secret(prepared, mount, kitchen.request, secrets)
+            elif mount.type == "ssh":
+                commands.add_agent(prepared, mount, kitchen.request, directory)
             elif mount.type == "cache":
                 fresh = commands.add_cache(prepared, mount, kitchen.paths.root)
                 if fresh and mount.origin:

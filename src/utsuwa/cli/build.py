@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from utsuwa.build.output import Output
     from utsuwa.build.progress import Progress
     from utsuwa.build.request import BuildRequest, Secret
+    from utsuwa.build.workshop import Workshop
     from utsuwa.cli.flags import Arguments
     from utsuwa.image.store import Image
     from utsuwa.spec.platform import Platform
 
 VERB = Verb(
-    "build [OPTIONS] PATH | -",
+    "build [OPTIONS] PATH | URL | -",
     "Build an image from a Dockerfile",
     (
         Option("add-host", "", LIST, "Add a custom host-to-IP mapping (host:ip)"),
@@ -40,6 +41,7 @@ VERB = Verb(
         Option("quiet", "q", SWITCH, "Suppress the build output and print image ID on success"),
         Option("secret", "", LIST, "Secret to expose to the build (id=NAME[,src=FILE|,env=VARIABLE])"),
         Option("shm-size", "", WORD, "Size of /dev/shm"),
+        Option("ssh", "", LIST, "SSH agent socket to expose to the build (default, or id=SOCKET)"),
         Option("tag", "t", LIST, "Name and optionally a tag (format: name:tag)"),
         Option("target", "", WORD, "Set the target build stage to build"),
         Option("ulimit", "", LIST, "Ulimit options"),
@@ -63,7 +65,7 @@ def run(words: list[str]) -> int:
     output = _output(arguments)
     progress = _progress(arguments)
     with Workshop(house.paths, house.images) as workshop:
-        context = _context(arguments, workshop.directory)
+        context = _context(arguments, workshop)
         request, bring = _request(arguments, context), _bring(house, arguments)
         try:
             image = build.build(request, house.paths, house.images, workshop, progress, bring, output)
@@ -82,13 +84,16 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _context(arguments: Arguments, scratch: Callable[[], str]) -> Context:
+def _context(arguments: Arguments, workshop: Workshop) -> Context:
     from utsuwa.build.context import open_context
+    from utsuwa.build.git import access_of
 
     def read(count: int) -> bytes:
         return os.read(0, count)
 
-    return open_context(arguments.words[0], arguments.text("file"), scratch, read, os.getcwd())
+    secrets = {secret.id: secret.data for secret in map(_secret, arguments.list("secret"))}
+    access = access_of(secrets, os.environ.get("SSH_AUTH_SOCK", ""), workshop.lock, own_keys=True)
+    return open_context(arguments.words[0], arguments.text("file"), workshop.directory, read, os.getcwd(), access)
 
 
 def _request(arguments: Arguments, context: Context) -> BuildRequest:
@@ -118,6 +123,7 @@ def _request(arguments: Arguments, context: Context) -> BuildRequest:
         shm_size=flags.parse_bytes(given("shm-size"), "shm-size") if given("shm-size") else None,
         rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
         secrets=tuple(map(_secret, arguments.list("secret"))),
+        agents=_agents(arguments.list("ssh")),
     )
 
 
@@ -163,6 +169,14 @@ def _secret(text: str) -> Secret:
             return Secret(id=name, data=file.read())
     except OSError as error:
         raise from_oserror(error, f"secret {name}: {place or name}") from error
+
+
+def _agents(texts: list[str]) -> dict[str, str]:
+    if not texts:
+        return {}
+    from utsuwa.build.agents import parse
+
+    return parse(texts)
 
 
 def _progress(arguments: Arguments) -> Progress:

@@ -12,7 +12,7 @@ from utsuwa.build.fault import Fault, StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.parser import parse
 from utsuwa.build.request import BuildRequest
-from utsuwa.errors import InvalidArgument, Unsupported
+from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot.merged import Merged
 
 
@@ -99,8 +99,8 @@ def test_mounts() -> None:
     for wrong in ("type=odd,target=/x", "type=cache", "target=/x,odd=1", "type=tmpfs,target=/x,id=y", "target=/"):
         with pytest.raises(InvalidArgument):
             read(wrong)
-    with pytest.raises(Unsupported):
-        read("type=ssh")
+    agent = read("type=ssh,required,uid=5")
+    assert (agent.id, agent.target, agent.required, agent.uid) == ("default", "", True, 5)
 
 
 def graph(text: str, **given: str) -> Graph:
