@@ -66,9 +66,12 @@ def _lines(
     name, directory = log_name(record), house.paths.container(record.id)
     if not name:
         raise Unsupported("configured logging driver does not support reading")
+    bulk = not any(arguments.on(word) for word in ("timestamps", "details")) and not (
+        arguments.text("since") or arguments.text("until")
+    )
     if not follow:
-        return logs.read(directory, name, tail)
-    return logs.follow(directory, name, tail, _waiter(house, record, until))
+        return logs.read(directory, name, tail, bulk)
+    return logs.follow(directory, name, tail, _waiter(house, record, until), bulk)
 
 
 def _tail(text: str) -> int | None:

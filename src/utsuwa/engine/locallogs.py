@@ -24,6 +24,11 @@ class Local:
 
     def cut(self, data: bytes) -> tuple[list[Line], bytes]:
         """See Format."""
+        blocks, rest = self.bulk(data)
+        return [Line(piece, block.stream, block.time) for block in blocks for piece in _pieces(block.text)], rest
+
+    def bulk(self, data: bytes) -> tuple[list[Line], bytes]:
+        """See Format. A record is what was read at one time, which is text enough when a container says much."""
         lines: list[Line] = []
         at = 0
         while len(data) - at >= HEAD.size:
@@ -33,22 +38,22 @@ class Local:
             if len(data) - at < length + _AROUND:
                 break
             text = data[at + HEAD.size : at + HEAD.size + length].decode("utf-8", "replace")
-            stamp = self._clock.text(when)
-            lines += [Line(piece, _STREAMS[stream], stamp) for piece in _pieces(text)]
+            lines.append(Line(text, _STREAMS[stream], self._clock.text(when)))
             at += length + _AROUND
         return lines, data[at:]
 
-    def last(self, file: BinaryIO, count: int, end: int) -> list[Line]:
+    def start(self, file: BinaryIO, count: int, end: int) -> tuple[int, int]:
         """See Format."""
-        found: list[Line] = []
-        while end >= _AROUND and len(found) < count:
+        found = 0
+        while end >= _AROUND and found < count:
             start = self._start(file, end)
             if start < 0:
                 break
             file.seek(start)
-            found = self.cut(file.read(end - start))[0] + found
+            record = file.read(end - start)
+            found += record.count(b"\n", HEAD.size, -TAIL.size) + (record[-TAIL.size - 1] != 10)
             end = start
-        return found[len(found) - count :] if len(found) > count else found
+        return end, found
 
     def _start(self, file: BinaryIO, end: int) -> int:
         """Where the record begins that ends there."""

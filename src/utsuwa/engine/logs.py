@@ -1,27 +1,27 @@
 """Reading a container's log back: files put aside first, the last n lines, and those to come.
 
-What a file holds is told by a format: Docker's json-file records here, those of the driver "local" in
-:mod:`utsuwa.engine.locallogs`.
+What a file holds is told by a format: :mod:`utsuwa.engine.jsonlogs` for Docker's json-file,
+:mod:`utsuwa.engine.locallogs` for the driver "local".
 """
 
 from __future__ import annotations
 
 import io
 import os
-from _json import scanstring
 
-from utsuwa.errors import Error, NotFound
-from utsuwa.spec import codec
+from utsuwa.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO, Protocol
+
+    Cut = Callable[[bytes], tuple[list["Line"], bytes]]
 else:
     Protocol = object
 
-_BLOCK = 1 << 18
-_START = b'{"log":"'
+BLOCK = 1 << 18
+"""Bytes of a file read at once."""
 LOCAL_NAME = "container.log"
 """The name of a log of the driver "local"."""
 
@@ -42,67 +42,21 @@ class Format(Protocol):
         """The lines in ``data``, and what is left of it, the beginning of a record; damaged ones are left out."""
         raise NotImplementedError
 
-    def last(self, file: BinaryIO, count: int, end: int) -> list[Line]:
-        """The last ``count`` lines before the offset ``end``, where a record ends."""
+    def bulk(self, data: bytes) -> tuple[list[Line], bytes]:
+        """As ``cut``, but lines of one stream that follow one another come as one, for readers who want the text
+        alone.
+        """
+        raise NotImplementedError
+
+    def start(self, file: BinaryIO, count: int, end: int) -> tuple[int, int]:
+        """Where the record begins that the last ``count`` lines before the offset ``end``, where a record ends, begin
+        in; and how many lines there are from there, fewer where the file has no more.
+        """
         raise NotImplementedError
 
     def end(self, file: BinaryIO) -> int:
         """Where the last whole record ends; another may be half written."""
         raise NotImplementedError
-
-
-def parse(record: bytes) -> Line | None:
-    """The line of a json-file record, None when it is damaged (a monitor that was killed while it wrote)."""
-    if not record.startswith(_START):
-        return None
-    try:
-        whole = record.decode()
-        text, end = scanstring(whole, len(_START), True)
-    except (ValueError, UnicodeDecodeError):
-        return None
-    parts = whole[end:].split('"')
-    if len(parts) >= 8 and parts[1] == "stream" and parts[5] == "time":
-        return Line(text, parts[3], parts[7])
-    return _with_attributes(whole)
-
-
-def _with_attributes(record: str) -> Line | None:
-    try:
-        found = codec.parse(record)
-        return Line(found["log"], found["stream"], found["time"], found["attrs"])
-    except (Error, KeyError):
-        return None
-
-
-class Json:
-    """The format of json-file: a record a line."""
-
-    def cut(self, data: bytes) -> tuple[list[Line], bytes]:
-        """See Format."""
-        *records, rest = data.split(b"\n")
-        return list(filter(None, map(parse, records))), rest
-
-    def last(self, file: BinaryIO, count: int, end: int) -> list[Line]:
-        """See Format."""
-        at, data = end, b""
-        while at and data.count(b"\n") <= count:
-            step = min(_BLOCK, at)
-            at -= step
-            file.seek(at)
-            data = file.read(step) + data
-        return list(filter(None, map(parse, data.splitlines()[-count:])))
-
-    def end(self, file: BinaryIO) -> int:
-        """See Format."""
-        at = file.seek(0, os.SEEK_END)
-        while at:
-            step = min(_BLOCK, at)
-            file.seek(at - step)
-            newline = file.read(step).rfind(b"\n")
-            if newline >= 0:
-                return at - step + newline + 1
-            at -= step
-        return 0
 
 
 def format_of(name: str) -> Format:
@@ -111,6 +65,8 @@ def format_of(name: str) -> Format:
         from utsuwa.engine.locallogs import Local
 
         return Local()
+    from utsuwa.engine.jsonlogs import Json
+
     return Json()
 
 
@@ -154,47 +110,51 @@ class _Unpacked(io.BytesIO):
     number = 0
 
 
-def read(directory: str, name: str, tail: int | None = None) -> Iterator[Line]:
-    """The lines that are there now; the last ``tail`` of them."""
+def read(directory: str, name: str, tail: int | None = None, bulk: bool = False) -> Iterator[Line]:
+    """The lines that are there now; the last ``tail`` of them. ``bulk``: several may come as one, see Format."""
     form = format_of(name)
+    cut = form.bulk if bulk else form.cut
     if tail is not None:
-        yield from _last(form, files(directory, name), tail)
+        yield from _last(form, cut, files(directory, name), tail)
         return
     for path in files(directory, name):
-        yield from _lines_of(form, path)
+        yield from _lines_of(cut, path)
 
 
-def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool]) -> Iterator[Line]:
+def follow(directory: str, name: str, tail: int | None, wait: Callable[[], bool], bulk: bool = False) -> Iterator[Line]:
     """The lines, and those to come; ``wait`` waits a little and gives False when no more will come."""
-    return (line for line in following(directory, name, tail, wait) if line)
+    return (line for line in following(directory, name, tail, wait, bulk) if line)
 
 
-def following(directory: str, name: str, tail: int | None, more: Callable[[], bool]) -> Iterator[Line | None]:
+def following(
+    directory: str, name: str, tail: int | None, more: Callable[[], bool], bulk: bool = False
+) -> Iterator[Line | None]:
     """As ``follow``, for callers who wait themselves: None stands where nothing is left to read at the moment."""
     path, form = f"{directory}/{name}", format_of(name)
+    cut = form.bulk if bulk else form.cut
     file = _open(path)
     if file is None:
         raise NotFound(f"no log at {path}")
     try:
         if tail is None:
             for older in files(directory, name)[:-1]:
-                yield from _lines_of(form, older)
+                yield from _lines_of(cut, older)
         else:
             # What is there at this moment is the tail's, what comes later is ours.
             end = form.end(file)
-            yield from _last(form, files(directory, name), tail, end)
+            yield from _last(form, cut, files(directory, name), tail, end)
             file.seek(end)
         rest = b""
         while True:
             yield None
             goes_on = more()
-            while data := file.read(_BLOCK):
-                lines, rest = form.cut(rest + data)
+            while data := file.read(BLOCK):
+                lines, rest = cut(rest + data)
                 yield from lines
             if not goes_on and _is_named(file, path):
                 return
             for newer in _since(directory, name, file):
-                yield from form.cut(rest + file.read())[0]  # what was written before it was put aside
+                yield from cut(rest + file.read())[0]  # what was written before it was put aside
                 file.close()
                 file, rest = newer, b""
             if not (goes_on or os.path.exists(path)):  # removed
@@ -249,27 +209,51 @@ def _is_same(path: str, file: BinaryIO) -> bool:
         return False
 
 
-def _lines_of(form: Format, path: str) -> Iterator[Line]:
+def _lines_of(cut: Cut, path: str) -> Iterator[Line]:
     file = _open(path)
-    if file is None:
-        return
-    with file:
-        rest = b""
-        while data := file.read(_BLOCK):
-            lines, rest = form.cut(rest + data)
-            yield from lines
-
-
-def _last(form: Format, paths: list[str], count: int, end: int | None = None) -> list[Line]:
-    """The last ``count`` lines, read from the ends of the files; of the newest only what is before ``end``."""
-    found: list[Line] = []
-    for path in reversed(paths):
-        if len(found) >= count:
-            break
-        file = _open(path)
-        if file is None:
-            continue
+    if file is not None:
         with file:
-            found = form.last(file, count - len(found), form.end(file) if end is None else end) + found
-        end = None
-    return found[-count:] if count else []
+            yield from _between(cut, file, 0, file.seek(0, os.SEEK_END))
+
+
+def _between(cut: Cut, file: BinaryIO, start: int, end: int) -> Iterator[Line]:
+    """The lines of the records from ``start`` to ``end``."""
+    file.seek(start)
+    rest = b""
+    while data := file.read(min(BLOCK, end - start)):
+        start += len(data)
+        lines, rest = cut(rest + data)
+        yield from lines
+
+
+def _last(form: Format, cut: Cut, paths: list[str], count: int, end: int | None = None) -> Iterator[Line]:
+    """The last ``count`` lines, looked for from the ends of the files; of the newest only what is before ``end``."""
+    regions: list[tuple[BinaryIO, int, int]] = []
+    try:
+        for path in reversed(paths):
+            file = _open(path) if count > 0 else None
+            stop, end = end, None
+            if file is None:
+                continue
+            stop = form.end(file) if stop is None else stop
+            start, found = form.start(file, count, stop)
+            regions.append((file, start, stop))
+            count -= found
+        surplus = max(-count, 0)
+        for file, start, stop in reversed(regions):
+            for line in _between(cut, file, start, stop):
+                if surplus:
+                    surplus = _shorten(line, surplus)
+                    if not line.text:
+                        continue
+                yield line
+    finally:
+        for file, _, _ in regions:
+            file.close()
+
+
+def _shorten(line: Line, surplus: int) -> int:
+    """Take as many as ``surplus`` lines from the beginning; returns how many are still to be taken."""
+    taken = min(surplus, line.text.count("\n"))
+    line.text = line.text.split("\n", taken)[-1]
+    return surplus - taken

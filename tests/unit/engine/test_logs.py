@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from utsuwa.engine import logs
+from utsuwa.engine import jsonlogs, logs
+from utsuwa.engine.jsonlogs import parse
 from utsuwa.monitor.jsonlog import JsonLog
+from utsuwa.monitor.locallog import LocalLog
 from utsuwa.monitor.logfile import LogFile
 
 
@@ -39,11 +43,55 @@ def test_the_last(written: str, tail: int) -> None:
 
 
 def test_damaged_records_are_left_out() -> None:
-    assert logs.parse(b'{"log":"cut off in the mid') is None
-    assert logs.parse(b"nonsense") is None
-    line = logs.parse(b'{"log":"a\\"\\n","stream":"stderr","time":"2024-01-01T00:00:00Z"}\n')
+    assert parse(b'{"log":"cut off in the mid') is None
+    assert parse(b"nonsense") is None
+    line = parse(b'{"log":"a\\"\\n","stream":"stderr","time":"2024-01-01T00:00:00Z"}\n')
     assert line is not None
     assert (line.text, line.stream, line.time) == ('a"\n', "stderr", "2024-01-01T00:00:00Z")
+
+
+def _texts(lines: Iterable[logs.Line]) -> list[tuple[str, str]]:
+    """What one stream says in a row, as one text."""
+    found: list[tuple[str, str]] = []
+    for line in lines:
+        before = found.pop()[1] if found and found[-1][0] == line.stream else ""
+        found.append((line.stream, before + line.text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"), [("log", {}), ("log", {"tag": "a", "stream": "stdout"}), (logs.LOCAL_NAME, {})]
+)
+def test_many_lines_at_once_are_the_same_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, attributes: dict[str, str]
+) -> None:
+    monkeypatch.setattr(logs, "BLOCK", 5000)
+    monkeypatch.setattr(jsonlogs, "BLOCK", 700)
+    dice = random.Random(7)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    file = LogFile(fd, name, 40_000, 9)
+    log = LocalLog(file) if name == logs.LOCAL_NAME else JsonLog(file, attributes)
+    words = [
+        b"plain\n" * 40,
+        b'","stream":"stderr"\n',
+        b"\\\n",
+        b"\x1b[1m\t\n",
+        "\u00e9\U0001f600\n".encode(),
+        b"\xff\n",
+    ]
+    for _ in range(200):
+        for _ in range(dice.randrange(5)):
+            log.write(dice.choice(["stdout", "stdout", "stderr"]), dice.choice(words))
+        if name == "log" and dice.random() < 0.02:
+            file.put(b'{"log":"cut off in')  # a monitor killed, and another that goes on
+    log.close()
+    os.close(fd)
+    for tail in (None, 0, 1, 2, 50, 3000, 100_000):
+        lines = list(logs.read(str(tmp_path), name, tail))
+        bulk = list(logs.read(str(tmp_path), name, tail, bulk=True))
+        assert _texts(bulk) == _texts(lines)
+    assert len(lines) > 3000
+    assert attributes or len(bulk) < len(lines) / 4
 
 
 def test_following_sees_what_comes_and_rotations(tmp_path: Path) -> None:
