@@ -10,7 +10,7 @@ import os
 
 from utsuwa.criu import messages
 from utsuwa.criu.service import Service, channel, environment, find, version
-from utsuwa.errors import NotFound, Unavailable, from_oserror
+from utsuwa.errors import NotFound, Unavailable, Unsupported, from_oserror
 from utsuwa.init.channel import CLONED, REQUEST
 from utsuwa.init.spawn import carry_out, spawn
 from utsuwa.linux.host import probe
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from utsuwa.runtime.bundle import Bundle
 
 _RESTORE_LOG = "restore.log"
+_OLDEST_FOR_LABELS = 31600
 
 
 class RestoreRequest(CriuRequest):
@@ -72,7 +73,7 @@ def restore(
         screen = Terminal()
         created = created.replace(console=screen.theirs.fileno(), foreground=True)
     cgroup_mode(request.cgroups)
-    version()
+    _check_labels(request, version())
     with Undo() as undo:
         container = Restoration(store, created, request, bundle, undo).carry_out()
         if not detach and subreaper and not container.document.ownPidNamespace:
@@ -247,6 +248,12 @@ class Restoration:
 
         changed = linux.replace(namespaces=(*known, Namespace(type="time")))
         self._container.keep_config(dumps(encode(spec.replace(linux=changed))).encode())
+
+
+def _check_labels(request: RestoreRequest, criu: int) -> None:
+    """Before 3.16 CRIU keeps the label of the images, whatever it is told."""
+    if criu < _OLDEST_FOR_LABELS and (request.lsm_profile or request.lsm_mount_context):
+        raise Unsupported("--lsm-profile and --lsm-mount-context need criu 3.16 or newer")
 
 
 def _pipes(images: str) -> list[tuple[str, int]]:
