@@ -8,14 +8,18 @@ from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.kitchen import Kitchen
+from utsuwa.build.output import write_stream, write_tree
 from utsuwa.build.parser import parse
 from utsuwa.build.stage import stamp
+from utsuwa.errors import from_oserror
 from utsuwa.spec import platform as platforms
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from utsuwa.build.kitchen import Bring
     from utsuwa.build.output import Output
     from utsuwa.build.progress import Progress
@@ -34,15 +38,16 @@ def build(
     workshop: Workshop,
     progress: Progress,
     bring: Bring,
-    output: Output | None = None,
+    outputs: Sequence[Output] = (),
 ) -> Image | None:
     """Build an image and give it its names. On failure, and when killed, nothing is left of it but what the cache
     keeps.
 
-    ``bring`` finds an image by name for a platform, and may pull it. With ``output`` the tree of the last stage goes
-    there, and no image is made. Raises Fault, StepFailed, and what reading a context and storing an image raise.
+    ``bring`` finds an image by name for a platform, and may pull it. ``outputs``: where the result goes; the image is
+    kept here when one of them says so, or when there are none. Returns it then. Raises Fault, StepFailed, and what
+    reading a context and storing an image raise.
     """
-    tags = [_tag(text) for text in request.tags]
+    tags = [_tag(text) for text in (*request.tags, *(name for output in outputs for name in output.names))]
     step = progress.begin(f"[internal] load build definition from {request.name}")
     step.note(f"transferring dockerfile: {len(request.dockerfile)}B done")
     graph = Graph(parse(request.dockerfile), request)
@@ -54,12 +59,41 @@ def build(
         kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
         build_stages(kitchen, order)
         state = kitchen.built[target.number]
-        if output is None:
-            return _store(kitchen, state, tags)
-        output.write(kitchen, state)
-        return None
+        for each in outputs:
+            if each.is_tree:
+                write_tree(each, kitchen, state)
+        if outputs and all(each.is_tree for each in outputs):
+            return None
+        stored = not outputs or any(each.is_stored for each in outputs)
+        image = _deliver(kitchen, state, tags, outputs, stored)
     finally:
         os.close(lease)
+    if stored:
+        return image
+    images.store.collect()
+    return None
+
+
+def _deliver(
+    kitchen: Kitchen, state: State, tags: list[reference.Reference], outputs: Sequence[Output], stored: bool
+) -> Image:
+    """The image in the store, and in the archives that are wanted; nameless and forgotten unless ``stored``."""
+    image = _store(kitchen, state, tags if stored else [])
+    for each in outputs:
+        if not each.is_tree and each.place:
+            from utsuwa.image.save import save_as
+
+            step = kitchen.progress.begin(f"exporting to {each.kind} image format")
+            try:
+                write_stream(each.place, save_as(kitchen.store, image, tags))
+            except OSError as error:
+                raise from_oserror(error, f"write {each.place}") from error
+            step.done()
+    if not stored:
+        with kitchen.store.changing():
+            if not kitchen.store.names_of(image.id):
+                kitchen.store.forget(image.record)
+    return image
 
 
 def _tag(text: str) -> reference.Reference:
@@ -87,7 +121,7 @@ def _store(kitchen: Kitchen, state: State, tags: list[reference.Reference]) -> I
         config=settings,
         rootfs=RootFS(type="layers", diff_ids=()),
     )
-    image = assemble(kitchen.store, base, state.layers, config, state.history, tags)
+    image = assemble(kitchen.store, base, state.layers, config, state.history, tags, annotations=request.annotations)
     step.note(f"writing image {image.id} done")
     for tag in tags:
         step.note(f"naming to {tag} done")

@@ -12,7 +12,7 @@ from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
 from utsuwa.network.files import HOSTS
 from utsuwa.spec import digest
-from utsuwa.spec.request import RunRequest, Tmpfs
+from utsuwa.spec.request import Tmpfs
 from utsuwa.spec.runtime import Mount
 
 TYPE_CHECKING = False
@@ -94,9 +94,7 @@ def configuration(
         raise InvalidArgument("security.insecure is not allowed (give --allow security.insecure to the build)")
     network = connection.network
     connection.prepare(HOSTNAME, hosts_of(request.hosts))
-    wanted = RunRequest(
-        image="", network=network, privileged=insecure, rlimits=request.rlimits, tmpfs=tuple(prepared.tmpfs)
-    )
+    wanted = request.container.replace(network=network, privileged=insecure, tmpfs=tuple(prepared.tmpfs))
     cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     around = specification.Surroundings(connection.name, HOSTNAME, cgroup2)
     around.files = _files(network, request, directory)
@@ -108,17 +106,7 @@ def configuration(
         user=state.settings.User or "",
         stop_signal="SIGKILL",
     )
-    spec = specification.compose(wanted, start, around)
-    if request.shm_size is not None:
-        spec = spec.replace(mounts=tuple(_with_shm(mount, request.shm_size) for mount in spec.mounts or ()))
-    return spec
-
-
-def _with_shm(mount: Mount, size: int) -> Mount:
-    if mount.destination != "/dev/shm":
-        return mount
-    kept = [option for option in mount.options or () if not option.startswith("size=")]
-    return mount.replace(options=(*kept, f"size={size}"))
+    return specification.compose(wanted, start, around)
 
 
 def _files(network: str, request: BuildRequest, directory: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from utsuwa.build import fetching, git
 from utsuwa.build.archives import plain
 from utsuwa.build.filling import take
 from utsuwa.build.patterns import read_ignore_file
-from utsuwa.build.places import find, read_file, split
+from utsuwa.build.places import read_file
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.snapshot.merged import Merged
 
@@ -49,7 +49,7 @@ def open_context(
     """
     repository = None if os.path.isdir(os.path.join(cwd, where)) else git.parse(where)
     if repository:
-        directory = _checked_out(git.Repository(repository, access or git.Access()), scratch())
+        directory = git.Repository(repository, access or git.Access()).check_out_part(scratch())
         return _within(directory, dockerfile, scratch, read, ("**/.git",))
     if where == "-" or fetching.is_url(where):
         if where == "-" and dockerfile == "-":
@@ -71,14 +71,12 @@ def open_context(
     )
 
 
-def _checked_out(repository: git.Repository, directory: str) -> str:
-    """The repository's tree, or the subdirectory that was asked for."""
-    repository.check_out(directory)
-    inside = repository.source.subdirectory
-    with Merged.of([directory]) as root, find(root, split(inside)) as found:
-        if not found.is_directory():
-            raise NotFound(f"subdir not found: {inside}")
-        return os.fsdecode(b"/".join((os.fsencode(directory), *found.path)))
+def unpacked(url: str, scratch: Callable[[], str]) -> str:
+    """The directory of an archive behind a URL. Raises Unavailable, InvalidArgument for what is no archive."""
+    directory = scratch()
+    with _stream(url, scratch, bytes) as stream:
+        take(directory, plain(stream))
+    return directory
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class Copying:
             known = copying.digest_of(self._members(origin, matches, ground), wish)
             trees = [(each.identity, chosen, mode, instruction.excludes) for each in self._remotes.trees]
             key = kitchen.key(build.state.top, instruction.keyword, self._target, known, trees)
-            layer = kitchen.cached(key)
+            layer = build.cached(key)
             if layer is not None:
                 ground.close()
                 step.cached()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 
+from utsuwa.build import places
 from utsuwa.errors import InvalidArgument, NotFound, Unavailable, Unsupported
+from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,6 +138,15 @@ class Repository:
         git.run("checkout", "--quiet", "--detach", self.commit)
         if os.path.lexists(f"{directory}/.gitmodules"):
             git.run("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1", "--single-branch")
+
+    def check_out_part(self, directory: str) -> str:
+        """The same, and where in it the subdirectory is that was asked for. Raises NotFound without it."""
+        self.check_out(directory)
+        inside = self.source.subdirectory
+        with Merged.of([directory]) as root, places.find(root, places.split(inside)) as found:
+            if not found.is_directory():
+                raise NotFound(f"subdir not found: {inside} in {without_secrets(self.source.url)}")
+            return os.fsdecode(b"/".join((os.fsencode(directory), *found.path)))
 
     def _fetch(self, git: _Git) -> None:
         """The commit alone; where a server does not give that, its ref's history, or all there is."""

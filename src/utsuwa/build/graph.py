@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.build.contexts import normal
 from utsuwa.build.fault import Fault, StepFailed
 from utsuwa.build.instructions import Arg, Command, Copy
 from utsuwa.build.request import proxies
@@ -22,7 +23,7 @@ class Graph:
     def __init__(self, dockerfile: Dockerfile, request: BuildRequest) -> None:
         self.dockerfile = dockerfile
         self._words = Words(dockerfile.escape)
-        self._given = request.arguments
+        self._given, self._contexts = request.arguments, request.contexts
         self.built_in = platform_arguments(request)
         self.globals: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
@@ -54,7 +55,11 @@ class Graph:
         return image, self._expand(base.platform, base)
 
     def find(self, name: str, before: int) -> Stage | None:
-        """The stage of a name or number among the first ``before``; the last of those that share a name."""
+        """The stage of a name or number among the first ``before``; the last of those that share a name. None for a
+        name that --build-context has taken.
+        """
+        if normal(name) in self._contexts:
+            return None
         for stage in reversed(self.dockerfile.stages[:before]):
             if stage.base.alias and stage.base.alias == name.lower():
                 return stage

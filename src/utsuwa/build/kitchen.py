@@ -8,8 +8,9 @@ import time
 from _thread import allocate_lock
 
 from utsuwa.build.cache import Cache
+from utsuwa.build.contexts import normal
 from utsuwa.build.lifelines import Lifelines
-from utsuwa.errors import Error
+from utsuwa.errors import Error, Unsupported
 from utsuwa.spec import digest
 
 TYPE_CHECKING = False
@@ -76,10 +77,22 @@ class Kitchen:
         with self._bringing:
             if key not in self._brought:
                 try:
-                    self._brought[key] = self._bring(name, platform)
+                    self._brought[key] = self._find(name, platform)
                 except Error as error:
                     raise error.within(f"{name}: failed to resolve source metadata") from error
             return self._brought[key]
+
+    def _find(self, name: str, platform: Platform | None) -> Image:
+        named = self.request.contexts.get(normal(name))
+        if named is None:
+            return self._bring(name, platform)
+        if named.directory:
+            raise Unsupported(f"unsupported: FROM {name}, which is a directory (copy it into a stage FROM scratch)")
+        if named.layout:
+            from utsuwa.image.load import load_from_layout
+
+            return load_from_layout(self.store, named.layout, named.image, platform)
+        return self._bring(named.image, platform)
 
     def key(self, *about: object) -> str:
         """The cache's name for a layer: all that it depends on, its parent first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.build.contexts import normal
 from utsuwa.build.members import Origin
 from utsuwa.build.patterns import Exclusions
 from utsuwa.errors import NotFound
@@ -18,6 +19,9 @@ def open_origin(kitchen: Kitchen, name: str, stage: Stage) -> Origin:
     if not name:
         root = Merged.of([kitchen.request.context])
         return Origin(root, Exclusions(list(kitchen.request.ignored)), keeps_owners=False)
+    named = kitchen.request.contexts.get(normal(name))
+    if named is not None and named.directory:
+        return Origin(Merged.of([named.directory]), Exclusions(list(named.ignored)), keeps_owners=False)
     return Origin(Merged.of(trees(kitchen, top_of(kitchen, name, stage))))
 
 

@@ -1,50 +1,145 @@
-"""``--output``: the tree of the last stage as a directory or a tar archive, instead of an image."""
+"""``--output``: what becomes of a build besides an image here, or instead of it.
+
+local   the tree of the last stage in a directory     tar     the same as an archive
+oci     the image as an OCI layout, in an archive      docker  the same, or with no dest: the image here
+image   the image here, under the names of ``name``    registry  the same, and pushed
+"""
 
 from __future__ import annotations
 
 import os
 
 from utsuwa.build.filling import take
-from utsuwa.errors import Conflict, from_oserror
+from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
 from utsuwa.snapshot import diff
+from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from utsuwa.build.kitchen import Kitchen
     from utsuwa.build.state import State
 
+_KEYS = {
+    "local": {"dest"},
+    "tar": {"dest"},
+    "oci": {"dest", "name", "tar"},
+    "docker": {"dest", "name", "tar"},
+    "image": {"name", "push"},
+    "registry": {"name"},
+}
+_STREAMS = ("tar", "oci", "docker")
 
-class Output:
-    """``kind`` is ``tar``, with a file or "-" for standard output, or ``local``, with a directory that is empty or
-    new.
+
+class Output(Record):
+    """One ``--output``. ``place``: a path, "-" for standard output, "" for the store. ``names``: of the image, besides
+    its tags.
     """
 
-    def __init__(self, kind: str, place: str) -> None:
-        self.kind, self.place = kind, place
+    kind: str
+    place: str = ""
+    names: tuple[str, ...] = ()
+    push: bool = False
 
-    def write(self, kitchen: Kitchen, state: State) -> None:
-        """Write the tree. Raises Conflict for a directory that holds something."""
-        step = kitchen.progress.begin("exporting to client")
-        snapshots, key = kitchen.store.snapshotter, kitchen.workshop.name_next()
-        snapshots.prepare(key, state.top, read_only=True)
-        try:
-            chunks = diff.export(snapshots, key)
-            if self.kind == "local":
-                os.makedirs(self.place, 0o755, exist_ok=True)
-                if os.listdir(self.place):
-                    raise Conflict(f"the output directory {self.place} is not empty")
-                take(self.place, chunks)
-            elif self.place == "-":
-                for chunk in chunks:
-                    _write_all(1, chunk)
-            else:
-                with open(self.place, "wb") as file:
-                    file.writelines(chunks)
-        except OSError as error:
-            raise from_oserror(error, f"write {self.place}") from error
-        finally:
-            snapshots.remove(key)
-        step.done()
+    @property
+    def is_tree(self) -> bool:
+        """It wants files, and no image."""
+        return self.kind in ("local", "tar")
+
+    @property
+    def is_stored(self) -> bool:
+        """It wants the image here."""
+        return self.kind == "image" or (self.kind == "docker" and not self.place)
+
+
+def parse(text: str) -> Output:
+    """``DIRECTORY``, ``-``, or ``type=…,dest=…``. Raises InvalidArgument and Unsupported."""
+    if "=" not in text:
+        return Output(kind="tar" if text == "-" else "local", place=text)
+    fields = _fields(text)
+    kind = fields.pop("type", "")
+    if kind not in _KEYS:
+        raise InvalidArgument(f'output "{text}": type is required (local, tar, oci, docker, image, registry)')
+    for key, value in fields.items():
+        if key not in _KEYS[kind]:
+            raise Unsupported(f"unsupported: {key} in --output {text}")
+        if key in ("push", "tar") and value not in ("true", "false"):
+            raise InvalidArgument(f'output "{text}": {key} is true or false')
+    if fields.get("tar") == "false":
+        raise Unsupported(f"unsupported: tar=false in --output {text} (unpack the archive)")
+    place = fields.get("dest", "")
+    if kind == "oci" and not place:
+        raise InvalidArgument(f'output "{text}": dest is required for {kind}')
+    if kind == "tar" and not place:
+        place = "-"
+    if kind == "local" and place in ("", "-"):
+        raise InvalidArgument(f'output "{text}": dest is required for local, a directory')
+    names = tuple(name for name in fields.get("name", "").split(",") if name)
+    push = kind == "registry" or fields.get("push") == "true"
+    return Output(kind="image" if kind == "registry" else kind, place=place, names=names, push=push)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """``key=value`` between commas; one in quotation marks may hold commas (RFC 4180)."""
+    from csv import Error, reader
+
+    try:
+        (parts,) = reader([text], strict=True)
+    except (Error, ValueError):
+        raise InvalidArgument(f'invalid output "{text}"') from None
+    found = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InvalidArgument(f'output "{text}": invalid field {part}, must be a key=value pair')
+        found[key.strip().lower()] = value
+    return found
+
+
+def write_tree(output: Output, kitchen: Kitchen, state: State) -> None:
+    """Write the last stage's tree. What is in a directory already stays, unless a file of the tree has its name."""
+    step = kitchen.progress.begin("exporting to client")
+    snapshots, key = kitchen.store.snapshotter, kitchen.workshop.name_next()
+    snapshots.prepare(key, state.top, read_only=True)
+    try:
+        chunks = diff.export(snapshots, key)
+        if output.kind == "local":
+            _fill(output.place, chunks)
+        else:
+            write_stream(output.place, chunks)
+    except OSError as error:
+        raise from_oserror(error, f"write {output.place}") from error
+    finally:
+        snapshots.remove(key)
+    step.done()
+
+
+def _fill(directory: str, chunks: Iterator[bytes]) -> None:
+    """The directory is the user's; no link in it is followed."""
+    os.makedirs(directory, 0o755, exist_ok=True)
+    if not os.listdir(directory):
+        take(directory, chunks)
+        return
+    from utsuwa.engine.inside import Inside
+    from utsuwa.engine.syscalls import BENEATH, NO_SYMLINKS
+    from utsuwa.engine.unpacking import Unpacker
+
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        Unpacker(Inside(fd, BENEATH | NO_SYMLINKS), b"", rights=True).run(chunks)
+    finally:
+        os.close(fd)
+
+
+def write_stream(place: str, chunks: Iterable[bytes]) -> None:
+    """Into a file, or for "-" to standard output."""
+    if place == "-":
+        for chunk in chunks:
+            _write_all(1, chunk)
+        return
+    with open(place, "wb") as file:
+        file.writelines(chunks)
 
 
 def _write_all(fd: int, data: bytes) -> None:

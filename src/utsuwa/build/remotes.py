@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from utsuwa.build import fetching, git, places
+from utsuwa.build import fetching, git
 from utsuwa.build.members import Match, Origin
 from utsuwa.build.patterns import Exclusions
-from utsuwa.errors import InvalidArgument, NotFound, Unavailable
+from utsuwa.errors import InvalidArgument, Unavailable
 from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
@@ -66,16 +66,7 @@ class Remotes:
     @contextmanager
     def check_out(self, repository: git.Repository) -> Iterator[tuple[Origin, Match]]:
         """A repository's tree, and what of it is wanted."""
-        directory = self._build.kitchen.workshop.directory()
-        repository.check_out(directory)
+        directory = repository.check_out_part(self._build.kitchen.workshop.directory())
         left_out = Exclusions([] if repository.keeps_git else ["**/.git"])
         with Merged.of([directory]) as root:
-            yield Origin(root, left_out, keeps_owners=False), _wanted(root, repository)
-
-
-def _wanted(root: Merged, repository: git.Repository) -> Match:
-    inside = repository.source.subdirectory
-    with places.find(root, places.split(inside)) as found:
-        if not found.is_directory():
-            raise NotFound(f"subdir not found: {inside} in {git.without_secrets(repository.source.url)}")
-        return Match(found.path, ())
+            yield Origin(root, left_out, keeps_owners=False), Match((), ())

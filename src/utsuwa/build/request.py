@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from utsuwa.spec.record import Record
-from utsuwa.spec.runtime import Rlimit
+from utsuwa.spec.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from utsuwa.build.contexts import NamedContext
     from utsuwa.spec.platform import Platform
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -25,26 +26,29 @@ class Secret(Record):
 class BuildRequest(Record):
     """``arguments``: ``--build-arg``. ``target``: a stage's name or number, "" for the last. ``epoch``:
     SOURCE_DATE_EPOCH in seconds, None for now. ``network``: default, none or host, for every RUN that does not say.
-    ``entitlements``: ``network.host`` and ``security.insecure``. ``shm_size`` in bytes. ``agents``: the sockets of ssh
-    agents, by the id that ``--ssh`` gives them.
+    ``entitlements``: ``network.host`` and ``security.insecure``. ``agents``: the sockets of ssh agents, by the id that
+    ``--ssh`` gives them. ``contexts``: ``--build-context``. ``uncached``: names of stages that are built anew.
+    ``container``: limits and confinement of every RUN.
     """
 
     context: str
     dockerfile: bytes
     name: str = "Dockerfile"
     ignored: tuple[str, ...] = ()
+    contexts: dict[str, NamedContext] = {}
     arguments: dict[str, str] = {}
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     target: str = ""
     platform: Platform | None = None
     use_cache: bool = True
+    uncached: tuple[str, ...] = ()
     epoch: int | None = None
     network: str = "default"
     entitlements: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    shm_size: int | None = None
-    rlimits: tuple[Rlimit, ...] = ()
+    container: RunRequest = RunRequest(image="")
     secrets: tuple[Secret, ...] = ()
     agents: dict[str, str] = {}
 

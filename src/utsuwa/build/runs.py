@@ -38,7 +38,7 @@ class Run:
         """The layer, from the cache or new, and when it was made. Raises StepFailed when the command fails."""
         kitchen, state = self._build.kitchen, self._build.state
         key = self._key()
-        layer = kitchen.cached(key)
+        layer = self._build.cached(key)
         if layer is not None:
             step.cached()
             return layer

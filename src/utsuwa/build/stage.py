@@ -111,6 +111,13 @@ class StageBuild:
         except Error as error:
             raise StepFailed(str(error), instruction.first, instruction.last) from error
 
+    def cached(self, key: str) -> tuple[NewLayer, int] | None:
+        """The layer that an earlier build has made, unless this stage is to be built anew."""
+        names = self.kitchen.request.uncached
+        if names and (self.stage.base.alias in names or str(self.stage.number) in names):
+            return None
+        return self.kitchen.cached(key)
+
     def expand(self, text: str) -> str:
         """Variables and quotes in one word."""
         return self._lexer.expand(text, self.state.variables)
@@ -172,7 +179,7 @@ class StageBuild:
                 return
             owner = self._user(root)
             key = self.kitchen.key(self.state.top, "WORKDIR", path, owner)
-            found = self.kitchen.cached(key)
+            found = self.cached(key)
             if found is not None:
                 ground.close()
                 step.cached()

@@ -102,7 +102,7 @@ def request(arguments: Arguments, detach: bool = False) -> RunRequest:
         rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
         cap_add=tuple(map(flags.parse_capability, arguments.list("cap-add"))),
         cap_drop=tuple(map(flags.parse_capability, arguments.list("cap-drop"))),
-        security=_security(arguments),
+        security=security(arguments),
         privileged=arguments.on("privileged"),
         init=arguments.on("init"),
         tty=arguments.on("tty"),
@@ -143,7 +143,7 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
     return (text,) if text else ()
 
 
-def _security(arguments: Arguments) -> Security:
+def security(arguments: Arguments) -> Security:
     """What --security-opt says, with the text of a seccomp profile in the place of its path."""
     security = flags.parse_security(arguments.list("security-opt"))
     path = security.seccomp

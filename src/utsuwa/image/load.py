@@ -55,6 +55,20 @@ def load_layout(store: ImageStore, path: str, name: str | None = None, platform:
     return _load(store, path, platform, one)[0][0]
 
 
+def load_from_layout(store: ImageStore, path: str, wanted: str, platform: Platform | None = None) -> Image:
+    """Take one image of a layout into the store, without a name: that of the tag or digest ``wanted``, "" for its only
+    one, or the best for the platform. Raises as :func:`load` does.
+    """
+
+    def one(offers: Sequence[Descriptor], host: Platform) -> list[tuple[Descriptor, tuple[str, ...]]]:
+        known = [each for each in offers if wanted in (each.digest, (each.annotations or {}).get(_NAMES[1], ""))]
+        if wanted and not known:
+            raise NotFound(f"{wanted} is not in the layout")
+        return [(_choose(known or offers, host), ())]
+
+    return _load(store, path, platform, one)[0][0]
+
+
 def _load(store: ImageStore, path: str, platform: Platform | None, choose) -> list[Loaded]:  # type: ignore[no-untyped-def]
     lease = store.lease()
     layout = None

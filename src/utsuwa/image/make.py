@@ -82,11 +82,13 @@ def assemble(
     history: Sequence[History] = (),
     names: Iterable[Reference] = (),
     parent: str = "",
+    annotations: dict[str, str] | None = None,
 ) -> Image:
     """Store the image of ``base`` with more layers on top, and give it names.
 
     ``config`` says everything but layers and history: these are the base's, and then ``layers`` and ``history``.
     ``parent`` is for images that are made of one another here (commit); a base that was only built upon is none.
+    ``annotations`` are the manifest's.
     """
     below = base.manifest.layers if base else ()
     old = base.config if base else None
@@ -99,7 +101,7 @@ def assemble(
         history=(*((old.history or ()) if old else ()), *history),
     )
     blobs = (*below, *(layer.blob for layer in layers))
-    return _install(store, codec.dumps(config).encode(), config, blobs, names, parent)
+    return _install(store, codec.dumps(config).encode(), config, blobs, names, parent, annotations)
 
 
 def install_made(
@@ -118,6 +120,7 @@ def _install(
     layers: Iterable[Descriptor],
     names: Iterable[Reference],
     parent: str,
+    annotations: dict[str, str] | None = None,
 ) -> Image:
     if len(config.rootfs.diff_ids) > image.LAYER_COUNT_LIMIT:
         raise Unsupported(
@@ -129,6 +132,7 @@ def _install(
         mediaType=image.OCI_MANIFEST,
         config=_stored(store, image.OCI_CONFIG, document),
         layers=tuple(map(_as_oci, layers)),
+        annotations=annotations or None,
     )
     described = _stored(store, image.OCI_MANIFEST, codec.dumps(content).encode())
     return install(store, described, content, config, [], [(name, "") for name in names], parent=parent)

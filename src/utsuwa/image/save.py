@@ -41,6 +41,11 @@ def save(store: ImageStore, asked: Sequence[str], platform: Platform | None = No
     return saving.chunks()
 
 
+def save_as(store: ImageStore, found: Image, names: Sequence[Reference]) -> Iterator[bytes]:
+    """The archive of one image, under names that it need not have here."""
+    return _Saving(store, [(found, list(names))]).chunks()
+
+
 def _meant(store: ImageStore, text: str) -> list[tuple[Image, list[Reference]]]:
     """The images that somebody asks for, with the names to save them under: none for one that is asked for by ID."""
     try:
