@@ -61,12 +61,12 @@ class Connection:
             self._places.keep_plugs(self.name, plugs)
             from utsuwa.network import plug  # noqa: F401  (once, before every keeper would do so)
 
-    def join(self, pid: int, descriptor: int) -> None:
-        """Put a process, of whose namespace ``descriptor`` is a socket, into the network."""
+    def join(self, pid: int, sockets: tuple[int, ...]) -> None:
+        """Put a process, of whose namespace ``sockets`` are, into the network."""
         from utsuwa.linux.rtnetlink import OF_PROCESS
         from utsuwa.network.plug import Inside, join_all
 
-        with Inside((OF_PROCESS, pid), descriptor) as inside:
+        with Inside((OF_PROCESS, pid), sockets) as inside:
             join_all(self._places, self.name, inside)
 
     def leave(self) -> None:

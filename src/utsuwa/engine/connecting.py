@@ -173,12 +173,12 @@ def _connect_running(
     endpoints = places.of(record.id)
     number = next(n for n in range(len(endpoints) + 1) if all(each.interface != f"eth{n}" for each in endpoints))
     try:
-        with _inside(status) as inside:
+        with _inside(record, status) as inside:
             endpoints.append(plug.join(places, record.id, plugs, attachment, inside, f"eth{number}"))
             plug.set_default_routes(inside.route, endpoints)
-        if not any(endpoint.ports for endpoint in endpoints):
-            plug.publish(places, plugs, endpoints)
-        plug.tell(places, record.id, plugs, endpoints)
+            if not any(endpoint.ports for endpoint in endpoints):
+                plug.publish(places, plugs, endpoints)
+            plug.tell(places, record.id, plugs, endpoints, inside, anew=True)
     except BaseException:
         _give_up(places, record.id, attachment.network)
         raise
@@ -203,11 +203,11 @@ def disconnect(paths: Paths, record: ContainerRecord, network: Network, *, force
         status = derive(paths, record)
         if status.alive and plugs is not None:
             endpoints = places.of(record.id)
-            with _inside(status) as inside:
+            with _inside(record, status) as inside:
                 plug.set_default_routes(inside.route, endpoints)
-            if ports_went:
-                plug.publish(places, plugs, endpoints)
-            plug.tell(places, record.id, plugs, endpoints)
+                if ports_went:
+                    plug.publish(places, plugs, endpoints)
+                plug.tell(places, record.id, plugs, endpoints, inside, anew=True)
     finally:
         os.close(lock)
     _note(paths, record, network, "disconnect")
@@ -227,9 +227,9 @@ def _give_up(places: Places, container: str, network: str) -> bool:
     return bool(endpoint.ports)
 
 
-def _inside(status: Status) -> plug.Inside:
+def _inside(record: ContainerRecord, status: Status) -> plug.Inside:
     """The network namespace of a running container; checked to be still its own once we hold it."""
-    from utsuwa.init.reach import route_socket
+    from utsuwa.init.reach import netlink_sockets
     from utsuwa.linux.rtnetlink import OF_DESCRIPTOR
     from utsuwa.runtime.process import start_time
 
@@ -240,17 +240,14 @@ def _inside(status: Status) -> plug.Inside:
     if start_time(status.pid) != status.start_time:
         os.close(namespace)
         raise FailedPrecondition("the container has just ended")
-    descriptor = route_socket(f"/proc/{os.getpid()}/fd/{namespace}")
-    return _Held(namespace, descriptor, OF_DESCRIPTOR)
+    sockets = netlink_sockets(f"/proc/{os.getpid()}/fd/{namespace}")
+    return _Held((OF_DESCRIPTOR, namespace), sockets, record.runtimeCommand)
 
 
 class _Held(plug.Inside):
     """It closes the namespace's descriptor as well."""
 
     __slots__ = ()
-
-    def __init__(self, namespace: int, descriptor: int, kind: int) -> None:
-        super().__init__((kind, namespace), descriptor)
 
     def __exit__(self, *problem: object) -> None:
         os.close(self.namespace[1])

@@ -23,7 +23,7 @@ EXECUTING = 4
 FAILED = 5
 
 _SIZE = 32
-_ROOM = CMSG_SPACE(4)
+_ROOM = CMSG_SPACE(8)
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 _DONTWAIT = 0x40  # MSG_DONTWAIT
 _GO_ON = (1).to_bytes(8, "little")
@@ -32,10 +32,10 @@ _GO_ON = (1).to_bytes(8, "little")
 class Report:
     """One record: its ``kind``; the index ``op`` of the operation; ``value``: a pid (CLONED), a request (REQUEST).
 
-    ``descriptor`` came with it, -1 for none; it is the reader's to close.
+    ``descriptors`` came with it; they are the reader's to close.
     """
 
-    __slots__ = ("descriptor", "detail", "errno", "kind", "op", "value")
+    __slots__ = ("descriptors", "detail", "errno", "kind", "op", "value")
 
     def __init__(self, kind: int, op: int, errno: int = 0, detail: int = 0, value: int = 0) -> None:
         self.kind = kind
@@ -43,7 +43,7 @@ class Report:
         self.errno = errno
         self.detail = detail
         self.value = value
-        self.descriptor = -1
+        self.descriptors: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"Report({self.kind}, {self.op}, errno={self.errno}, detail={self.detail}, value={self.value})"
@@ -82,7 +82,8 @@ class Channel:
         kind, op, errno, detail, value, _ = unpack("<IIiIqQ", data)
         report = Report(kind, op, errno, detail, value)
         if ancillary:
-            report.descriptor = int.from_bytes(ancillary[0][2][:4], "little")
+            data = ancillary[0][2]
+            report.descriptors = unpack(f"<{len(data) // 4}i", data)
         return report
 
     def executes(self) -> bool:

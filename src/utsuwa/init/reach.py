@@ -1,4 +1,4 @@
-"""Into the network namespace of a container that runs: a socket made there, which we then use from outside."""
+"""Into the network namespace of a container that runs: sockets made there, which we then use from outside."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from utsuwa.plan import ops
 from utsuwa.plan.plan import Plan, Step
 
 
-def route_socket(namespace: str) -> int:
-    """A descriptor of a socket of rtnetlink(7) in the network namespace of a path; the caller's to close."""
+def netlink_sockets(namespace: str) -> tuple[int, ...]:
+    """Sockets of rtnetlink(7) and, where the kernel has it, of netfilter in the network namespace of a path; the
+    caller's to close.
+    """
     steps = (
         Step(ops.JoinNamespaces((CLONE_NEWNET,), (namespace,)), "setns(2)"),
-        Step(ops.RouteSocket(), "rtnetlink(7)"),
+        Step(ops.NetlinkSockets(), "rtnetlink(7)"),
     )
     child = spawn(Plan(steps))
     try:
         found = child.offered()
-        if found < 0:
-            raise FailedPrecondition(f"no socket from the network namespace {namespace}")
+        if not found:
+            raise FailedPrecondition(f"no sockets from the network namespace {namespace}")
         child.await_end()
     finally:
         child.close()

@@ -85,10 +85,10 @@ class Child:
         if report is not None:
             self._channel.accept(report)
 
-    def offered(self) -> int:
-        """The descriptor that comes with a NETWORK request, of a plan without a CLONE. Raises OpFailed."""
+    def offered(self) -> tuple[int, ...]:
+        """The descriptors that come with a NETWORK request, of a plan without a CLONE. Raises OpFailed."""
         report = self._channel.accept(self._channel.receive())
-        return report.descriptor if report else -1
+        return report.descriptors if report else ()
 
     def instruct(self, plan: Callable[[], Plan], message: bytes, rights: list[tuple[int, int, bytes]]) -> None:
         """Give the rest of its plan to one that waits for it (AWAIT_PLAN). What it then says is about that one."""

@@ -86,7 +86,7 @@ class Creation:
                 meanwhile=lambda pid: held.append(_mounts_of(pid)),
                 draft=self._draft,
                 spare=self._spare,
-                plug=lambda pid, descriptor: plug(start, pid, descriptor),
+                plug=lambda pid, sockets: plug(start, pid, sockets),
             )
             poststart(container)
         return child.pid, held[0]
@@ -175,12 +175,12 @@ def execute(request: Execute, console: int) -> int:
     return child.pid
 
 
-def plug(start: Start, pid: int, descriptor: int) -> None:
+def plug(start: Start, pid: int, sockets: tuple[int, ...]) -> None:
     """Put the container, of which there is a namespace by now, into its networks."""
     from utsuwa.linux.rtnetlink import OF_PROCESS
     from utsuwa.network.plug import Inside, join_all
 
-    with Inside((OF_PROCESS, pid), descriptor) as inside:
+    with Inside((OF_PROCESS, pid), sockets, start.runtime) as inside:
         join_all(places_of(start), start.id, inside)
 
 
@@ -195,9 +195,9 @@ def create_elsewhere(start: Start, console: int) -> int:
     other = Foreign(Store(runtime_root(start.run)), start.id, start.runtime, directory)
 
     def plug_in(pid: int) -> None:
-        from utsuwa.init.reach import route_socket
+        from utsuwa.init.reach import netlink_sockets
 
-        plug(start, pid, route_socket(f"/proc/{pid}/ns/net"))
+        plug(start, pid, netlink_sockets(f"/proc/{pid}/ns/net"))
 
     return other.start(start.directory, config, start.mounts, console, plug_in if start.networks else None)
 

@@ -8,14 +8,23 @@ from _socket import AF_INET, AF_INET6, inet_pton
 
 from utsuwa.errors import Error
 from utsuwa.network import dns
+from utsuwa.network.embedded import PORT as EMBEDDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.network.records import Endpoint, Network
+    from utsuwa.network.records import Endpoint, Network, Pool
     from utsuwa.network.state import Places
 
 _TICK = 50_000_000
 """Nanoseconds in which a directory may change again without its time of change telling."""
+
+
+def _port(endpoint: Endpoint) -> int:
+    return EMBEDDED if endpoint.embedded else dns.PORT
+
+
+def _is_4(pool: Pool) -> bool:
+    return ":" not in pool.gateway
 
 
 class _Names:
@@ -60,12 +69,12 @@ class Directory:
                 continue
             self._read[identifier] = (changed if time.time_ns() - changed > _TICK else 0, names)
 
-    def gateways(self) -> set[str]:
-        """The host's addresses in networks where somebody asks us."""
+    def listeners(self) -> set[tuple[str, int]]:
+        """Where somebody asks us: the host's addresses in networks, and ports."""
         found = set()
         for _, names in self._read.values():
-            if any(endpoint.resolver for endpoint in names.residents.values()):
-                found |= {pool.gateway for pool in names.network.pools}
+            for port in {_port(endpoint) for endpoint in names.residents.values() if endpoint.resolver}:
+                found |= {(pool.gateway, port) for pool in names.network.pools if port == dns.PORT or _is_4(pool)}
         return found
 
     def answer(self, source: str, question: dns.Question, room: int) -> bytes | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from struct import Struct, error
 
+PORT = 53
 A, PTR, AAAA, ANY, OPT = 1, 12, 28, 255, 41
 INTERNET = 1
-NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME, NOT_IMPLEMENTED = 0, 2, 3, 4
+NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME, NOT_IMPLEMENTED, REFUSED = 0, 2, 3, 4, 5
 LIFETIME = 600
 """Seconds that an answer may be kept, as Docker has it."""
 
@@ -47,6 +48,12 @@ class Question:
         self.room = _PLAIN_SIZE
         if further and data[end : end + 3] == b"\0\0" + bytes((OPT,)) and len(data) >= end + 5:
             self.room = max(_PLAIN_SIZE, int.from_bytes(data[end + 3 : end + 5], "big"))
+
+    def is_answered_by(self, data: bytes) -> bool:
+        """This is a response, and it repeats our question (its letters may be of another case)."""
+        asked = data[_HEAD.size : _HEAD.size + len(self._asked)]
+        responds = len(data) >= _HEAD.size and bool(data[2] & _RESPONSE >> 8)
+        return responds and (asked.lower() == self._asked.lower() or data[4:6] == b"\0\0")
 
     @property
     def is_query(self) -> bool:

@@ -20,19 +20,31 @@ if TYPE_CHECKING:
     from utsuwa.network.state import Places
 
 
+_OWN_STACK = ("runsc",)
+"""Runtimes whose containers have a protocol stack of their own: it takes addresses and routes over, but no rules."""
+
+
 class Inside:
-    """The network namespace of a container as rtnetlink names it, and a conversation with the kernel there."""
+    """The network namespace of a container as rtnetlink names it, and a conversation with the kernel there.
 
-    __slots__ = ("namespace", "route")
+    ``sockets``: of rtnetlink, and of netfilter where there is one; ours from here on. ``runtime``: the command of
+    another runtime that makes the container. ``embeds``: the container may ask at 127.0.0.11.
+    """
 
-    def __init__(self, namespace: tuple[int, int], descriptor: int) -> None:
-        self.namespace, self.route = namespace, rtnetlink.Route(descriptor)
+    __slots__ = ("embeds", "filter", "namespace", "route")
+
+    def __init__(self, namespace: tuple[int, int], sockets: tuple[int, ...], runtime: tuple[str, ...] = ()) -> None:
+        self.namespace, self.route = namespace, rtnetlink.Route(sockets[0])
+        self.filter = sockets[1] if len(sockets) > 1 else -1
+        self.embeds = self.filter >= 0 and not (runtime and os.path.basename(runtime[0]) in _OWN_STACK)
 
     def __enter__(self) -> Inside:
         return self
 
     def __exit__(self, *_problem: object) -> None:
         self.route.__exit__()
+        if self.filter >= 0:
+            os.close(self.filter)
 
 
 def join_all(places: Places, container: str, inside: Inside) -> None:
@@ -46,7 +58,7 @@ def join_all(places: Places, container: str, inside: Inside) -> None:
         endpoints.append(join(places, container, plugs, attachment, inside, f"eth{len(endpoints)}"))
     set_default_routes(inside.route, endpoints)
     publish(places, plugs, endpoints)
-    tell(places, container, plugs, endpoints)
+    tell(places, container, plugs, endpoints, inside)
 
 
 def join(
@@ -60,10 +72,12 @@ def join(
             f"network {attachment.name} not found: it was removed, disconnect the container from it"
         ) from None
     index = bridge.ensure(places, network)
-    uses = network.names or bool(plugs.attachments and not _servers(plugs))
     fixed = (attachment.ip, attachment.ip6)
     endpoint = leases.take(
-        places, network, fixed, lambda chosen: _describe(network, container, plugs, attachment, interface, chosen, uses)
+        places,
+        network,
+        fixed,
+        lambda chosen: _describe(network, container, plugs, attachment, interface, chosen, inside.embeds),
     )
     try:
         _connect(network, index, endpoint, inside)
@@ -79,7 +93,7 @@ def _describe(
     attachment: Attachment,
     interface: str,
     chosen: list[str],
-    resolver: bool,
+    embeds: bool,
 ) -> Endpoint:
     gateways = () if network.internal else tuple(_gateway(network, address) for address in chosen)
     return Endpoint(
@@ -93,7 +107,8 @@ def _describe(
         gateways=gateways,
         names=tuple(dict.fromkeys((*plugs.names, *attachment.aliases, container[:12]))),
         dns=plugs.dns,
-        resolver=resolver,
+        resolver=network.names or bool(plugs.attachments and not _servers(plugs)),
+        embedded=network.names and embeds,
     )
 
 
@@ -168,16 +183,19 @@ def _reflect(endpoint: Endpoint) -> None:
                 raise from_oserror(error, f"set up the interface {endpoint.veth}") from error
 
 
-def tell(places: Places, container: str, plugs: Plugs, endpoints: list[Endpoint]) -> None:
-    """Write the files that the container has in /etc, and see to it that its questions are answered."""
+def tell(
+    places: Places, container: str, plugs: Plugs, endpoints: list[Endpoint], inside: Inside, *, anew: bool = False
+) -> None:
+    """Write the files that the container has in /etc, and see to it that its questions are answered. ``anew``: it runs
+    already, and they may have been answered elsewhere.
+    """
     directory = f"{places.containers}/{container}"
     gateway = next((gateway for endpoint in endpoints for gateway in endpoint.gateways), "")
     asks = [endpoint for endpoint in endpoints if endpoint.resolver]
     host = files.host_resolution()
+    servers = _servers(plugs) if endpoints else []
     if asks:
-        servers = [gateway for endpoint in asks[:1] for gateway in _listeners(places, endpoint)]
-    else:
-        servers = _servers(plugs) if endpoints else []
+        servers = _lead(places, asks, inside, anew)
     try:
         files.rewrite(f"{directory}/hosts", files.hosts(plugs, endpoints, gateway))
         files.rewrite(f"{directory}/resolv.conf", files.resolv_conf(plugs, host, servers, bool(asks)))
@@ -189,10 +207,17 @@ def tell(places: Places, container: str, plugs: Plugs, endpoints: list[Endpoint]
         summon(places)
 
 
-def _listeners(places: Places, endpoint: Endpoint) -> list[str]:
-    """Where our resolver is to be found: the host's addresses in the network."""
-    pools = places.network(endpoint.network).pools
-    return [pool.gateway for pool in pools][:2]
+def _lead(places: Places, asks: list[Endpoint], inside: Inside, anew: bool) -> list[str]:
+    """Where a container finds our resolver: at the address that all know, or at the host's in the network."""
+    by_name = next((endpoint for endpoint in asks if endpoint.embedded), None)
+    if by_name is None:
+        return [pool.gateway for pool in places.network(asks[0].network).pools][:2]
+    network = places.network(by_name.network)
+    from utsuwa.network import embedded
+
+    first = next(address for address in by_name.addresses if ":" not in address)
+    embedded.lead(inside, by_name, _gateway(network, first), anew)
+    return [embedded.ADDRESS]
 
 
 def _servers(plugs: Plugs) -> list[str]:

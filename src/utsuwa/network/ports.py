@@ -18,6 +18,7 @@ from _socket import (
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 
 from utsuwa.errors import Conflict, FailedPrecondition
+from utsuwa.network.embedded import PORT as EMBEDDED
 from utsuwa.network.state import write
 
 TYPE_CHECKING = False
@@ -70,7 +71,7 @@ def _check(port: PublishedPort, taken: list[str]) -> None:
     shown = f"{port.host_ip or '0.0.0.0'}:{port.host_port}"
     if not _is_free(port, taken):
         raise Conflict(f"Bind for {shown} failed: port is already allocated")
-    number = _try(port)
+    number = EADDRINUSE if port.host_port == EMBEDDED else _try(port)  # our rules would go before our own resolver
     if number == EADDRINUSE:
         raise Conflict(f"failed to bind host port {shown}/{port.protocol}: address already in use")
     if number == EADDRNOTAVAIL:

@@ -81,7 +81,7 @@ class Endpoint(Record):
     """A running container's place in a network: ``interface`` inside, ``veth`` on the host, addresses in CIDR.
 
     ``names``: what others may call it; ``dns``: where its own questions go, if not to the host's servers;
-    ``resolver``: it asks ours.
+    ``resolver``: it asks ours; ``embedded``: at 127.0.0.11, and not at the network's gateway.
     """
 
     id: str
@@ -96,3 +96,4 @@ class Endpoint(Record):
     ports: tuple[PublishedPort, ...] = ()
     dns: tuple[str, ...] = ()
     resolver: bool = False
+    embedded: bool = False

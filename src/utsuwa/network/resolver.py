@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONTROL = 3
-PORT = 53
 _LOOK_AROUND = 60.0
 """Seconds after which it looks whether somebody needs it still, should nobody have told."""
 _PATIENCE, _TRIES, _MOST = 4.0, 3, 256
 """Seconds that a server may take, how many servers are asked, and how many questions may be under way."""
 _SIZE = 1 << 16
+_UNWILLING = (dns.SERVER_FAILURE, dns.REFUSED)
+"""Answers of servers after which another one is asked."""
 
 
 def main(root: str, run: str) -> None:
@@ -61,7 +62,7 @@ class Resolver:
         self._poll = poll()
         self._acts: dict[int, Callable[[], None]] = {}
         self._deadlines: dict[int, tuple[float, Callable[[], None]]] = {}
-        self._listeners: dict[str, list[socket]] = {}
+        self._listeners: dict[tuple[str, int], list[socket]] = {}
         self._watch(control, self._told)
 
     def serve(self) -> None:
@@ -99,18 +100,18 @@ class Resolver:
     def _listen(self) -> str:
         """Have sockets for exactly the networks where somebody asks us; what went wrong, "" for nothing."""
         self._directory.refresh()
-        wanted, problem = self._directory.gateways(), ""
-        for address in self._listeners.keys() - wanted:
-            for each in self._listeners.pop(address):
+        wanted, problem = self._directory.listeners(), ""
+        for place in self._listeners.keys() - wanted:
+            for each in self._listeners.pop(place):
                 self._drop(each)
-        for address in wanted - self._listeners.keys():
+        for address, port in wanted - self._listeners.keys():
             try:
-                self._open(address)
+                self._open(address, port)
             except OSError as error:
-                problem = f"{address} port {PORT}: {(error.strerror or '').lower()}"
+                problem = f"{address} port {port}: {(error.strerror or '').lower()}"
         return problem
 
-    def _open(self, address: str) -> None:
+    def _open(self, address: str, port: int) -> None:
         family = AF_INET6 if ":" in address else AF_INET
         opened: list[socket] = []
         try:
@@ -121,7 +122,7 @@ class Resolver:
                     each.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
                 if kind == SOCK_STREAM:
                     each.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                each.bind((address, PORT))
+                each.bind((address, port))
             opened[1].listen(16)
         except OSError:
             for each in opened:
@@ -129,7 +130,7 @@ class Resolver:
             raise
         self._watch(opened[0], lambda: self._datagram(opened[0]))
         self._watch(opened[1], lambda: self._connection(opened[1]))
-        self._listeners[address] = opened
+        self._listeners[address, port] = opened
 
     def _datagram(self, listener: socket) -> None:
         try:
@@ -253,7 +254,7 @@ class Forward:
         """Ask the next server; without one left the answer is that there is none."""
         if self._socket:
             self._resolver.forget(self._socket)
-            self._socket = None
+            self._socket, self._received = None, b""
         while self._servers:
             server = self._servers.pop(0)
             family = AF_INET6 if ":" in server else AF_INET
@@ -261,7 +262,7 @@ class Forward:
             each = None
             try:
                 each = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)
-                each.connect((server, PORT))
+                each.connect((server, dns.PORT))
             except BlockingIOError:
                 pass
             except (OSError, ValueError):
@@ -290,15 +291,18 @@ class Forward:
         try:
             piece = self._socket.recv(_SIZE)
         except OSError:
-            piece = b""
+            self.go_on()
+            return
         if self._stream:
             self._received += piece
             if piece and len(self._received) < 2 + int.from_bytes(self._received[:2] or b"\xff\xff", "big"):
                 return
             piece = self._received[2:]
-        if len(piece) < 12 or piece[:2] != self._number:
-            if not self._stream and piece:  # not the answer to this: wait on
-                return
+        if piece[:2] != self._number or not self._question.is_answered_by(piece):
+            if self._stream:  # in a datagram it is not the answer to this: wait on
+                self.go_on()
+            return
+        if piece[3] & 0xF in _UNWILLING and self._servers:
             self.go_on()
             return
         self._resolver.forget(self._socket)

@@ -128,7 +128,7 @@ def settle(case: CreateCase) -> Iterator[Step]:
     if case.makes("network") and not case.options.ahead & CLONE_NEWNET:
         yield Step(ops.LoopbackUp(), _NAMESPACES)
     if case.makes("network") and case.options.network:
-        yield Step(ops.RouteSocket(), _NAMESPACES)
+        yield Step(ops.NetlinkSockets(), _NAMESPACES)
     for device, wanted in (case.linux.netDevices or {}).items():
         yield Step(ops.NetDevice(device, wanted.name or ""), deputy.NET_DEVICES)
 

@@ -28,7 +28,7 @@ CONSOLE_SOCKET = "console-socket"
 START_LISTENER = "start-listener"
 PIDFD = "pidfd"
 
-# Requests: what the parent does before the child goes on; SECCOMP_LISTENER is SECCOMP's, NETWORK is ROUTE_SOCKET's
+# Requests: what the parent does before the child goes on; SECCOMP_LISTENER is SECCOMP's, NETWORK is NETLINK_SOCKETS'
 # (the child goes on at once), the others are ASK's.
 ID_MAPS, CREATE_RUNTIME_HOOKS, READY, SECCOMP_LISTENER, JOIN_SCOPE, CGROUPS, NETWORK = 1, 2, 3, 4, 5, 6, 7
 

@@ -48,7 +48,7 @@ class CreateOptions(Record):
     ``init``: a reaper stays as the first process. ``seccomp``: the compiled ``linux.seccomp``. ``ahead``: CLONE_NEW*
     bits of namespaces that the executor has made before it gets the plan, with the loopback interface of a new network
     up. ``cgroups_later``: the v1 cgroups are made while the process mounts, which asks for them when it needs them.
-    ``network``: the runtime is given a socket to set up the new network namespace with.
+    ``network``: the runtime is given sockets to set up the new network namespace with.
     ``security_modules``: those at work, of apparmor and selinux. ``state_json``: status -> the state document in
     front of and behind the pid, for hooks.
     """

@@ -104,8 +104,8 @@ class Xattr(Op):
     value: Text
 
 
-class RouteSocket(Op):
-    """Give the parent a socket of rtnetlink(7) in this network namespace; it is not waited for."""
+class NetlinkSockets(Op):
+    """Give the parent sockets of rtnetlink(7) and netfilter in this network namespace; it is not waited for."""
 
     code = 65
     asks = NETWORK

@@ -343,7 +343,7 @@ _FIXED: dict[type[ops.Op], str] = {
     ops.BecomeRoot: "become root of the user namespace",
     ops.NewSession: "start a new session",
     ops.LoopbackUp: "bring the loopback interface up",
-    ops.RouteSocket: "give the runtime a socket to set up this network from outside",
+    ops.NetlinkSockets: "give the runtime sockets to set up this network from outside",
     ops.NotDumpable: "forbid tracing and reading this process",
     ops.Pivot: "pivot into the root and let go of the host's file systems",
     ops.MoveRoot: "move the root over the host's file systems and chroot into it",

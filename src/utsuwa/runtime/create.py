@@ -55,15 +55,15 @@ def build(
     meanwhile: Callable[[int], object] | None = None,
     draft: Draft | None = None,
     spare: Spare | None = None,
-    plug: Callable[[int, int], None] | None = None,
+    plug: Callable[[int, tuple[int, ...]], None] | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
     ``meanwhile`` is called once, with the process's pid, while it mounts: that costs its caller no time on a second
     processor.
     ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a plan.
-    ``plug``: sets up the new network namespace, with ``request.network``; it gets the process's pid, and a socket of
-    rtnetlink(7) in that namespace, which is then its own.
+    ``plug``: sets up the new network namespace, with ``request.network``; it gets the process's pid, and sockets of
+    rtnetlink(7) and netfilter in that namespace, which are then its own.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -171,7 +171,7 @@ class Conversation:
         started: Started,
         *,
         runs: bool,
-        plug: Callable[[int, int], None] | None = None,
+        plug: Callable[[int, tuple[int, ...]], None] | None = None,
     ) -> None:
         self._container = container
         self._plug = plug
@@ -215,8 +215,8 @@ class Conversation:
                 if meanwhile is not None:
                     meanwhile(child.pid)
             elif report.kind == REQUEST and report.value == ops.NETWORK:
-                assert self._plug is not None  # who asks for the socket brings what uses it
-                self._plug(child.pid, report.descriptor)
+                assert self._plug is not None  # who asks for the sockets brings what uses them
+                self._plug(child.pid, report.descriptors)
             elif report.kind == REQUEST and report.value != ops.CGROUPS:  # which has its answer
                 self._answer(report.value)
                 child.reply()

@@ -69,11 +69,11 @@ def test_names_of_addresses(name: str, address: str) -> None:
     assert dns.reversed_address(name) == address
 
 
-def resident(places: Places, network: str, container: str, name: str, address: str) -> None:
+def resident(places: Places, network: str, container: str, name: str, address: str, *, embedded: bool = False) -> None:
     os.makedirs(f"{places.run}/{network}/endpoints", exist_ok=True)
     endpoint = Endpoint(
         id="e", container=container, network=network, interface="eth0", veth="v", mac="", names=(name,),
-        addresses=(f"{address}/24",), resolver=True, dns=("192.0.2.53",) if name == "picky" else (),
+        addresses=(f"{address}/24",), resolver=True, embedded=embedded, dns=("192.0.2.53",) if name == "picky" else (),
     )  # fmt: skip
     write(places.endpoint(network, container), endpoint)
 
@@ -110,7 +110,11 @@ def test_who_sees_whom(places: Places) -> None:
     assert directory.upstream("10.0.97.2") == []
     assert directory.upstream("10.0.98.3") == ["192.0.2.53"]
     assert directory.upstream("10.0.99.2") is None
-    assert directory.gateways() == {"10.0.97.1", "10.0.98.1", "10.0.99.1"}
+    assert directory.listeners() == {("10.0.97.1", 53), ("10.0.98.1", 53), ("10.0.99.1", 53)}
+    resident(places, "c" * 64, "4" * 64, "four", "10.0.99.2", embedded=True)
+    os.utime(f"{places.run}/{'c' * 64}/endpoints", (1, 1))
+    directory.refresh()
+    assert directory.listeners() == {("10.0.97.1", 53), ("10.0.98.1", 53), ("10.0.99.1", 1253)}
     resident(places, "a" * 64, "5" * 64, "five", "10.0.97.9")
     directory.refresh()
     assert told(directory, "10.0.97.2", "five") == "10.0.97.9"

@@ -79,13 +79,13 @@ int hand_over(struct run *run, u64 request, int descriptor)
 }
 
 /*
- * A request that nobody waits for, with a descriptor in the same message: stage 1 may be about to tell of the clone, and
+ * A request that nobody waits for, with descriptors in the same message: stage 1 may be about to tell of the clone, and
  * would come between two.
  */
-int offer(struct run *run, u64 request, int descriptor)
+int offer(struct run *run, u64 request, const int *descriptors, u32 count)
 {
 	struct record record = {.kind = REPORT_REQUEST, .index = run->index, .value = (s64)request};
-	long sent = send_rights(run->channel, &record, sizeof record, &descriptor, 1, 0);
+	long sent = send_rights(run->channel, &record, sizeof record, descriptors, count, 0);
 	return sent < 0 ? (int)sent : 0;
 }
 

@@ -127,7 +127,7 @@ void report(struct run *run, enum report kind, s64 value);
 void report_failure(struct run *run, int error);
 int ask(struct run *run, u64 request);
 int hand_over(struct run *run, u64 request, int descriptor);
-int offer(struct run *run, u64 request, int descriptor);
+int offer(struct run *run, u64 request, const int *descriptors, u32 count);
 
 /* in_root.c */
 int root_of(struct run *run);

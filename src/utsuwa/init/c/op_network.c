@@ -36,15 +36,21 @@ static int open_route_socket(void)
 	return (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, NETLINK_ROUTE);
 }
 
-/* A socket stays one of the namespace that it was made in: whoever gets it can set up this one from outside. */
-int op_ROUTE_SOCKET(struct run *run, struct cursor *fields)
+/*
+ * A socket stays one of the namespace that it was made in: whoever gets it can set up this one from outside. That of
+ * netfilter goes along where the kernel has it.
+ */
+int op_NETLINK_SOCKETS(struct run *run, struct cursor *fields)
 {
 	(void)fields;
-	int socket = open_route_socket();
-	if (socket < 0)
-		return socket;
-	int error = offer(run, REQUEST_NETWORK, socket);
-	close_fd(socket);
+	int sockets[2] = {open_route_socket()};
+	if (sockets[0] < 0)
+		return sockets[0];
+	sockets[1] = (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, NETLINK_NETFILTER);
+	int error = offer(run, REQUEST_NETWORK, sockets, sockets[1] < 0 ? 1 : 2);
+	close_fd(sockets[0]);
+	if (sockets[1] >= 0)
+		close_fd(sockets[1]);
 	return error;
 }
 
