@@ -3,81 +3,25 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration import registry
-from tests.integration.household import IMAGE, SOURCE, Household, until
+from tests.integration.household import IMAGE, until
+from tests.integration.lodger import LAUNCHER, NOBODY, Lodger
 from tests.needs import needs
-from tools.oci_image import busybox_layer, write_layout
 
-pytestmark = [needs("root", "overlay", "busybox", "newuidmap", "setpriv", "unshare")]
-
-NOBODY = 65534
-_ENTER = """\
-set -e
-mount --make-rprivate /
-mount --bind {0}/subids /etc/subuid
-mount --bind {0}/subids /etc/subgid
-mount --bind {0}/passwd /etc/passwd
-exec setpriv --reuid 65534 --regid 65534 --clear-groups \
-    env -i PATH="$PATH" HOME={0}/home XDG_RUNTIME_DIR={0}/run XDG_DATA_HOME={0}/data "$@"
-"""
-LAUNCHER = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "utsuwa"
-
-
-class Lodger(Household):
-    """``utsuwa`` as somebody else, in a mount namespace where the files about users are others."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.root, self.run_directory = directory / "data/utsuwa", directory / "run/utsuwa"
-        self._script = directory / "enter"
-        self.environment = dict(os.environ)
-
-    def command(self, *words: str) -> list[str]:
-        """The command line behind everything that makes us that user."""
-        program = [str(LAUNCHER), *words] if words[0] == "pull" else super().command(*words)
-        return ["unshare", "--mount", "sh", str(self._script), *program]
-
-
-def _prepared() -> Path:
-    """A directory that everybody may pass through, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="utsuwa-rootless-"))
-    directory.chmod(0o755)
-    (directory / "enter").write_text(_ENTER.format(directory))
-    (directory / "subids").write_text("nobody:200000:65536\n")
-    (directory / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::{directory}/home:/bin/sh\n")
-    for name in ("home", "run", "data"):
-        (directory / name).mkdir()
-        os.chown(directory / name, NOBODY, NOBODY)
-    return directory
+pytestmark = [needs("root", "overlay", "busybox", "newuidmap", "setpriv", "unshare", "ip")]
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Lodger]:
-    if subprocess.run(
-        ["setpriv", "--reuid", "65534", "--clear-groups", "test", "-r", SOURCE / "utsuwa"], check=False
-    ).returncode:
-        pytest.skip("the sources are not everybody's to read")
-    directory = _prepared()
-    household = Lodger(directory)
-    write_layout(directory / "image.tar", [busybox_layer()], f"{IMAGE}:latest", {"Env": ["PATH=/bin"]})
-    done = household("load", "-i", str(directory / "image.tar"))
-    if b"lets no ordinary user make a user namespace" in done.stderr:
-        shutil.rmtree(directory)
-        pytest.skip(done.stderr.decode())
-    assert done.returncode == 0, done.stderr.decode()
+    household = Lodger()
+    household.settle()
     yield household
-    household.end()
-    os.kill(int((household.run_directory / "rootless").read_text().split()[0]), signal.SIGKILL)
-    shutil.rmtree(directory)
+    household.leave()
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +66,7 @@ def test_pull(house: Lodger, tmp_path: Path) -> None:
         pytest.skip("needs ./dev setup")
     (tmp_path / "registry").mkdir()
     with registry.running(tmp_path / "registry") as host:
-        registry.push(f"oci-archive:{house.run_directory.parents[1]}/image.tar", f"{host}/test:1")
+        registry.push(f"oci-archive:{house.directory}/image.tar", f"{host}/test:1")
         house.ok("pull", "-q", f"{host}/test:1")
         assert house.ok("run", "--rm", f"{host}/test:1", "echo", "pulled") == "pulled\n"
         house.ok("rmi", f"{host}/test:1")

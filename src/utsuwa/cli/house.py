@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class House:
     """Paths and services."""
 
+    _usual = (ROOT, RUN)
+
     def __init__(self) -> None:
-        usual = (ROOT, RUN)
+        usual = House._usual
         if os.geteuid() != 0:
             from utsuwa.engine import rootless
 
@@ -32,6 +34,7 @@ class House:
         run = os.path.abspath(os.environ.get("UTSUWA_RUN") or usual[1])
         if os.geteuid() != 0:
             rootless.enter(run)
+            House._usual = usual  # from here on we are root
         self.paths = Paths(root, run)
         self.images = Images(self.paths)
         self._containers: Containers | None = None

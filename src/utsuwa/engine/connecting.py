@@ -179,6 +179,7 @@ def _connect_running(
             if not any(endpoint.ports for endpoint in endpoints):
                 plug.publish(places, plugs, endpoints)
             plug.tell(places, record.id, plugs, endpoints, inside, anew=True)
+        plug.open_gate(places)
     except BaseException:
         _give_up(places, record.id, attachment.network)
         raise
@@ -208,6 +209,7 @@ def disconnect(paths: Paths, record: ContainerRecord, network: Network, *, force
                 if ports_went:
                     plug.publish(places, plugs, endpoints)
                 plug.tell(places, record.id, plugs, endpoints, inside, anew=True)
+            plug.open_gate(places)
     finally:
         os.close(lock)
     _note(paths, record, network, "disconnect")
@@ -218,12 +220,9 @@ def _give_up(places: Places, container: str, network: str) -> bool:
     endpoint = places.find(network, container)
     if endpoint is None:
         return False
-    plug.unplug([endpoint.veth])
+    plug.unplug(places, [endpoint.veth])
     plug.give_up(places, endpoint)
-    if endpoint.resolver:
-        from utsuwa.network.summons import poke
-
-        poke(places)
+    plug.tell_of(places, [endpoint])
     return bool(endpoint.ports)
 
 
@@ -279,7 +278,9 @@ def renamed(paths: Paths, identifier: str, old: str, new: str) -> None:
 
 
 def recover(paths: Paths, metadata: Metadata) -> None:
-    """Free what belongs to containers that are no more, or run no more, and to connections that never became any."""
+    """Free what belongs to containers that are no more, or run no more, and to connections that never became any. Who
+    still has a place gets its way out and in again, should that have been killed.
+    """
     places = Places(paths.root, paths.run)
     for network in places.active():
         for endpoint in list(places.endpoints(network)):
@@ -296,6 +297,11 @@ def recover(paths: Paths, metadata: Metadata) -> None:
                 leave_networks(places, endpoint.container)
             else:
                 _drop_unwanted(places, endpoint)
+    if any(True for network in places.active() for _ in places.endpoints(network)):
+        try:
+            plug.open_gate(places)
+        except Error:  # whoever starts a container is told
+            return
 
 
 def _is_being_built(paths: Paths, container: str) -> bool:

@@ -7,9 +7,8 @@ import os
 from utsuwa.engine import subnets
 from utsuwa.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unsupported
 from utsuwa.identifiers import new_engine_id
-from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor.records import now
-from utsuwa.network import firewall
+from utsuwa.network import firewall, ground, uplink
 from utsuwa.network.records import Network
 from utsuwa.network.state import Places, write
 
@@ -180,8 +179,8 @@ class Networks:
 
     def problem(self) -> str:
         """Why this host can't have bridges, "" when it can."""
-        if os.geteuid() != 0 or in_user_namespace():
-            return "networks need root of the host"
+        if ground.is_own() and uplink.problem():
+            return uplink.problem()
         if not firewall.program():
             return "nft is missing, install the package nftables"
         return ""
@@ -201,7 +200,7 @@ class Networks:
                 raise Conflict(
                     f"error while removing network: network {network.name} has active endpoints ({_shown(users)})"
                 )
-            bridge.remove(network)
+            bridge.remove(self.places, network)
             self._forget(network)
         finally:
             os.close(lock)
@@ -244,7 +243,7 @@ class Networks:
             if network.id in used or network.driver != "bridge" or not wanted(network):
                 continue
             if network.name in PREDEFINED:
-                bridge.remove(network)
+                bridge.remove(self.places, network)
                 continue
             try:
                 self.remove(network)

@@ -193,6 +193,10 @@ def create_elsewhere(start: Start, console: int) -> int:
         config = file.read()
     directory = monitor_directory(start.run, start.id)
     other = Foreign(Store(runtime_root(start.run)), start.id, start.runtime, directory)
+    if start.networks:
+        from utsuwa.network import ground
+
+        ground.on(places_of(start), int)  # made here: from the mount namespace of its own that follows nobody sees it
 
     def plug_in(pid: int) -> None:
         from utsuwa.init.reach import netlink_sockets

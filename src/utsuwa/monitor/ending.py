@@ -45,7 +45,7 @@ def leave_networks(places: Places, identifier: str) -> None:
     from utsuwa.network.plug import leave, unplug
 
     try:
-        unplug(leave(places, identifier))
+        unplug(places, leave(places, identifier))
     except Error:  # recovery looks for what is left
         pass
 

@@ -7,7 +7,7 @@ from errno import ENODEV
 
 from utsuwa.errors import Conflict, from_oserror
 from utsuwa.linux import rtnetlink
-from utsuwa.network import addresses, firewall
+from utsuwa.network import addresses, firewall, ground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ _SYSCTL = "/proc/sys/net"
 
 def ensure(places: Places, network: Network) -> int:
     """The index of the bridge, which is made if need be. Raises Conflict for an interface that is not ours."""
+    return ground.on(places, _ensure, places, network)
+
+
+def _ensure(places: Places, network: Network) -> int:
     with rtnetlink.Route() as host:
         link = _ours(host, network)
         if link and link.up and firewall.is_standing():
@@ -32,8 +36,12 @@ def ensure(places: Places, network: Network) -> int:
             os.close(lock)
 
 
-def remove(network: Network) -> None:
+def remove(places: Places, network: Network) -> None:
     """Take down what there is of a network on this host."""
+    ground.on(places, _remove, network)
+
+
+def _remove(network: Network) -> None:
     try:
         firewall.tear_down(network)
     finally:

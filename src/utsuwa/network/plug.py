@@ -10,7 +10,7 @@ from errno import ENODEV
 
 from utsuwa.errors import Error, NotFound, from_oserror
 from utsuwa.linux import rtnetlink
-from utsuwa.network import bridge, files, firewall, leases, ports
+from utsuwa.network import bridge, files, firewall, ground, leases, ports
 from utsuwa.network.records import Endpoint
 
 TYPE_CHECKING = False
@@ -59,6 +59,15 @@ def join_all(places: Places, container: str, inside: Inside) -> None:
     set_default_routes(inside.route, endpoints)
     publish(places, plugs, endpoints)
     tell(places, container, plugs, endpoints, inside)
+    open_gate(places)
+
+
+def open_gate(places: Places) -> None:
+    """Where bridges do not stand on the host: see to it that they have a way out, and published ports one in."""
+    if ground.is_own():
+        from utsuwa.network.summons import GATE, summon
+
+        summon(places, GATE)
 
 
 def join(
@@ -80,7 +89,7 @@ def join(
         lambda chosen: _describe(network, container, plugs, attachment, interface, chosen, inside.embeds),
     )
     try:
-        _connect(network, index, endpoint, inside)
+        _connect(places, network, index, endpoint, inside)
     except OSError as error:
         raise from_oserror(error, f"connect to network {network.name}") from error
     return endpoint
@@ -127,9 +136,9 @@ def _mac(chosen: list[str]) -> str:
     return (b"\2\x42" + os.urandom(4)).hex(":")
 
 
-def _connect(network: Network, index: int, endpoint: Endpoint, inside: Inside) -> None:
+def _connect(places: Places, network: Network, index: int, endpoint: Endpoint, inside: Inside) -> None:
     mac = bytes.fromhex(endpoint.mac.replace(":", ""))
-    with rtnetlink.Route() as host:
+    with ground.route(places) as host:
         host.do(*rtnetlink.new_veth(endpoint.veth, network.mtu, index, endpoint.interface, mac, inside.namespace))
         if not network.talk:
             outer = host.link(endpoint.veth)
@@ -166,15 +175,15 @@ def publish(places: Places, plugs: Plugs, endpoints: list[Endpoint]) -> None:
         if plugs.ports and endpoint.gateways:
             network = places.network(endpoint.network)
             wanted = tuple([port.replace(host_ip=port.host_ip or network.bind) for port in plugs.ports])
-            endpoints[number] = endpoint = ports.take(places, endpoint, wanted)
-            _reflect(endpoint)
-            firewall.publish(endpoint.ports, endpoint.addresses)
+            endpoints[number] = taken = ports.take(places, endpoint, wanted)
+            _reflect(places, taken)
+            ground.on(places, firewall.publish, taken.ports, taken.addresses)
             return
 
 
-def _reflect(endpoint: Endpoint) -> None:
+def _reflect(places: Places, endpoint: Endpoint) -> None:
     """A container may ask for its own port by way of the host; with br_netfilter that does not leave the bridge."""
-    with rtnetlink.Route() as host:
+    with ground.route(places) as host:
         link = host.link(endpoint.veth)
         if link:
             try:
@@ -232,29 +241,36 @@ def leave(places: Places, container: str) -> list[str]:
     endpoints = places.of(container)
     for endpoint in endpoints:
         give_up(places, endpoint)
-    if any(endpoint.resolver for endpoint in endpoints):
-        from utsuwa.network.summons import poke
-
-        poke(places)
+    tell_of(places, endpoints)
     return [endpoint.veth for endpoint in endpoints]
+
+
+def tell_of(places: Places, endpoints: list[Endpoint]) -> None:
+    """Tell those who are there for these places that they were given up."""
+    from utsuwa.network.summons import GATE, RESOLVER, poke
+
+    if any(endpoint.resolver for endpoint in endpoints):
+        poke(places, RESOLVER)
+    if endpoints and ground.is_own():
+        poke(places, GATE)
 
 
 def give_up(places: Places, endpoint: Endpoint) -> None:
     """Give up one place. Can be repeated."""
     if endpoint.ports:
         try:
-            firewall.withdraw(endpoint.ports, endpoint.addresses)
+            ground.on(places, firewall.withdraw, endpoint.ports, endpoint.addresses)
         except Error:  # without nft there are no rules of ours
             pass
         ports.give_back(places, endpoint)
     leases.give_back(places, endpoint)
 
 
-def unplug(names: list[str]) -> None:
+def unplug(places: Places, names: list[str]) -> None:
     """Remove interfaces of the host. Their other ends go with them, in whose namespace ever they are."""
     if not names:
         return
-    with rtnetlink.Route() as host:
+    with ground.route(places) as host:
         for name in names:
             try:
                 host.do(rtnetlink.delete_link(name))

@@ -17,7 +17,8 @@ from _socket import (
 )
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 
-from utsuwa.errors import Conflict, FailedPrecondition
+from utsuwa.errors import Conflict, FailedPrecondition, PermissionDenied, Unsupported
+from utsuwa.network import ground
 from utsuwa.network.embedded import PORT as EMBEDDED
 from utsuwa.network.state import write
 
@@ -38,6 +39,10 @@ def take(places: Places, endpoint: Endpoint, wanted: tuple[PublishedPort, ...]) 
         taken = os.listdir(directory)
         chosen: list[PublishedPort] = []
         for port in wanted:
+            if port.protocol == "sctp" and ground.is_own():
+                raise Unsupported(
+                    f"unsupported: port {port.port}/sctp (an ordinary user publishes those of tcp and udp)"
+                )
             port = port.replace(host_port=port.host_port or _free(port, taken))
             _check(port, taken)
             taken.append(_name(port))
@@ -67,13 +72,18 @@ def _name(port: PublishedPort) -> str:
 
 
 def _check(port: PublishedPort, taken: list[str]) -> None:
-    """Raise Conflict when another container has it, or somebody listens."""
+    """Raise Conflict when another container has it, or somebody listens, PermissionDenied where we may not listen."""
     shown = f"{port.host_ip or '0.0.0.0'}:{port.host_port}"
     if not _is_free(port, taken):
         raise Conflict(f"Bind for {shown} failed: port is already allocated")
     number = EADDRINUSE if port.host_port == EMBEDDED else _try(port)  # our rules would go before our own resolver
     if number == EADDRINUSE:
         raise Conflict(f"failed to bind host port {shown}/{port.protocol}: address already in use")
+    if number == EACCES:
+        raise PermissionDenied(
+            f"failed to bind host port {shown}/{port.protocol}: permission denied (an ordinary user has the ports from "
+            "net.ipv4.ip_unprivileged_port_start on)"
+        )
     if number == EADDRNOTAVAIL:
         raise FailedPrecondition(f"failed to bind host port {shown}/{port.protocol}: cannot assign requested address")
 

@@ -26,7 +26,7 @@ from _socket import (
 )
 from select import POLLIN, POLLOUT, poll
 
-from utsuwa.network import dns, files
+from utsuwa.network import dns, files, ground
 from utsuwa.network.directory import Directory
 from utsuwa.network.state import Places
 
@@ -57,7 +57,7 @@ class Resolver:
     """The sockets, and what is to be done when one of them has something."""
 
     def __init__(self, places: Places, control: socket) -> None:
-        self._directory = Directory(places)
+        self._places, self._directory = places, Directory(places)
         self._control = control
         self._poll = poll()
         self._acts: dict[int, Callable[[], None]] = {}
@@ -106,31 +106,15 @@ class Resolver:
                 self._drop(each)
         for address, port in wanted - self._listeners.keys():
             try:
-                self._open(address, port)
+                self._open(address, port, *ground.on(self._places, _listening, address, port))
             except OSError as error:
                 problem = f"{address} port {port}: {(error.strerror or '').lower()}"
         return problem
 
-    def _open(self, address: str, port: int) -> None:
-        family = AF_INET6 if ":" in address else AF_INET
-        opened: list[socket] = []
-        try:
-            for kind in (SOCK_DGRAM, SOCK_STREAM):
-                each = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)
-                opened.append(each)
-                if family == AF_INET6:
-                    each.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
-                if kind == SOCK_STREAM:
-                    each.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                each.bind((address, port))
-            opened[1].listen(16)
-        except OSError:
-            for each in opened:
-                each.close()
-            raise
+    def _open(self, address: str, port: int, *opened: socket) -> None:
         self._watch(opened[0], lambda: self._datagram(opened[0]))
         self._watch(opened[1], lambda: self._connection(opened[1]))
-        self._listeners[address, port] = opened
+        self._listeners[address, port] = list(opened)
 
     def _datagram(self, listener: socket) -> None:
         try:
@@ -228,6 +212,27 @@ class Resolver:
     def forget(self, each: socket) -> None:
         """Close a socket that was followed."""
         self._drop(each)
+
+
+def _listening(address: str, port: int) -> list[socket]:
+    """Sockets for datagrams and for streams."""
+    family = AF_INET6 if ":" in address else AF_INET
+    opened: list[socket] = []
+    try:
+        for kind in (SOCK_DGRAM, SOCK_STREAM):
+            each = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)
+            opened.append(each)
+            if family == AF_INET6:
+                each.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            if kind == SOCK_STREAM:
+                each.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            each.bind((address, port))
+        opened[1].listen(16)
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
 
 
 class Forward:

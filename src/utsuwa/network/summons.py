@@ -1,4 +1,4 @@
-"""Have the resolver running, and tell it of changes; it ends by itself when nobody needs it."""
+"""Have the processes of networks running, and tell them of changes; they end by themselves when nobody needs them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.network.state import Places
 
+RESOLVER, GATE = "resolver", "gate"
+"""Such processes: a module of this package, and a directory RUN/networks/NAME."""
+_FAILURES = {RESOLVER: "names of containers can't be answered", GATE: "ports can't be published"}
 _SOCKET = "socket"
 _LISTENER = 3
 _TRIES = 4
 
 
-def summon(places: Places) -> None:
-    """Return when the resolver listens in every network that needs it. Raises Unavailable when it can't."""
-    lock = places.lock("resolver")
+def summon(places: Places, name: str = RESOLVER) -> None:
+    """Return when it does what is needed for all that is written down. Raises Unavailable when it can't."""
+    lock = places.lock(name)
     try:
         for attempt in range(_TRIES):
-            said = _tell(places, wait=True)
+            said = _tell(places, name, wait=True)
             if said == b"!":
                 return
             if said:
-                raise Unavailable(f"names of containers can't be answered: {said.decode(errors='replace')}")
+                raise Unavailable(f"{_FAILURES[name]}: {said.decode(errors='replace')}")
             if attempt < _TRIES - 1:
-                _start(places)
+                _start(places, name)
     except OSError as error:
-        raise from_oserror(error, "start the resolver of the networks") from error
+        raise from_oserror(error, f"start the {name} of the networks") from error
     finally:
         os.close(lock)
-    raise Unavailable("the resolver of the networks was killed again and again")
+    raise Unavailable(f"the {name} of the networks was killed again and again")
 
 
-def poke(places: Places) -> None:
-    """Tell the resolver, if there is one, that something has changed."""
+def poke(places: Places, name: str = RESOLVER) -> None:
+    """Tell it, if it is there, that something has changed."""
     try:
-        _tell(places, wait=False)
+        _tell(places, name, wait=False)
     except OSError:
         return
 
 
-def _tell(places: Places, wait: bool) -> bytes:
+def _tell(places: Places, name: str, wait: bool) -> bytes:
     """What it answers, b"" when there is none, or it was just ending."""
     try:
-        folder = os.open(f"{places.run}/resolver", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(f"{places.run}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
     connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (0 if wait else SOCK_NONBLOCK))
@@ -61,9 +64,9 @@ def _tell(places: Places, wait: bool) -> bytes:
         os.close(folder)
 
 
-def _start(places: Places) -> None:
+def _start(places: Places, name: str) -> None:
     """Bind the socket ourselves and hand it over: who connects from here on waits in its queue."""
-    folder = os.open(f"{places.run}/resolver", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.open(f"{places.run}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
         try:
@@ -72,25 +75,25 @@ def _start(places: Places) -> None:
             pass
         listener.bind(f"/proc/self/fd/{folder}/{_SOCKET}")
         listener.listen(64)
-        _spawn(places, listener.fileno())
+        _spawn(places, name, listener.fileno())
     finally:
         listener.close()
         os.close(folder)
 
 
-def _spawn(places: Places, listener: int) -> None:
+def _spawn(places: Places, name: str, listener: int) -> None:
     """In a session of its own, with nothing of ours but the socket."""
     python = getattr(sys, "_base_executable", "") or sys.executable
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     root, run = os.path.dirname(places.root), os.path.dirname(places.run)
     code = (
-        f"import sys; sys.path.insert(0, {source!r}); from utsuwa.network.resolver import main; main({root!r}, {run!r})"
+        f"import sys; sys.path.insert(0, {source!r}); from utsuwa.network.{name} import main; main({root!r}, {run!r})"
     )
     spare = os.dup(listener)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
         (os.POSIX_SPAWN_DUP2, 0, 1),
-        (os.POSIX_SPAWN_OPEN, 2, f"{places.run}/resolver/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_OPEN, 2, f"{places.run}/{name}/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
         (os.POSIX_SPAWN_DUP2, spare, _LISTENER),
     ]
     try:
