@@ -22,14 +22,12 @@ from pathlib import Path
 
 from bench.engine import House, house
 from bench.measure import Candidate, Figures, interleave, table
-from bench.pull import layer, registry
 from bench.start import URUN
 from tools.oci_image import busybox_layer, write_layout
 
 IMAGE = "bench/busybox"
 REST = 0.06
 UTSUWA = str(URUN.parent / "utsuwa")
-BIG_LAYERS = 8
 MEGABYTES = 100
 MANY = 200
 _CONTAINERD = """
@@ -93,11 +91,11 @@ def peers() -> Iterator[Peers]:
         write_layout(layout, [busybox_layer()], f"docker.io/{IMAGE}:latest", {"Env": ["PATH=/bin"], "WorkingDir": "/"})
         plain.write_bytes(busybox_layer())
         if shutil.which("dockerd"):
-            stack.enter_context(_docker(found, plain))
+            stack.enter_context(docker(found, plain))
         if shutil.which("podman"):
-            _podman(found, plain)
+            podman(found, plain)
         if shutil.which("containerd"):
-            stack.enter_context(_containerd(found, layout))
+            stack.enter_context(containerd(found, layout))
         yield found
         for name in ("docker", "podman"):
             identifiers = found.call(name, "ps", "-aq", check=False).split() if name in found.words else []
@@ -122,7 +120,8 @@ def _daemon(words: list[str], log: Path, answers: Callable[[], bool]) -> Iterato
 
 
 @contextmanager
-def _docker(found: Peers, rootfs: Path) -> Iterator[None]:
+def docker(found: Peers, rootfs: Path) -> Iterator[None]:
+    """A dockerd of its own, with the image ``box`` of an archive."""
     directory = found.directory / "docker"
     directory.mkdir()
     found.words["docker"] = ["docker", "--config", str(directory), "--host", f"unix://{directory}/sock"]
@@ -133,7 +132,8 @@ def _docker(found: Peers, rootfs: Path) -> Iterator[None]:
         yield
 
 
-def _podman(found: Peers, rootfs: Path) -> None:
+def podman(found: Peers, rootfs: Path) -> None:
+    """A podman with storage of its own, and the image ``box`` of an archive."""
     directory = tempfile.mkdtemp(prefix="pod", dir=found.directory)  # its run root may have 50 characters at most
     words = ["podman", "--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp"]
     found.words["podman"] = [*words, "--events-backend", "file", "--cgroup-manager", "cgroupfs", "--runtime", "crun"]
@@ -141,7 +141,8 @@ def _podman(found: Peers, rootfs: Path) -> None:
 
 
 @contextmanager
-def _containerd(found: Peers, layout: Path) -> Iterator[None]:
+def containerd(found: Peers, layout: Path) -> Iterator[None]:
+    """A containerd of its own, with the image of an OCI layout."""
     directory = found.directory / "containerd"
     directory.mkdir()
     (directory / "config.toml").write_text(_CONTAINERD.format(directory))
@@ -329,40 +330,9 @@ def ps(found: Peers) -> None:
 
 def pull(found: Peers) -> None:
     """A large image of many files from a loopback registry, pulled and unpacked."""
-    with registry(found.directory) as address:
-        source = found.directory / "big.tar"
-        write_layout(source, [_large(number) for number in range(BIG_LAYERS)], "bench/big:latest")
-        image = f"{address}/bench/big:latest"
-        copy = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci-archive:{source}", f"docker://{image}"]
-        subprocess.run(copy, check=True)
-        candidates = [
-            Candidate("utsuwa", [UTSUWA, "pull", "-q", image], after=lambda: found.call("utsuwa", "rmi", image))
-        ]
-        if "ctr" in found.words:
-            words = [*found.words["ctr"], "images", "pull", "--plain-http", image]
-            candidates.append(Candidate("ctr", words, after=lambda: found.call("ctr", "images", "rm", "--sync", image)))
-        if "docker" in found.words:
-            words = [*found.words["docker"], "pull", "-q", image]
-            candidates.append(Candidate("docker", words, after=lambda: found.call("docker", "rmi", image)))
-        table(f"pull and unpack {BIG_LAYERS} layers [ms]", interleave(candidates, 3))
+    from bench import large_pull
 
-
-def _large(number: int) -> bytes:
-    """Some ninety megabytes in nine thousand files."""
-    import io
-    import random
-    import tarfile
-
-    dice = random.Random(number)
-    text = dice.randbytes(1 << 19).hex().encode()
-    buffer = io.BytesIO(layer(number))
-    with tarfile.open(fileobj=buffer, mode="a", format=tarfile.PAX_FORMAT) as archive:
-        for index in range(6000):
-            entry = tarfile.TarInfo(f"usr/share/data{number}/part{index % 60}/file{index}")
-            entry.size, entry.mode = int(dice.lognormvariate(8.5, 1.2)) % 400_000, 0o644
-            begin = dice.randrange(500_000)
-            archive.addfile(entry, io.BytesIO((text[begin:] + text)[: entry.size]))
-    return buffer.getvalue()
+    large_pull.pull(found)
 
 
 TABLES = {

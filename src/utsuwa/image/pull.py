@@ -11,6 +11,7 @@ import asyncio
 import os
 from contextlib import ExitStack
 
+from utsuwa.content.durable import flush_file_system
 from utsuwa.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unavailable
 from utsuwa.image.install import Part, install, parts
 from utsuwa.registry.client import Patience, RegistryClient
@@ -133,6 +134,7 @@ class _Pull:
         self.limits = limits
         self._downloads = asyncio.Semaphore(DOWNLOADS)
         self._workers = asyncio.Semaphore((os.cpu_count() or 1) + 2)
+        self._flushing = asyncio.Lock()
 
     async def run(self) -> Image:
         known = await self._up_to_date()
@@ -269,6 +271,8 @@ class _Pull:
                     undo.callback(unpacking.close)
                     tasks.create_task(self._watch(unpacking, part))
                     await self._download(part, taken, unpacking)
+        async with self._flushing:
+            await asyncio.to_thread(flush_file_system, self.store.snapshotter.layers.root)
 
     async def _ingest(self, part: Part) -> Ingest | None:
         """The blob's place in the store, None when the blob is there already; waits for another pull that is fetching

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from utsuwa.snapshot.tar import Entry, Stream
 
     Path = tuple[bytes, ...]
+    Maker = Callable[[Entry, int, bytes], None]
 
 OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
 """What overlayfs looks for: with the mount option ``userxattr``, in a user namespace, it is another one."""
@@ -114,7 +115,12 @@ class _Applier:
         self._top = top
         self._watched = -_WATCH_STEP
         self._directories: dict[Path, tuple[int, int]] = {}
-        self._makers: dict[bytes, Callable[[Entry, int, bytes], None]] = {
+        # The directory of the last file, by its archived name: nearly always the next file's as well. Forgotten when
+        # anything else comes, since only Tree.directory may close a descriptor or change what a name leads to.
+        self._head: bytes | None = None
+        self._parent = top
+        self._real: Path = ()
+        self._makers: dict[bytes, Maker] = {
             tar.REGULAR: self._file,
             tar.SYMLINK: self._symlink,
             tar.CHARACTER: self._device,
@@ -128,6 +134,11 @@ class _Applier:
         outcome.entries += 1
         if outcome.entries > self.limits.entries:
             raise InvalidArgument(f"the layer has more than {self.limits.entries} entries")
+        head, _, name = entry.name.rpartition(b"/")
+        if head == self._head and entry.type == tar.REGULAR and _is_name(name):
+            self._check(entry)
+            return self._make(self._file, entry, self._parent, (*self._real, name))
+        self._head = None
         path = split(entry.name, self.limits.depth)
         if _WHITEOUT in entry.name and self._marks(entry, path):
             return self.stream.skip(entry.size)
@@ -142,12 +153,17 @@ class _Applier:
         maker = self._makers.get(entry.type)
         if maker is None:
             raise Unsupported(f"{show(entry.name)}: an entry of type {entry.type!r} in the layer is not supported")
+        if name == path[-1]:
+            self._head, self._parent, self._real = head, parent, real
+        return self._make(maker, entry, parent, (*real, path[-1]))
+
+    def _make(self, maker: Maker, entry: Entry, parent: int, path: Path) -> None:
         try:
             maker(entry, parent, path[-1])
         except FileExistsError:
-            self._clear(parent, (*real, path[-1]))
+            self._head = None
+            self._clear(parent, path)
             maker(entry, parent, path[-1])
-        return None
 
     def finish(self) -> None:
         """Give directories what making things in them would have changed: times, and the set-id bits."""
@@ -394,6 +410,11 @@ class _Applier:
                 os.setxattr(where, name, value)
             else:
                 os.setxattr(where, name, value, follow_symlinks=False)
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether it is one component, and says nothing about others."""
+    return name not in (b"", b".", b"..") and b"\0" not in name and _WHITEOUT not in name
 
 
 def _write(fd: int, piece: memoryview) -> None:

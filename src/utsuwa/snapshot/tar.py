@@ -9,6 +9,9 @@ manual.
 
 from __future__ import annotations
 
+from _struct import Struct
+from zlib import adler32
+
 from utsuwa.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -25,6 +28,8 @@ _LARGEST = 1 << 62
 REGULAR, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _HEADER_ONLY = frozenset((LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
 _ZERO = bytes(BLOCK)
+_HEADER = Struct("100s24s12s12s8s1s100s6s2x64x16s155s12x")
+"""name; mode, owner and group; size, time, checksum, type, link, magic; device; prefix of the name"""
 # ext4 and xfs keep 34 bits of seconds; a wider time is clamped here because utimensat(2) takes no more than its own
 # type.
 _SECONDS = (-(1 << 31), (1 << 34) - 1)
@@ -165,7 +170,8 @@ def entries(stream: Stream) -> Iterator[Entry]:
         entry = _entry(header, long_name, long_link)
         if extra:
             _apply_pax(entry, extra)
-        _resolve_sparse(entry, stream, header, extra, regions)
+        if extra or entry.type != REGULAR or not 0 <= entry.size <= _LARGEST:
+            _resolve_sparse(entry, stream, header, extra, regions)
         padding = -entry.size % BLOCK
         yield entry
         if padding:
@@ -181,28 +187,27 @@ def _expect_end(stream: Stream) -> None:
 
 
 def _entry(header: bytes, long_name: bytes, long_link: bytes) -> Entry:
-    _check_sum(header)
+    name, owner, size, time, checksum, kind, link, magic, device, prefix = _HEADER.unpack(header)
+    _check_sum(header, checksum)
     entry = Entry()
-    name = header[:100].partition(b"\0")[0]
-    if header[257:263] == b"ustar\0" and header[345]:
-        name = header[345:500].partition(b"\0")[0] + b"/" + name
+    name = name.partition(b"\0")[0]
+    if magic == b"ustar\0" and prefix[0]:
+        name = prefix.partition(b"\0")[0] + b"/" + name
     entry.name = long_name or name
-    entry.link = long_link or header[157:257].partition(b"\0")[0]
-    kind = header[156:157]
+    entry.link = long_link or link.partition(b"\0")[0]
     if kind == b"\0" or kind == b"7":
         kind = DIRECTORY if kind == b"\0" and entry.name.endswith(b"/") else REGULAR
     entry.type = kind
-    entry.mode = number(header[100:108]) & 0o7777
-    entry.uid = number(header[108:116])
-    entry.gid = number(header[116:124])
-    entry.size = number(header[124:136])
-    entry.mtime = _clamp(number(header[136:148])) * 1_000_000_000
+    entry.mode = number(owner[:8]) & 0o7777
+    entry.uid = number(owner[8:16])
+    entry.gid = number(owner[16:])
+    entry.size = entry.real_size = number(size)
+    entry.mtime = _clamp(number(time)) * 1_000_000_000
     if kind in (CHARACTER, BLOCK_DEVICE):
-        entry.major, entry.minor = number(header[329:337]), number(header[337:345])
+        entry.major, entry.minor = number(device[:8]), number(device[8:])
     else:
         entry.major = entry.minor = 0
     entry.xattrs = entry.sparse = None
-    entry.real_size = entry.size
     return entry
 
 
@@ -226,11 +231,13 @@ def number(field: bytes) -> int:
         raise InvalidArgument(f"the layer archive has a damaged header: {digits!r} is not an octal number") from None
 
 
-def _check_sum(header: bytes) -> None:
-    """The sum of the header with its own field as blanks; some old writers summed signed bytes."""
-    field = header[148:156]
+def _check_sum(header: bytes, field: bytes) -> None:
+    """The sum of the header with its own field as blanks; some old writers summed signed bytes.
+
+    The lower half of Adler-32 is the sum of the bytes plus one, modulo 65521, which 256 bytes can't reach.
+    """
     wanted = number(field)
-    found = sum(header) - sum(field) + 256
+    found = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2 - sum(field) + 256
     if found != wanted:
         signed = sum(byte - 256 if byte > 127 else byte for byte in header) - sum(field) + 256
         if signed != wanted:
@@ -238,7 +245,7 @@ def _check_sum(header: bytes) -> None:
 
 
 def _special(stream: Stream, header: bytes) -> bytes:
-    _check_sum(header)
+    _check_sum(header, header[148:156])
     size = number(header[124:136])
     if not 0 <= size <= SPECIAL_LIMIT:
         raise InvalidArgument(f"the layer archive has an extended header of {size} bytes, the limit is {SPECIAL_LIMIT}")

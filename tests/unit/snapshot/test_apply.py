@@ -150,6 +150,19 @@ def test_the_last_of_several_entries_wins(unpack: Apply, layer: Path) -> None:
     assert outcome.implicit == {b""}
 
 
+def test_files_side_by_side_go_where_their_names_say(unpack: Apply, layer: Path) -> None:
+    """Whatever comes between two files of one directory."""
+    entries = [file("d/1", b"a"), file("d/2", b"b"), file("d/.wh.x"), file("d/2", b"c")]
+    unpack(archive(*entries, hardlink("d/3", "d/1"), file("d/4"), symlink("e", "d"), file("e/5"), file("e/6")))
+    assert sorted(os.listdir(layer / "d")) == ["1", "2", "3", "4", "5", "6", "x"]
+    assert (layer / "d/2").read_bytes() == b"c" and os.stat(layer / "d/1").st_nlink == 2
+    os.unlink(layer / "e")
+    unpack(
+        archive(file("d/7"), *(file("d/7", bytes([n])) for n in range(3)), directory("d/8"), file("d/8"), file("d/9"))
+    )
+    assert (layer / "d/7").read_bytes() == b"\2" and (layer / "d/8").is_file() and (layer / "d/9").is_file()
+
+
 def test_the_root_has_attributes_too(unpack: Apply, layer: Path) -> None:
     outcome = unpack(archive(directory("./", 0o711), file("./a")))
     assert (stat.S_IMODE(layer.stat().st_mode), layer.stat().st_mtime) == (0o711, archives.MTIME)
