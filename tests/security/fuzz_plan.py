@@ -2,6 +2,8 @@
 
 It runs as nobody, as root of a user namespace that owns all the others, in an empty directory that is its root, and
 beneath a process 1 whose end is the end of all. Limits and filters are left out: those that work do kill it.
+
+    python -m tests.security.fuzz_plan RUNS [FIRST] [--sanitized]      with sanitizers in the executor
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.security.mutation import damage
+from tests.security.sanitized import executor
+from utsuwa.init import spawn
 from utsuwa.init.encode import encode
 from utsuwa.init.spawn import sealed
 from utsuwa.plan import ops
@@ -220,4 +225,8 @@ def campaign(first: int, runs: int) -> str:
 
 
 if __name__ == "__main__":
-    print(campaign(int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1])) or "no problem")
+    words = [word for word in sys.argv[1:] if word != "--sanitized"]
+    with tempfile.TemporaryDirectory() as made:
+        if "--sanitized" in sys.argv:
+            spawn._sealed = spawn._seal(str(executor(Path(made))))
+        print(campaign(int(words[1]) if len(words) > 1 else 0, int(words[0])) or "no problem")

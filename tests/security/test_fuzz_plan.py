@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.needs import needs
-from tests.security import fuzz_plan
+from tests.security import fuzz_decoder, fuzz_plan
 from tests.security.fuzz_plan import campaign
+from tests.security.sanitized import decoder
 
 pytestmark = needs("root")
 
@@ -18,6 +20,13 @@ pytestmark = needs("root")
 def test_no_plan_crashes_it_or_makes_it_hang() -> None:
     """Proven by the test below, which sees executors that do."""
     assert campaign(0, 800) == ""
+
+
+def test_the_decoder_reads_nothing_beyond_a_plan(tmp_path: Path) -> None:
+    """Proven by the bounds in decode.c: with `size >= left` as `size > left + 8` the sanitizer ends it."""
+    accepted, refused = fuzz_decoder.campaign(decoder(tmp_path), 0, 2000)
+    assert accepted > 500
+    assert refused > 200
 
 
 @pytest.mark.parametrize(

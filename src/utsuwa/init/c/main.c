@@ -207,8 +207,10 @@ __attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *
 	while (*aux++)
 		;
 	for (; *aux; aux += 2)
-		if (*aux == 25 /* AT_RANDOM */)
-			__stack_chk_guard = *(u64 *)aux[1] & ~0xffULL;
+		if (*aux == 25 /* AT_RANDOM: sixteen bytes, anywhere */) {
+			memcpy(&__stack_chk_guard, (const void *)aux[1], sizeof __stack_chk_guard);
+			__stack_chk_guard &= ~0xffULL;
+		}
 	run.channel = run.root = run.null = run.empty = run.proc = run.new_proc = run.cgroup = run.deputy = -1;
 	if (argc != 2 || map_plan(plan_number(argv[1]), &plan, &size))
 		leave(2);
