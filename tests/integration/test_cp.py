@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,14 +285,31 @@ def test_a_change_of_a_stopped_container_is_there_when_it_starts(house: Househol
     assert house.ok("start", "-a", "box") == "y\n"
 
 
-def test_a_copy_that_is_killed_leaves_nothing(house: Household, here: Path) -> None:
-    identifier = house.ok("create", "--name", "box", IMAGE, "true").strip()
+def copy_half(house: Household) -> subprocess.Popen[bytes]:
+    """A copy into the container, in the middle of a file of which there are 40 bytes to come."""
     copying = house.begin("cp", "-", "box:/")
     assert copying.stdin is not None
-    copying.stdin.write(archive(("begun", FILE, "x" * 50000))[:20000])
+    copying.stdin.write(archive(("begun", FILE, "x" * 20000))[:20000])
     copying.stdin.flush()
     upper = house.root / "snapshots/keys"
     until(lambda: any(path.stat().st_size for path in upper.glob("*/upper/begun")))
+    return copying
+
+
+def test_a_start_waits_for_a_copy(house: Household, here: Path) -> None:
+    """Or the overlay would be mounted twice."""
+    house.ok("create", "--name", "box", IMAGE, "wc", "-c", "/begun")
+    copying = copy_half(house)
+    starting = house.begin("start", "-a", "box")
+    until(lambda: re.search(rf"-> FLOCK .* {starting.pid} ", Path("/proc/locks").read_text()) is not None)
+    assert house.ok("inspect", "-f", "{{.State.Status}}", "box") == "created\n"
+    copying.communicate(archive(("begun", FILE, "x" * 20000))[20000:])
+    assert (copying.returncode, starting.communicate()[0]) == (0, b"20000 /begun\n")
+
+
+def test_a_copy_that_is_killed_leaves_nothing(house: Household, here: Path) -> None:
+    identifier = house.ok("create", "--name", "box", IMAGE, "true").strip()
+    copying = copy_half(house)
     copying.kill()
     copying.communicate()
     assert not [line for line in house.leftovers(identifier) if str(house.root) in line and "overlay" in line]

@@ -80,7 +80,7 @@ def test_a_good_end_is_no_failure(house: Household) -> None:
 
 def test_a_pause_is_shown_and_keeps_to_the_budget(house: Household) -> None:
     """Between two runs there is the guard alone, and it is small."""
-    failing(house, "cc")
+    failing(house, "cc", times=4)
     assert house.ok("ps", "--format", "{{.Status}}").startswith("Restarting (3) ")
     told = inspect(house)["State"]
     assert (told["Running"], told["Restarting"], told["Pid"], told["ExitCode"]) == (True, True, 0, 3)  # type: ignore[index]
@@ -151,13 +151,31 @@ def test_workers_are_killed_while_it_restarts(house: Household) -> None:
 
 
 def test_the_guard_is_killed_in_the_pause(house: Household) -> None:
-    """Nobody is left to start it: that is shown, and `recover` does it."""
-    failing(house, "cc")
-    os.kill(keeper(house), signal.SIGKILL)
-    until(lambda: state(house) == "exited")
+    """Who comes by next starts it, whatever they wanted, and the count goes on."""
     house.ok("create", "--name", "never", "--restart", "always", IMAGE, *FAILS)
-    assert house.ok("recover") == "cc\n"
-    until(lambda: count(house) >= 1)
+    failing(house, "cc")
+    for look in (("ps",), ("inspect", "cc"), ("start", "cc"), ("recover",)):
+        before, guard = count(house), keeper(house)
+        until(lambda: state(house) == "restarting")
+        os.kill(guard, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{guard}"))  # noqa: B023
+        assert holders(house) == []
+        house.ok(*look)
+        until(lambda: len(holders(house)) == 1)
+        assert count(house) > before
+    assert state(house, "never") == "created"
+
+
+def test_the_guard_is_killed_with_its_container(house: Household) -> None:
+    """And with everybody else who would have seen the end."""
+    house.ok("run", "-d", "--name", "cc", "--restart", "on-failure:1", IMAGE, "sleep", "1000")
+    for state_then, restarts in (("running", 1), ("exited", 1)):
+        pid, guard = inspect(house)["State"]["Pid"], keeper(house)  # type: ignore[index]
+        for each in (guard, *workers(house, guard), pid):
+            os.kill(each, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{pid}") and holders(house) == [])  # noqa: B023
+        house.ok("ps")
+        assert (state(house), count(house)) == (state_then, restarts)
 
 
 def test_after_a_reboot(house: Household) -> None:

@@ -12,6 +12,8 @@ from utsuwa.engine.logsettings import Names, attributes, sizes
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
 from utsuwa.engine.reboot import forget_other_boot
+from utsuwa.engine.revival import is_interrupted, revive
+from utsuwa.engine.startlock import hold
 from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, from_oserror
@@ -238,11 +240,19 @@ class Containers:
 
         Raises FailedPrecondition when it runs already, and what the runtime said, with Docker's exit code as ``code``.
         """
+        lock = hold(self._paths.container(record.id))
+        try:
+            return self._start(record, attach, size)
+        finally:
+            os.close(lock)
+
+    def _start(self, record: ContainerRecord, attach: bool, size: tuple[int, int]) -> Connection:
         status = derive(self._paths, record)
         if status.name == PAUSED:
             raise FailedPrecondition("cannot start a paused container, try unpause instead")
         if status.alive or status.kept:
             raise FailedPrecondition(f"container {record.name} is running already")
+        again = is_interrupted(self._paths, record, status)
         recovery.settle(self._paths, record, status)
         self._join(record)
         before, me = record, os.getpid()
@@ -255,7 +265,10 @@ class Containers:
         if attach:
             events.note(self._paths, record, "attach")
         try:
-            connection = client.request(self._paths.run, self._request(record, attach, size))
+            request = self._request(record, attach, size)
+            if again and status.exit:  # the count goes on where its monitor was
+                request = request.replace(restarts=status.exit.restarts + 1)
+            connection = client.request(self._paths.run, request)
         except Error:  # nobody has begun
             began = {"maker": before.maker, "makerStart": before.makerStart}
             self._metadata.change(record.id, lambda found: found.replace(runs=found.runs - 1, **began))
@@ -314,7 +327,11 @@ class Containers:
 
     def find(self, reference: str) -> ContainerRecord:
         """The container that a user means by an id, the beginning of one, or a name."""
-        return self._metadata.find(reference)
+        record = self._metadata.find(reference)
+        if record.restart and is_interrupted(self._paths, record, derive(self._paths, record)):
+            revive(self, record)
+            return self._metadata.load(record.id)
+        return record
 
     def status(self, record: ContainerRecord) -> Status:
         """What it is doing."""
@@ -331,6 +348,9 @@ class Containers:
             if recovery.is_orphan(record, status) and not recovery.is_awaited(self._paths, record):
                 self._discard(record.id)
                 continue
+            if record.restart and is_interrupted(self._paths, record, status):
+                revive(self, record)
+                status = derive(self._paths, record)
             recovery.settle(self._paths, record, status)
             if everything or status.alive or status.restarting:
                 found.append((record, status))

@@ -14,14 +14,14 @@ from utsuwa.engine import events, roots
 from utsuwa.engine.inside import Found, Inside
 from utsuwa.engine.owners import owner
 from utsuwa.engine.packing import pack
-from utsuwa.engine.status import derive
 from utsuwa.engine.syscalls import BENEATH, NO_SYMLINKS
 from utsuwa.engine.unpacking import Unpacker
-from utsuwa.errors import FailedPrecondition, InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
@@ -90,13 +90,8 @@ class Copies:
         events.note(self._paths, self._record, "extract-to-dir")
         return taken
 
-    @contextmanager
-    def _tree(self) -> Iterator[Inside]:
-        status = derive(self._paths, self._record)
-        if status.kept and not status.alive:
-            raise FailedPrecondition(f"container {self._record.name} is starting or ending, try again")
-        with roots.opened(self._paths, self._record, status) as place:
-            yield place
+    def _tree(self) -> AbstractContextManager[Inside]:
+        return roots.opened(self._paths, self._record)
 
     @contextmanager
     def _source(self, place: Inside, path: str, follow: bool) -> Iterator[Source]:

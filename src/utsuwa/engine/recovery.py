@@ -31,6 +31,8 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
         return
     forget_runtime(paths.run, record.id)
     forget_networks(paths, record.id)
+    if status.exit.restarting:  # that is to be seen until somebody has done it
+        return
     if not os.path.exists(f"{paths.container(record.id)}/{EXIT_FILE}") or status.exit.error:
         ended: Exit = status.exit.replace(finishedAt=status.exit.finishedAt or now())
         try:

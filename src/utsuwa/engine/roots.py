@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 
 from utsuwa.engine import syscalls
 from utsuwa.engine.inside import Inside
+from utsuwa.engine.startlock import hold
+from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, Unsupported, from_oserror
 from utsuwa.plan.rootfs import split_lower
 from utsuwa.runtime.process import start_time
@@ -31,13 +33,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(paths: Paths, record: ContainerRecord, status: Status) -> Iterator[Inside]:
-    """The tree, as long as the block lasts. Raises what keeps it from being seen."""
-    fd = _of_process(record, status) if status.alive else _of_mounts(paths, record)
-    try:
+def opened(paths: Paths, record: ContainerRecord) -> Iterator[Inside]:
+    """The tree, as long as the block lasts. Raises what keeps it from being seen.
+
+    Meanwhile nobody else looks into a container that does not run, and nobody starts it.
+    """
+    with ExitStack() as held:
+        held.callback(os.close, hold(paths.container(record.id)))
+        status = derive(paths, record)
+        if status.alive:
+            held.close()
+        elif status.kept:
+            raise FailedPrecondition(f"container {record.name} is starting or ending, try again")
+        fd = _of_process(record, status) if status.alive else _of_mounts(paths, record)
+        held.callback(os.close, fd)
         yield Inside(fd)
-    finally:
-        os.close(fd)
 
 
 def _of_process(record: ContainerRecord, status: Status) -> int:

@@ -93,7 +93,7 @@ def derive(paths: Paths, record: ContainerRecord) -> Status:
     ended = _exit(paths, record)
     if ended is not None and ended.number == run.number:  # it wrote that since we looked, and was gone when we asked
         return derive(paths, record)
-    return _after_a_crash(record, run, exit_record)
+    return _after_a_crash(run)
 
 
 def _ended(record: ContainerRecord, exit_record: Exit) -> str:
@@ -102,8 +102,10 @@ def _ended(record: ContainerRecord, exit_record: Exit) -> str:
     return CREATED if never_began and exit_record.number <= 1 else EXITED
 
 
-def _after_a_crash(record: ContainerRecord, run: Run, earlier: Exit | None) -> Status:
-    lost = Exit(number=run.number, exitCode=UNKNOWN_CODE, error=UNKNOWN_END, startedAt=run.startedAt)
+def _after_a_crash(run: Run) -> Status:
+    lost = Exit(
+        number=run.number, exitCode=UNKNOWN_CODE, error=UNKNOWN_END, startedAt=run.startedAt, restarts=run.restarts
+    )
     return Status(EXITED, run, lost, False)
 
 

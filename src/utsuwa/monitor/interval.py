@@ -79,7 +79,7 @@ class Interval:
         before = self._ended
         start = before.replace(number=before.number + 1, restarts=before.restarts + 1, attach=False)
         began = now()
-        announce(start, self._directory, began, start.restarts)
+        announce(start, self._directory, began)
         creator = Creator((self._control.fileno(), self._timer, self._listener), hurry=True)
         creator.announce(frames.START, dumps(encode(start)).encode())
         keeper = Keeper(start, self._directory, self._control, began)

@@ -95,12 +95,12 @@ def go_on(received: list[int], control: socket, ended: int | None) -> None:
     keeper.live()
 
 
-def announce(head: Head | Start, directory: str, began: str, restarts: int = 0) -> None:
+def announce(head: Head | Start, directory: str, began: str) -> None:
     """From here on the container counts as started, and what it leaves is ours to clean up."""
     from utsuwa.runtime.process import start_time
 
     me = os.getppid()  # the guard: it is there from the first to the last
-    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began, restarts=restarts)
+    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began, restarts=head.restarts)
     write(directory, RUN_FILE, run)
 
 

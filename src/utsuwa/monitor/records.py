@@ -120,6 +120,7 @@ class Head(Record):
     id: str
     run: str
     number: int = 1
+    restarts: int = 0
 
 
 class Execute(Record):
