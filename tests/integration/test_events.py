@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import subprocess
+import termios
 import time
 from collections.abc import Iterator
 
@@ -58,6 +63,54 @@ def test_stopped_and_removed(house: Household) -> None:
     house.ok("rm", "-f", "cc")
     stopped = ["create", "start", "exec_create: true", "exec_start: true", "exec_die 0", "kill 9", "die 137", "stop"]
     assert told(house, since) == [*stopped, "start", "kill 9", "die 137", "destroy"]
+
+
+def test_what_goes_with_containers(house: Household) -> None:
+    """Volumes, networks, archives, and what nobody needs."""
+    since = time.time()
+    network = ("--driver", "bridge", "--subnet", "10.251.7.0/24", "nn")
+    house.ok("network", "create", *network)
+    house.ok("network", "rm", "nn")
+    house.ok("run", "--rm", "-v", "vv:/v:ro", "-v", "/w", IMAGE, "true")
+    house.ok("create", "--name", "cc", IMAGE, "true")
+    house.ok("export", "-o", "/dev/null", "cc")
+    house.ok("volume", "rm", "vv")
+    house.ok("system", "prune", "-f", "--volumes")
+    assert told(house, since, "-f", "type=network") == ["create", "destroy", "prune"]
+    mounted = ["create", "create", "mount", "mount", "unmount", "unmount", "destroy", "destroy", "prune"]
+    assert told(house, since, "-f", "type=volume") == mounted
+    assert told(house, since, "-f", "type=container")[-4:] == ["create", "export", "destroy", "prune"]
+    assert told(house, since, "-f", "type=image") == told(house, since, "-f", "type=builder") == ["prune"]
+    words = ("--since", str(since), "--until", str(time.time()), "-f", "event=mount", "-f", "volume=vv")
+    (line,) = house.ok("events", *words).splitlines()
+    assert " volume mount vv (container=" in line
+    assert line.endswith("destination=/v, driver=local, propagation=, read/write=false)")
+
+
+def test_terminals(house: Household) -> None:
+    """Sizes, and users who leave: of the first process, and of another."""
+    since = time.time()
+    type_into(house, b"\x10\x11", "run", "-it", "--name", "cc", IMAGE, "sh")
+    type_into(house, b"\x10\x11", "exec", "-it", "cc", "sh")
+    actions = told(house, since, "-f", "container=cc")
+    assert actions[:5] == ["create", "attach", "start", "resize", "detach"]
+    assert [action.partition(":")[0] for action in actions[5:]] == ["exec_create", "exec_start", "exec_detach"]
+    told_of = ("--since", str(since), "--until", str(time.time()), "-f", "event=resize")
+    size = house.ok("events", *told_of, "--format", "{{.Actor.Attributes.height}} {{.Actor.Attributes.width}}")
+    assert size == "24 80\n"
+    house.ok("rm", "-f", "cc")
+
+
+def type_into(house: Household, keys: bytes, *words: str) -> None:
+    """Run a command at a terminal of 24 by 80, and type once the shell in it has said something."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    process = subprocess.Popen(house.command(*words), stdin=slave, stdout=slave, stderr=slave, env=house.environment)
+    os.close(slave)
+    assert os.read(master, 1)
+    os.write(master, keys)
+    assert process.wait(20) == 0
+    os.close(master)
 
 
 def test_a_follower_hears_at_once(house: Household) -> None:

@@ -24,7 +24,7 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.session import Session, teller, terminal_size
     from utsuwa.cli.signals import Signals
     from utsuwa.monitor import frames
 
@@ -37,4 +37,5 @@ def run(words: list[str]) -> int:
         connection.send(frames.RESIZE, frames.pack_size(rows, columns)[8:])
     stdin = record.openStdin and not arguments.on("no-stdin")
     with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
-        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys).run()
+        left = teller(house.paths, record, "detach")
+        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys, left=left).run()

@@ -65,7 +65,9 @@ def _prune(words: list[str]) -> int:
     gone = Cache(house.images.store).prune(arguments.on("all"), older)
     for found in gone:
         print(found.id)
-    print(f"Total reclaimed space: {size(sum(found.size for found in gone))}")
+    freed = sum(found.size for found in gone)
+    house.images.note_pruned("builder", freed)
+    print(f"Total reclaimed space: {size(freed)}")
     return 0
 
 

@@ -50,12 +50,15 @@ def run(words: list[str]) -> int:
     keys = DetachKeys(arguments.text("detach-keys"))
     house = House()
     record = house.containers.find(arguments.words[0])
-    from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.session import Session, teller, terminal_size
     from utsuwa.cli.signals import Signals
+    from utsuwa.identifiers import new_engine_id
 
+    execution = new_engine_id()
     size = terminal_size() if request.tty else (0, 0)
     try:
-        connection = Execs(house.paths, house.containers).start(record, request, attach=not detach, size=size)
+        execs = Execs(house.paths, house.containers)
+        connection = execs.start(record, request, attach=not detach, size=size, execution=execution)
     except Error as error:
         code = getattr(error, "code", 0)  # none when the container could not be asked
         error.exit_code = (127 if code == 127 else 126) if code and not detach else 1  # type: ignore[attr-defined]
@@ -64,4 +67,5 @@ def run(words: list[str]) -> int:
         connection.close()
         return 0
     with Signals(resize=request.tty, proxy=False) as signals:
-        return Session(connection, signals, stdin=request.stdin_open, tty=request.tty, detach=keys).run()
+        left = teller(house.paths, record, "exec_detach", execID=execution)
+        return Session(connection, signals, stdin=request.stdin_open, tty=request.tty, detach=keys, left=left).run()

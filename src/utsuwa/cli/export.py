@@ -21,8 +21,10 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     from utsuwa.engine.commit import export
+    from utsuwa.engine.events import note
 
     house = House()
     record = house.containers.find(arguments.words[0])
     write_stream(export(house.images, record), arguments.text("output"), "cowardly refusing to save to a terminal")
+    note(house.paths, record, "export")
     return 0

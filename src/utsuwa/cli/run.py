@@ -65,7 +65,7 @@ def _run(arguments: Arguments) -> int:
         finally:  # of a container that can't be started, too, as Docker does: it is there, unless --rm was asked for
             print(record.id, flush=True)
         return 0
-    from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.session import Session, teller, terminal_size
     from utsuwa.cli.signals import Signals
 
     attached = {stream.lower() for stream in arguments.list("attach")}
@@ -74,7 +74,8 @@ def _run(arguments: Arguments) -> int:
     shown = attached or {"stdout", "stderr"}
     with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
         connection = house.containers.start(record, attach=True, size=size)
-        return Session(connection, signals, stdin=stdin, tty=record.tty, shown=shown, detach=keys).run()
+        left = teller(house.paths, record, "detach")
+        return Session(connection, signals, stdin=stdin, tty=record.tty, shown=shown, detach=keys, left=left).run()
 
 
 def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:

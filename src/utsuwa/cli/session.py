@@ -15,10 +15,12 @@ from utsuwa.spec.codec import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from utsuwa.cli.detach import DetachKeys
     from utsuwa.cli.signals import Signals
+    from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.paths import Paths
     from utsuwa.monitor.client import Connection
 
 _CHUNK = 32768
@@ -36,10 +38,22 @@ def terminal_size() -> tuple[int, int]:
     return 0, 0
 
 
+def teller(paths: Paths, record: ContainerRecord, action: str, **extra: str) -> Callable[[], None]:
+    """What writes down that a user has left a container's process alone."""
+
+    def tell() -> None:
+        from utsuwa.engine.events import note
+
+        note(paths, record, action, **extra)
+
+    return tell
+
+
 class Session:
     """One attachment. ``stdin``: ours is forwarded. ``tty``: ours becomes raw. ``signals`` are forwarded.
 
-    ``shown``: the names of the streams that are printed. ``detach``: typed at a terminal, these end the session only.
+    ``shown``: the names of the streams that are printed. ``detach``: typed at a terminal, these end the session only,
+    and ``left`` is called.
     """
 
     def __init__(
@@ -51,10 +65,11 @@ class Session:
         tty: bool,
         shown: Collection[str] = ("stdout", "stderr"),
         detach: DetachKeys | None = None,
+        left: Callable[[], None] = lambda: None,
     ) -> None:
         self._shown = {kind for kind, name in _STREAMS.items() if name in shown}
         self._connection, self._signals, self._stdin, self._tty = connection, signals, stdin, tty
-        self._keys = detach if tty else None
+        self._keys, self._left = detach if tty else None, left
         self._unsent = b""
         self._saved = b""
         self._poll = select.poll()
@@ -127,6 +142,7 @@ class Session:
             if left:
                 self._code = 0
                 os.write(2, b"\r\nread escape sequence\r\n")
+                self._left()
         else:
             self._stdin = False
             self._poll.unregister(0)

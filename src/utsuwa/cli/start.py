@@ -41,7 +41,7 @@ def run(words: list[str]) -> int:
 
 
 def _attached(house: House, arguments: Arguments) -> int:
-    from utsuwa.cli.session import Session, terminal_size
+    from utsuwa.cli.session import Session, teller, terminal_size
     from utsuwa.cli.signals import Signals
 
     keys = DetachKeys(arguments.text("detach-keys"))
@@ -50,4 +50,5 @@ def _attached(house: House, arguments: Arguments) -> int:
     size = terminal_size() if record.tty else (0, 0)
     with Signals(resize=record.tty, proxy=arguments.on("sig-proxy")) as signals:
         connection = house.containers.start(record, attach=True, size=size)
-        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys).run()
+        left = teller(house.paths, record, "detach")
+        return Session(connection, signals, stdin=stdin, tty=record.tty, detach=keys, left=left).run()

@@ -52,7 +52,9 @@ def _build_cache(house: House, *, everything: bool) -> int:
     sweep(house.paths, house.images)
     gone = Cache(house.images.store).prune(everything)
     _tell("Deleted build cache objects:", [found.id for found in gone])
-    return sum(found.size for found in gone)
+    freed = sum(found.size for found in gone)
+    house.images.note_pruned("builder", freed)
+    return freed
 
 
 def _volumes(house: House, filters: list[str]) -> int:

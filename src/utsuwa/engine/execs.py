@@ -40,9 +40,16 @@ class Execs:
         self._paths, self._containers = paths, containers
 
     def start(
-        self, record: ContainerRecord, request: ExecRequest, *, attach: bool = True, size: tuple[int, int] = (0, 0)
+        self,
+        record: ContainerRecord,
+        request: ExecRequest,
+        *,
+        attach: bool = True,
+        size: tuple[int, int] = (0, 0),
+        execution: str = "",
     ) -> Connection:
-        """Start a process; the connection has said STARTED, and with ``attach`` is its stdio.
+        """Start a process; the connection has said STARTED, and with ``attach`` is its stdio. ``execution``: its id,
+        which its events are told by.
 
         Raises FailedPrecondition when the container does not run, Conflict when it is paused, and what the runtime
         says.
@@ -52,7 +59,7 @@ class Execs:
             raise FailedPrecondition(f"container {record.id} is not running")
         if status.name == PAUSED:
             raise Conflict(f"Container {record.name} is paused, unpause the container before exec")
-        execution, command = new_engine_id(), " ".join(request.command)
+        execution, command = execution or new_engine_id(), " ".join(request.command)
         events.note(self._paths, record, f"exec_create: {command}", execID=execution)
         wanted = Execute(
             id=record.id,

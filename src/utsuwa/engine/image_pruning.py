@@ -47,7 +47,9 @@ def prune(
         if len(deleted) == count:
             break
     deleted += store.collect()
-    return untagged, deleted, max(0, before - stored_bytes(store))
+    freed = max(0, before - stored_bytes(store))
+    images.note_pruned("image", freed)
+    return untagged, deleted, freed
 
 
 def stored_bytes(store: ImageStore) -> int:

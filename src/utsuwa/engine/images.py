@@ -51,6 +51,14 @@ class Images:
 
         emit(self._paths.run, "image", action, identifier, {"name": name} if name else None)
 
+    def note_pruned(self, kind: str, reclaimed: int) -> None:
+        """Write down that images, or what stands on them (a ``kind`` of Docker's events), were removed where nobody
+        needed them, which gave so many bytes back.
+        """
+        from utsuwa.monitor.journal import note_pruned
+
+        note_pruned(self._paths.run, kind, reclaimed)
+
     def uses(self, containers: Containers) -> dict[str, Use]:
         """The container that stands on each image, a running one where there are several."""
         from utsuwa.image.remove import Use

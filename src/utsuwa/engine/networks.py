@@ -7,6 +7,7 @@ import os
 from utsuwa.engine import subnets
 from utsuwa.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unsupported
 from utsuwa.identifiers import new_engine_id
+from utsuwa.monitor import journal
 from utsuwa.monitor.records import now
 from utsuwa.network import firewall, ground, uplink
 from utsuwa.network.records import Network
@@ -61,9 +62,11 @@ class Networks:
             raise Unsupported(f"unsupported: network driver {driver} (use bridge)")
         if name in (*PREDEFINED, "default") or name.startswith("container:"):
             raise PermissionDenied(f"operation is not permitted on predefined {name} network")
-        return self._make(
+        made = self._make(
             name, _check_name(name), pools, ipv6, internal, attachable, dict(labels or {}), dict(options or {})
         )
+        self._note(made, "create")
+        return made
 
     def predefined(self, name: str) -> Network:
         """One of the networks that are always there; it is written down when it is first asked for."""
@@ -204,6 +207,10 @@ class Networks:
             self._forget(network)
         finally:
             os.close(lock)
+        self._note(network, "destroy")
+
+    def _note(self, network: Network, action: str) -> None:
+        journal.emit(self._paths.run, "network", action, network.id, {"name": network.name, "type": network.driver})
 
     def _forget(self, network: Network) -> None:
         """Its files; the name goes last, so that a network half removed can be removed again."""
@@ -250,6 +257,7 @@ class Networks:
                 removed.append(network.name)
             except Conflict:
                 continue
+        journal.note_pruned(self._paths.run, "network", 0)
         return removed
 
     def wanted(self) -> set[str]:

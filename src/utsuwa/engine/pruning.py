@@ -31,6 +31,7 @@ def prune(
             continue
         removed.append(record.id)
         freed += size
+    images.note_pruned("container", freed)
     return removed, freed
 
 

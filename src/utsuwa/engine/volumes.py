@@ -15,6 +15,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from utsuwa.errors import Conflict, Error, InvalidArgument, NotFound, Unsupported, from_oserror
 from utsuwa.identifiers import check_name, new_engine_id
+from utsuwa.monitor import journal
 from utsuwa.monitor import volumes as ends
 from utsuwa.monitor.records import now
 from utsuwa.spec.codec import dumps, encode, parse
@@ -101,6 +102,7 @@ class Volumes:
             record = VolumeRecord(name=name, createdAt=now(), options=options or None, labels=labels or None)
             lock = self._make(record, owner)
             if lock is not None:
+                journal.emit(self._paths.run, "volume", "create", name, {"driver": record.driver})
                 return record, lock
 
     def hold(self, name: str) -> tuple[VolumeRecord, int] | None:
@@ -242,6 +244,7 @@ class Volumes:
             if users:
                 raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
             ends.remove(f"{self._paths.volumes}/{name}")
+            journal.emit(self._paths.run, "volume", "destroy", name, {"driver": "local"})
         finally:
             os.close(lock)
 
@@ -260,6 +263,7 @@ class Volumes:
                 continue
             removed.append(record.name)
             freed += size
+        journal.note_pruned(self._paths.run, "volume", freed)
         return removed, freed
 
     def sweep(self) -> None:
@@ -273,7 +277,7 @@ class Volumes:
                 continue
             for owner in ends.owners(directory) or ():
                 if not os.path.exists(self._paths.container(owner)):
-                    ends.release(directory, owner)
+                    ends.release(self._paths.run, directory, owner)
 
     def _names(self, hidden: bool = False) -> list[str]:
         try:

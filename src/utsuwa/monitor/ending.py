@@ -67,7 +67,7 @@ def _remove_trees(start: Start) -> None:
         from utsuwa.snapshot.tree import remove
 
         for directory in start.volumes:
-            if not release(directory, start.id) and directory.startswith(f"{start.snapshots}/"):
+            if not release(start.run, directory, start.id) and directory.startswith(f"{start.snapshots}/"):
                 remove(directory)
     if start.snapshots:
         from utsuwa.snapshot.keyed import KeyedSnapshots  # every snapshotter removes alike

@@ -23,11 +23,12 @@ LIMIT = 1 << 20
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 
 def emit(run: str, kind: str, action: str, identifier: str, attributes: Mapping[str, str] | None = None) -> None:
-    """Write an event down: ``kind`` is "container", "image", "network" or "volume", ``action`` Docker's word ("create",
-    "pull", "health_status: healthy"), ``identifier`` the object's, ``run`` the engine's run directory.
+    """Write an event down: ``kind`` is "container", "image", "network", "volume" or "builder", ``action`` Docker's word
+    ("create", "pull", "health_status: healthy"), ``identifier`` the object's, ``run`` the engine's run directory.
     """
     try:
         _append(run, kind, action, {"ID": identifier, "Attributes": dict(attributes or {})})
@@ -35,15 +36,38 @@ def emit(run: str, kind: str, action: str, identifier: str, attributes: Mapping[
         return
 
 
+def note_pruned(run: str, kind: str, reclaimed: int) -> None:
+    """Write down that what nobody needs of a ``kind`` of objects was removed, which gave so many bytes back."""
+    emit(run, kind, "prune", "", {"reclaimed": str(reclaimed)})
+
+
 def note(run: str, directory: str, action: str, extra: Mapping[str, str] | None = None) -> None:
-    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names."""
+    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names.
+
+    Before its start its volumes are mounted, and after its end they are not, which nobody else would tell.
+    """
     try:
         with open(f"{directory}/container.json", "rb", buffering=0) as file:
             about = parse(file.read())
     except (OSError, Error):  # it is being removed
         about = {}
     names = {"image": about.get("image", ""), "name": about.get("name", "")}
-    emit(run, "container", action, os.path.basename(directory), {**about.get("labels", {}), **names, **(extra or {})})
+    identifier = os.path.basename(directory)
+    if action == "start":
+        _tell_volumes(run, identifier, "mount", about)
+    emit(run, "container", action, identifier, {**about.get("labels", {}), **names, **(extra or {})})
+    if action == "die":
+        _tell_volumes(run, identifier, "unmount", about)
+
+
+def _tell_volumes(run: str, identifier: str, action: str, about: Mapping[str, Any]) -> None:
+    for point in about.get("mountPoints", ()):
+        if point.get("type") == "volume":
+            told = {"container": identifier, "driver": point.get("driver") or "local"}
+            if action == "mount":
+                told |= {"destination": point["destination"], "propagation": point.get("shared", "")}
+                told["read/write"] = "true" if point.get("rw", True) else "false"
+            emit(run, "volume", action, point["name"], told)
 
 
 def _append(run: str, kind: str, action: str, actor: dict[str, object]) -> None:

@@ -129,7 +129,7 @@ class Keeper:
         self._lock = self._listener = self._mounts = -1
         self._bundle = os.open(start.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._log = open_log(start, self._bundle)
-        self.relay = Relay(self._log, self._bundle, self._forward)
+        self.relay = Relay(self._log, self._bundle, self._forward, self._resized)
         self.relay.watch(control.fileno(), self._told)
         self._examiner: Examiner | None = None
 
@@ -318,6 +318,9 @@ class Keeper:
     def note(self, action: str, extra: dict[str, str] | None = None) -> None:
         """Tell the journal what has happened to the container."""
         journal.note(self._start.run, self._start.directory, action, extra)
+
+    def _resized(self, rows: int, columns: int) -> None:
+        self.note("resize", {"height": str(rows), "width": str(columns)})
 
     def _write_exit(self, record: Exit) -> None:
         if not self._start.remove or os.path.exists(f"{self._start.directory}/{LASTING_FILE}"):

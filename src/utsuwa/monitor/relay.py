@@ -27,8 +27,17 @@ if TYPE_CHECKING:
 class Relay:
     """Everything that one process's stdio is connected to."""
 
-    def __init__(self, log: Log | None, directory: int, signal: Callable[[int], None]) -> None:
-        """``directory``: descriptor of where backlogs are kept. ``signal`` is called with the number a client sends."""
+    def __init__(
+        self,
+        log: Log | None,
+        directory: int,
+        signal: Callable[[int], None],
+        resized: Callable[[int, int], None] = lambda _rows, _columns: None,
+    ) -> None:
+        """``directory``: descriptor of where backlogs are kept. ``signal`` is called with the number a client sends,
+        ``resized`` with the terminal's new rows and columns.
+        """
+        self._resized = resized
         self._log, self._directory, self._signal = log, directory, signal
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
@@ -253,6 +262,7 @@ class Relay:
             from utsuwa.linux import tty
 
             tty.resize(self.terminal, rows, columns)
+            self._resized(rows, columns)
 
     def _feed(self, _events: int = 0) -> None:
         """Write what the container takes; while it does not, no client is read any further."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_EX, LOCK_SH, flock
 
+from utsuwa.monitor import journal
+
 OWNERS = "owners"
 GONE = ".gone-"
 """What a volume's name begins with when it is being removed: nobody finds it any more."""
@@ -46,8 +48,10 @@ def owners(directory: str) -> list[str] | None:
         return None
 
 
-def release(directory: str, owner: str) -> bool:
-    """The container ``owner`` is being removed with its volumes: whether this one was removed with it."""
+def release(run: str, directory: str, owner: str) -> bool:
+    """The container ``owner`` is being removed with its volumes: whether this one was removed with it, as the journal
+    in ``run`` is told.
+    """
     held = lock(directory)
     if held is None:
         return False
@@ -59,6 +63,7 @@ def release(directory: str, owner: str) -> bool:
             os.unlink(f"{directory}/{OWNERS}/{owner}")
             return False
         remove(directory)
+        journal.emit(run, "volume", "destroy", os.path.basename(directory), {"driver": "local"})
         return True
     finally:
         os.close(held)
