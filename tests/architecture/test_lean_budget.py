@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,20 @@ from tests.architecture.sources import ROOT, SRC
 from tests.integration.init.test_launcher import build
 
 PYTHON = "/usr/bin/python3"
-BUDGET = 0.003
-ROUNDS = 30
-MOST_ROUNDS = 150
+BUDGET, BARE = 0.003, 0.010
+"""Seconds: what it may cost, where the bare interpreter takes the second; a slower machine is slower with both."""
+ROUNDS, MOST_ROUNDS = 30, 300
 pytestmark = pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"no {PYTHON}")
 
 
-def _wall(command: list[str], environment: dict[str, str]) -> float:
-    """Seconds from spawn to the end of the process, without the cost of capturing its output."""
+def _cost(command: list[str], environment: dict[str, str]) -> float:
+    """Seconds that a process has a processor, from its spawn to its end: it waits for nothing else but for its turn,
+    which is the other processes' business.
+    """
     actions = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (1, 2)]
-    start = time.perf_counter()
     child = os.posix_spawn(command[0], command, environment, file_actions=actions)
-    os.waitpid(child, 0)
-    return time.perf_counter() - start
+    usage = os.wait4(child, 0)[2]
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_state_of_a_missing_container_stays_in_budget(tmp_path: Path) -> None:
@@ -42,15 +42,17 @@ def test_state_of_a_missing_container_stays_in_budget(tmp_path: Path) -> None:
     assert "x" in first.stderr
     assert "Traceback" not in first.stderr
     environment = {"PATH": "/usr/bin:/bin"}
-    # The least of many interleaved runs is what the code costs; everything above it is the machine's other work, which
-    # more runs outlast.
+    # The least of many interleaved runs is what the code costs; above it are caches that others have filled, and
+    # interrupts. More runs outlast these, unless the processor itself is slower, which the bare interpreter shows.
     bares: list[float] = []
     states: list[float] = []
     while len(states) < MOST_ROUNDS:
         for _ in range(ROUNDS):
-            bares.append(_wall(bare, environment))
-            states.append(_wall(state, environment))
+            bares.append(_cost(bare, environment))
+            states.append(_cost(state, environment))
         cost = min(states) - min(bares)
-        if cost <= BUDGET:
+        budget = BUDGET * max(1.0, min(bares) / BARE)
+        if cost <= budget:
             break
-    assert cost <= BUDGET, f"urun state costs {cost * 1000:.2f} ms over the bare interpreter"
+    told = f"urun state costs {cost * 1000:.2f} ms over the bare interpreter's {min(bares) * 1000:.2f} ms"
+    assert cost <= budget, f"{told}, where {budget * 1000:.2f} ms are allowed"
