@@ -117,6 +117,30 @@ def test_an_archive_alone_leaves_no_image(house: Household, tmp_path: Path) -> N
     assert house.ok("images", "-aq", "--filter", "label=only=archived") == ""
 
 
+def test_checks(house: Household, tmp_path: Path) -> None:
+    text = "FROM scratch\nENV a b\nCMD x\n"
+    said = build(house, tmp_path, text)
+    assert " 2 warnings found (use --check to expand):\n - LegacyKeyValueFormat: " in said
+    assert "(line 3)" in said
+    told = house("build", "--check", str(tmp_path))
+    assert (told.returncode, told.stdout.count(b"WARNING: "), told.stderr) == (1, 2, b"")
+    (tmp_path / "Dockerfile").write_text(f"# check=skip=all\n{text}")
+    assert house.ok("build", "--call", "check", str(tmp_path)) == "Check complete, no warnings found.\n"
+    fatal = fails(house, tmp_path, f"# check=skip=LegacyKeyValueFormat;error=true\n{text}")
+    assert "lint violation found for rules: JSONArgsRecommended" in fatal
+    assert "   4 | >>> CMD x" in fatal
+
+
+def test_a_linked_copy_stands_on_anything(house: Household, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("f\n")
+    text = f"FROM {IMAGE}\nRUN mkdir -p /usr/lib; ln -s usr/lib /lib; echo {{0}} >/which\nCOPY --link f /lib/f\n"
+    for number, cached in ((1, 0), (2, 1)):
+        said = build(house, tmp_path, text.format(number), "-t", "linked")
+        assert said.count("CACHED") == cached
+        shown = house.ok("run", "--rm", "linked", "sh", "-c", "cat /which /lib/f; test ! -L /lib -a ! -e /usr/lib/f")
+        assert shown == f"{number}\nf\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -135,6 +159,7 @@ def test_an_archive_alone_leaves_no_image(house: Household, tmp_path: Path) -> N
         (["-o", "type=image,compression=zstd"], "unsupported: compression"),
         (["--build-context", "x"], "expected name=location"),
         (["--build-context", "x=/nosuch"], "failed to get build context x"),
+        (["--call", "outline"], "unsupported: --call outline"),
         (["--progress", "odd"], "invalid progress type"),
     ],
 )

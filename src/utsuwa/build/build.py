@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from utsuwa.build.checks import check, options, violation
 from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
@@ -11,7 +12,7 @@ from utsuwa.build.kitchen import Kitchen
 from utsuwa.build.output import write_stream, write_tree
 from utsuwa.build.parser import parse
 from utsuwa.build.stage import stamp
-from utsuwa.errors import from_oserror
+from utsuwa.errors import Error, from_oserror
 from utsuwa.spec import platform as platforms
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from utsuwa.build.checks import Warning
     from utsuwa.build.kitchen import Bring
     from utsuwa.build.output import Output
     from utsuwa.build.progress import Progress
@@ -54,10 +56,15 @@ def build(
     target = graph.target(request.target)
     order = graph.order(target)
     step.done()
+    if options(graph.dockerfile, request).fatal:
+        _refuse(check(graph, request, lambda name: bring(name, request.platform)))
     lease = images.store.lease()
     try:
         kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
-        build_stages(kitchen, order)
+        try:
+            build_stages(kitchen, order)
+        finally:
+            progress.warnings = check(graph, request, lambda name: here(images, name))
         state = kitchen.built[target.number]
         for each in outputs:
             if each.is_tree:
@@ -94,6 +101,26 @@ def _deliver(
             if not kitchen.store.names_of(image.id):
                 kitchen.store.forget(image.record)
     return image
+
+
+def check_only(request: BuildRequest, images: Images) -> list[Warning]:
+    """What the checks find, and nothing built. Raises Fault, and StepFailed for a target that is not there."""
+    graph = Graph(parse(request.dockerfile), request)
+    graph.order(graph.target(request.target))
+    return check(graph, request, lambda name: here(images, name))
+
+
+def here(images: Images, name: str) -> Image | None:
+    """The image of a name, None when it is not here, or no name."""
+    try:
+        return images.resolve(name)
+    except Error:
+        return None
+
+
+def _refuse(found: list[Warning]) -> None:
+    if found:
+        raise StepFailed(violation(found), found[0].first, found[0].last)
 
 
 def _tag(text: str) -> reference.Reference:

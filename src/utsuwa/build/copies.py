@@ -12,6 +12,7 @@ from utsuwa.build.remotes import Remotes
 from utsuwa.build.words import Words as Lexer
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
+from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,21 +44,23 @@ class Copying:
     def layer(self, step: Step) -> tuple[NewLayer, int]:
         """The layer, from the cache or new, and when it was made."""
         build, instruction, kitchen = self._build, self._instruction, self._build.kitchen
+        below = "" if instruction.link else build.state.top
         origin = origins.open_origin(kitchen, instruction.source_stage, build.stage)
         with origin.root, build.ground() as root:
             chosen = owner(build.expand(instruction.owner), root) if instruction.owner else None
             mode = build.expand(instruction.mode)
             wish = build.wish(chosen, mode, to_root=not origin.keeps_owners)
             matches = [(source, members.matching(origin, source)) for source in self._sources]
-            ground = copying.Ground(root)
+            # With --link it does not matter what is below: no link there is followed, and any base will do.
+            ground = copying.Ground(Merged([]) if instruction.link else root)
             known = copying.digest_of(self._members(origin, matches, ground), wish)
             trees = [(each.identity, chosen, mode, instruction.excludes) for each in self._remotes.trees]
-            key = kitchen.key(build.state.top, instruction.keyword, self._target, known, trees)
+            key = kitchen.key(below, instruction.keyword, self._target, known, trees)
             layer = build.cached(key)
             if layer is not None:
                 ground.close()
                 step.cached()
-                return layer
+                return kitchen.stacked(*layer, build.state.top)
             taken = chain(self._members(origin, matches, ground), self._checked_out(ground))
             archive = copying.archived(taken, wish, ground)
             layer = kitchen.make(key, build.state.top, archive, instruction.text)

@@ -26,7 +26,6 @@ class Graph:
         self._given, self._contexts = request.arguments, request.contexts
         self.built_in = platform_arguments(request)
         self.globals: dict[str, str] = {}
-        self.defaults: dict[str, str] = {}
         for instruction in dockerfile.globals:
             self._declare(instruction)
         self.bases = [self._base(stage) for stage in dockerfile.stages]

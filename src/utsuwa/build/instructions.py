@@ -6,7 +6,7 @@ from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.build.reader import Document
+    from utsuwa.build.reader import Document, Source
 
 
 class Instruction(Record):
@@ -59,6 +59,7 @@ class Copy(Instruction):
     owner: str = ""
     mode: str = ""
     parents: bool = False
+    link: bool = False
     excludes: tuple[str, ...] = ()
     checksum: str = ""
     unpack: bool | None = None
@@ -102,9 +103,9 @@ class Stage:
 
 
 class Dockerfile:
-    """All of it: the ARGs before the first FROM, and the stages. ``text`` is for showing lines of it."""
+    """All of it: the ARGs before the first FROM, and the stages. ``source`` is what was read."""
 
-    def __init__(self, text: str, escape: str) -> None:
-        self.text, self.escape = text, escape
+    def __init__(self, source: Source) -> None:
+        self.source, self.escape = source, source.escape
         self.globals: list[Arg] = []
         self.stages: list[Stage] = []

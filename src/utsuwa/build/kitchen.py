@@ -103,6 +103,14 @@ class Kitchen:
         """The layer of an earlier build, when it is all there, and when that made it, in Unix seconds."""
         return self._cache.get(key) if self.request.use_cache else None
 
+    def stacked(self, layer: NewLayer, made: int, parent: str) -> tuple[NewLayer, int]:
+        """A layer, put on top of another one than it was made for."""
+        if layer.parent == parent:
+            return layer, made
+        from utsuwa.image.make import stack_layer
+
+        return stack_layer(self.store, parent, layer.blob, layer.diff_id), made
+
     def make(self, key: str, parent: str, chunks: Iterable[bytes], text: str) -> tuple[NewLayer, int]:
         """A new layer of an archive, kept for builds to come, and its time."""
         from utsuwa.image.make import add_layer

@@ -35,7 +35,7 @@ def parse(data: bytes) -> Dockerfile:
     frontend = source.directives.get("syntax", "docker/dockerfile").removeprefix("docker.io/")
     if frontend.partition(":")[0].partition("@")[0] not in ("docker/dockerfile", "docker/dockerfile-upstream"):
         raise Unsupported(f"unsupported: the build frontend {frontend} (leave out the line # syntax=)")
-    found = Dockerfile(source.text, source.escape)
+    found = Dockerfile(source)
     for statement in source.statements:
         instruction = parse_instruction(statement, source.escape)
         if isinstance(instruction, From):
@@ -200,6 +200,7 @@ def _copy(statement: Statement, escape: str, common: dict[str, Any]) -> Copy:
         owner=flags.get("chown", ""),
         mode=flags.get("chmod", ""),
         parents=flags.get("parents", False),
+        link=flags.get("link", False),
         excludes=tuple(flags.get("exclude", ())),
         checksum=flags.get("checksum", ""),
         unpack=flags.get("unpack"),

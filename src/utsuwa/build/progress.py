@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from utsuwa.build.checks import Warning
+
 _TAIL = 200
 """Lines of a step's output that are kept, to be shown again when it fails."""
 
@@ -69,10 +71,11 @@ class Step:
 
 
 class Progress:
-    """Steps, told to nobody. ``tell`` may come from several threads at once."""
+    """Steps, told to nobody. ``tell`` may come from several threads at once. ``warnings`` are those of the checks."""
 
     def __init__(self) -> None:
         self._count = 0
+        self.warnings: list[Warning] = []
 
     def begin(self, title: str) -> Step:
         """A new step."""

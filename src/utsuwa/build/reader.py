@@ -25,13 +25,16 @@ class Document:
 
 
 class Statement:
-    """One instruction as it was written. ``rest`` is what follows keyword and flags; lines count from 1."""
+    """One instruction as it was written. ``word`` is how its keyword is spelled, ``rest`` what follows keyword and
+    flags; lines count from 1. ``has_gap``: there are empty lines in it.
+    """
 
-    __slots__ = ("documents", "first", "flags", "keyword", "last", "rest")
+    __slots__ = ("documents", "first", "flags", "has_gap", "keyword", "last", "rest", "word")
 
-    def __init__(self, keyword: str, flags: list[str], rest: str, first: int) -> None:
-        self.keyword, self.flags, self.rest = keyword, flags, rest
+    def __init__(self, word: str, flags: list[str], rest: str, first: int) -> None:
+        self.word, self.keyword, self.flags, self.rest = word, word.upper(), flags, rest
         self.documents: list[Document] = []
+        self.has_gap = False
         self.first = self.last = first
 
 
@@ -86,6 +89,7 @@ def _read_directives(source: Source, lines: list[str]) -> None:
 class _Reader:
     def __init__(self, source: Source, lines: list[str]) -> None:
         self._source, self._lines, self._at = source, lines, 0
+        self._has_gap = False
 
     def read(self) -> None:
         """Every statement there is."""
@@ -94,6 +98,7 @@ class _Reader:
             line = self._logical_line()
             if line.strip(_BLANKS):
                 statement = parse_statement(line, first)
+                statement.has_gap = self._has_gap
                 self._take_documents(statement)
                 statement.last = self._at
                 self._source.statements.append(statement)
@@ -102,6 +107,7 @@ class _Reader:
         """The next line, joined with those that continue it; "" for a comment."""
         line = self._lines[self._at].lstrip(_BLANKS)
         self._at += 1
+        self._has_gap = False
         if line[:1] == "#":
             return ""
         text, continues = self._split_continuation(line)
@@ -109,6 +115,7 @@ class _Reader:
             line = self._lines[self._at]
             self._at += 1
             stripped = line.strip(_BLANKS)
+            self._has_gap = self._has_gap or not stripped
             if stripped and stripped[0] != "#":
                 more, continues = self._split_continuation(line)
                 text += more
@@ -148,7 +155,7 @@ def parse_statement(line: str, first: int) -> Statement:
     line = line.strip(_BLANKS)
     end = next((place for place, letter in enumerate(line) if letter in _BLANKS), len(line))
     flags, rest = _take_flags(line[end:].lstrip(_BLANKS))
-    return Statement(line[:end].upper(), flags, rest, first)
+    return Statement(line[:end], flags, rest, first)
 
 
 def _take_flags(text: str) -> tuple[list[str], str]:

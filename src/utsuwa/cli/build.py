@@ -42,18 +42,45 @@ def run(words: list[str]) -> int:
     progress = _progress(arguments)
     with Workshop(house.paths, house.images) as workshop:
         context, request = _prepare(arguments, workshop)
+        if arguments.on("check") or arguments.text("call") == "check":
+            return _check(house, request, context)
         bring = _bring(house, arguments)
         try:
             image = build.build(request, house.paths, house.images, workshop, progress, bring, outputs)
         except (fault.Fault, fault.StepFailed) as error:
             progress.close()
+            _warn(progress)
             _explain(error, context)
             failure = Error(f"failed to build: failed to solve: {error}")
             raise failure from error
     progress.close()
+    _warn(progress)
     if image is not None:
         _tell(house, arguments, request, image, outputs)
     return 0
+
+
+def _check(house: House, request: BuildRequest, context: Context) -> int:
+    """The report of the checks; 1 when they have found something."""
+    from utsuwa.build import build, checks, fault
+
+    try:
+        found = build.check_only(request, house.images)
+    except (fault.Fault, fault.StepFailed) as error:
+        _explain(error, context)
+        failure = Error(f"failed to build: failed to solve: {error}")
+        raise failure from error
+    print(checks.report(found, context.name, context.dockerfile.decode("utf-8", "replace")))
+    return 1 if found else 0
+
+
+def _warn(progress: Progress) -> None:
+    """What the checks have found, where progress is shown to people."""
+    from utsuwa.build import checks
+    from utsuwa.build.progress import Plain, Terminal
+
+    if progress.warnings and isinstance(progress, (Plain, Terminal)):
+        print(checks.summary(progress.warnings), file=sys.stderr)
 
 
 def _prepare(arguments: Arguments, workshop: Workshop) -> tuple[Context, BuildRequest]:

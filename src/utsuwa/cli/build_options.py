@@ -22,6 +22,8 @@ _KEPT = (
     Option("annotation", "", LIST, "Add annotation to the image (key=value, manifest:key=value)"),
     Option("build-arg", "", LIST, "Set build-time variables"),
     Option("build-context", "", LIST, "Additional build contexts (name=path, name=docker-image://image)"),
+    Option("call", "", WORD, "Set method for evaluating build (build, check)", "build"),
+    Option("check", "", SWITCH, "Look for what is suspicious in the Dockerfile, and build nothing"),
     Option("cgroup-parent", "", WORD, "Set the parent cgroup for RUN instructions"),
     Option("cpu-period", "", NUMBER, "Limit the CPU CFS (Completely Fair Scheduler) period of RUN"),
     Option("cpu-quota", "", NUMBER, "Limit the CPU CFS (Completely Fair Scheduler) quota of RUN"),
@@ -84,6 +86,8 @@ def check(arguments: Arguments) -> None:
     for name in ("builder", "isolation"):
         if arguments.text(name) not in ("", "default"):
             raise Unsupported(f"unsupported: --{name} {arguments.text(name)} (use default)")
+    if arguments.text("call") not in ("build", "check"):
+        raise Unsupported(f"unsupported: --call {arguments.text('call')} (use build or check)")
     if not arguments.on("disable-content-trust"):
         raise Unsupported("unsupported: --disable-content-trust=false (image signatures are not looked at)")
     if not arguments.on("rm"):

@@ -9,11 +9,13 @@ around it.
 from __future__ import annotations
 
 import os
+import time
 
 from utsuwa.content.durable import flush_file_system
 from utsuwa.errors import InvalidArgument, Unsupported
 from utsuwa.image.install import install
 from utsuwa.spec import codec, image
+from utsuwa.spec import digest as digests
 from utsuwa.spec.digest import hasher
 from utsuwa.spec.image import Descriptor, History, ImageConfig, Manifest, RootFS
 from utsuwa.spec.record import Record
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from utsuwa.image.store import Image, ImageStore
+    from utsuwa.snapshot.layers import Staging
     from utsuwa.spec.reference import Reference
+
+
+_WAIT = 0.05
+"""Seconds between looks for a layer that another process unpacks."""
 
 
 class NewLayer(Record):
@@ -72,6 +79,42 @@ def add_layer(store: ImageStore, parent: str, chunks: Iterable[bytes]) -> NewLay
         staging.close()
     store.content.settle([made.blob.digest], flushed=True)
     return made
+
+
+def stack_layer(store: ImageStore, parent: str, blob: Descriptor, diff_id: str) -> NewLayer:
+    """Put a layer whose archive is in the content store on top of ``parent``, unless it is there already.
+
+    Raises InvalidArgument for an archive that is not what ``diff_id`` says. The caller holds a lease.
+    """
+    layers = store.snapshotter.layers
+    name = str(digests.of(f"{parent} {diff_id}".encode())) if parent else diff_id
+    while not layers.has(name):
+        staging = layers.begin(name, parent, diff_id)
+        if staging is None:  # somebody else is at it
+            time.sleep(_WAIT)
+            continue
+        try:
+            _unpack(store, staging, blob)
+            layers.commit([staging], flush_file_system)
+        finally:
+            staging.close()
+    return NewLayer(name=name, parent=parent, diff_id=diff_id, blob=blob, size=layers.get(name).size)
+
+
+def _unpack(store: ImageStore, staging: Staging, blob: Descriptor) -> None:
+    from utsuwa.snapshot.unpack import Unpacking
+
+    fd = store.content.open(blob.digest)
+    try:
+        unpacking = Unpacking(staging, fd)
+    finally:
+        os.close(fd)
+    try:
+        unpacking.announce(blob.size)
+        unpacking.complete()
+        unpacking.wait()
+    finally:
+        unpacking.close()
 
 
 def assemble(
