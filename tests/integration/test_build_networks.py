@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.household import IMAGE, until
-from tests.integration.test_networks import Host
+from tests.integration.networks.host import Host
 from tests.needs import needs
 
 pytestmark = [needs("root", "overlay", "busybox", "nft", "ip")]
