@@ -12,6 +12,7 @@ import os
 from utsuwa.build.filling import take
 from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
 from utsuwa.snapshot import diff
+from utsuwa.snapshot.archive import blocks
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
@@ -107,7 +108,7 @@ def write_tree(output: Output, kitchen: Kitchen, state: State) -> None:
         if output.kind == "local":
             _fill(output.place, chunks)
         else:
-            write_stream(output.place, chunks)
+            write_stream(output.place, blocks(chunks))
     except OSError as error:
         raise from_oserror(error, f"write {output.place}") from error
     finally:

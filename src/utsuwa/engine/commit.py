@@ -61,9 +61,9 @@ def commit(paths: Paths, images: Images, record: ContainerRecord, asked: Asked, 
 
 def export(images: Images, record: ContainerRecord) -> Iterator[bytes]:
     """The container's root file system as a tar archive, in chunks; nothing of its volumes."""
-    from utsuwa.snapshot import diff
+    from utsuwa.snapshot import archive, diff
 
-    return diff.export(images.store.snapshotter, record.id)
+    return archive.blocks(diff.export(images.store.snapshotter, record.id))
 
 
 def settings_of(record: ContainerRecord, base: ImageConfig) -> Settings:

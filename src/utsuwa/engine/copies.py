@@ -17,6 +17,7 @@ from utsuwa.engine.packing import pack
 from utsuwa.engine.syscalls import BENEATH, NO_SYMLINKS
 from utsuwa.engine.unpacking import Unpacker
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
+from utsuwa.snapshot.archive import blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Copies:
     def archive(self, path: str, *, follow: bool = False) -> Iterator[bytes]:
         """What is at ``path`` as a tar archive, in chunks."""
         with self._tree() as place, self._source(place, path, follow) as source:
-            yield from pack(source.parent, source.name, source.top)
+            yield from blocks(pack(source.parent, source.name, source.top))
         events.note(self._paths, self._record, "archive-path")
 
     def put(self, source: str, path: str, *, follow: bool = False, as_user: bool = False) -> int:

@@ -51,6 +51,7 @@ def add_layer(store: ImageStore, parent: str, chunks: Iterable[bytes]) -> NewLay
     One pass does everything. The caller holds a lease until an image, or a record of what is kept, names the layer.
     Raises InvalidArgument for what is no archive of a layer, Unavailable when the disk is full.
     """
+    from utsuwa.snapshot.archive import blocks
     from utsuwa.snapshot.compression import Packer
     from utsuwa.snapshot.intake import Intake  # threads; images that are put together of what is here need none
 
@@ -59,7 +60,7 @@ def add_layer(store: ImageStore, parent: str, chunks: Iterable[bytes]) -> NewLay
     running, packer = hasher(), Packer()
     try:
         with store.content.create() as blob, Intake(staging) as intake:
-            for chunk in chunks:
+            for chunk in blocks(chunks):
                 running.update(chunk)
                 intake.write(chunk)
                 blob.write(packer.pack(chunk))

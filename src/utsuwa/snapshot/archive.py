@@ -16,7 +16,7 @@ from utsuwa.snapshot.tree import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from utsuwa.snapshot.tar import Entry
 
@@ -82,6 +82,22 @@ def padding(size: int) -> bytes:
     return bytes(-size % tar.BLOCK)
 
 
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks of a megabyte and more: an archive of small files comes in three chunks for each, too
+    small to hash, compress or write apart, or to hand to another thread.
+    """
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _CHUNK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
 def _block(entry: Entry, name: bytes, size: int, records: dict[bytes, bytes]) -> bytes:
     """The plain header; what does not fit goes into ``records``."""
     seconds = entry.mtime // 1_000_000_000
@@ -119,7 +135,7 @@ def _sealed(
     fields = b"%-100.100b%07o\0%07o\0%07o\0%011o\0%011o\0" % (_filled(name), mode & 0o7777, uid, gid, size, seconds)
     tail = b"%b%-100.100bustar\x0000" % (kind, _filled(link))
     devices = bytes(64) + b"%07o\0%07o\0" % (major, minor) + bytes(167)
-    total = sum(fields) + sum(tail) + sum(devices) + 8 * 32
+    total = tar.total(b"".join((fields, b"        ", tail, devices)))
     return b"".join((fields, b"%06o\0 " % total, tail, devices))
 
 

@@ -211,6 +211,13 @@ def _entry(header: bytes, long_name: bytes, long_link: bytes) -> Entry:
     return entry
 
 
+def total(header: bytes) -> int:
+    """The sum of a header's bytes, by the lower half of Adler-32: their sum plus one, modulo 65521, which 256 bytes
+    can't reach.
+    """
+    return (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2
+
+
 def number(field: bytes) -> int:
     """A numeric header field: octal digits, or GNU's base-256 when the first bit is set."""
     if field[-1] in b"\0 ":  # nearly all fields: digits and one terminator
@@ -232,12 +239,9 @@ def number(field: bytes) -> int:
 
 
 def _check_sum(header: bytes, field: bytes) -> None:
-    """The sum of the header with its own field as blanks; some old writers summed signed bytes.
-
-    The lower half of Adler-32 is the sum of the bytes plus one, modulo 65521, which 256 bytes can't reach.
-    """
+    """The sum of the header with its own field as blanks; some old writers summed signed bytes."""
     wanted = number(field)
-    found = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2 - sum(field) + 256
+    found = total(header) - sum(field) + 256
     if found != wanted:
         signed = sum(byte - 256 if byte > 127 else byte for byte in header) - sum(field) + 256
         if signed != wanted:

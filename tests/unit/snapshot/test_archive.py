@@ -13,7 +13,7 @@ import pytest
 from tests.needs import needs
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import apply, tar, tree
-from utsuwa.snapshot.archive import END, Archiver, header, member, padding
+from utsuwa.snapshot.archive import END, Archiver, blocks, header, member, padding
 from utsuwa.snapshot.compression import PIECE, Packer, decompressed
 
 pytestmark = needs("root")
@@ -129,3 +129,11 @@ def test_packing_does_not_depend_on_the_chunks() -> None:
     assert len(packed) == 1
     source = io.BytesIO(packed.pop())
     assert b"".join(decompressed(source.read)) == data
+
+
+def test_blocks_hold_the_same_bytes() -> None:
+    chunks = [b"a" * 512, b"b" * 11_000, b""] * 300 + [b"c" * (3 << 20)] + [b"d"]
+    found = list(blocks(iter(chunks)))
+    assert b"".join(found) == b"".join(chunks)
+    assert all(len(each) >= 1 << 20 for each in found[:-1]) and len(found) == 5
+    assert list(blocks([])) == []
