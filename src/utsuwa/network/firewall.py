@@ -8,10 +8,11 @@ from select import POLLIN, poll
 from utsuwa.errors import Error, FailedPrecondition, Unsupported
 from utsuwa.linux.nftables import has_table
 from utsuwa.network import ruleset
+from utsuwa.network.flows import redirect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.network.records import Network
+    from utsuwa.network.records import Endpoint, Network
     from utsuwa.network.state import Places
     from utsuwa.spec.request import PublishedPort
 
@@ -41,12 +42,16 @@ def raise_up(places: Places, network: Network) -> None:
     if is_standing():
         load(script)
         return
+    running: list[Endpoint] = []
     for other in places.networks():
         if other.id in places.active():
             script += ruleset.adding(ruleset.of_network(other))
-            for endpoint in places.endpoints(other.id):
-                script += ruleset.adding(_elements(endpoint.ports, endpoint.addresses))
+            running += places.endpoints(other.id)
+    for endpoint in running:
+        script += ruleset.adding(_elements(endpoint.ports, endpoint.addresses))
     load(script, ruleset.foundation())
+    for endpoint in running:
+        redirect(endpoint.ports, _bare(endpoint.addresses))
 
 
 def publish(ports: tuple[PublishedPort, ...], addresses: tuple[str, ...]) -> None:
@@ -54,6 +59,7 @@ def publish(ports: tuple[PublishedPort, ...], addresses: tuple[str, ...]) -> Non
     elements = _elements(ports, addresses)
     if elements:
         load(ruleset.adding(elements))
+        redirect(ports, _bare(addresses))
 
 
 def withdraw(ports: tuple[PublishedPort, ...], addresses: tuple[str, ...]) -> None:
@@ -61,6 +67,7 @@ def withdraw(ports: tuple[PublishedPort, ...], addresses: tuple[str, ...]) -> No
     elements = _elements(ports, addresses)
     if elements and is_standing():
         _remove(elements)
+        redirect(ports, [])
 
 
 def tear_down(network: Network) -> None:
@@ -82,8 +89,11 @@ def load(script: str, foundation: str = "") -> None:
 
 
 def _elements(ports: tuple[PublishedPort, ...], addresses: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    bare = [address.partition("/")[0] for address in addresses]
-    return [element for port in ports for element in ruleset.of_port(port, bare)]
+    return [element for port in ports for element in ruleset.of_port(port, _bare(addresses))]
+
+
+def _bare(addresses: tuple[str, ...]) -> list[str]:
+    return [address.partition("/")[0] for address in addresses]
 
 
 def _remove(elements: list[tuple[str, str, str]]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.household import IMAGE, Household, until
@@ -55,6 +56,26 @@ class Host(Household):
         said = self("exec", name, "busybox", "nslookup", wanted).stdout.decode()
         answers = said.partition("\n\n")[2]
         return [line.split()[-1] for line in answers.splitlines() if line.startswith("Address")]
+
+    @contextlib.contextmanager
+    def neighbour(self) -> Iterator[list[str]]:
+        """The words to be 192.0.2.2, beyond an interface of the host, which is 192.0.2.1 there."""
+        self.there("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
+        self.there("ip", "addr", "add", "192.0.2.1/24", "dev", "up0")
+        self.there("ip", "link", "set", "up0", "up")
+        far = subprocess.Popen([*self.enter, "unshare", "-n", "sleep", "1000"])
+        try:
+            others = [os.readlink(f"/proc/{each}/ns/net") for each in (self.holder.pid, "self")]
+            until(lambda: os.readlink(f"/proc/{far.pid}/ns/net") not in others)
+            self.there("ip", "link", "set", "far0", "netns", str(far.pid))
+            inside = ["nsenter", f"--net=/proc/{far.pid}/ns/net"]
+            for words in ("addr add 192.0.2.2/24 dev far0", "link set far0 up", "route add default via 192.0.2.1"):
+                subprocess.run([*inside, "ip", *words.split()], check=True)
+            yield inside
+        finally:
+            far.kill()
+            far.wait()
+            subprocess.run([*self.enter, "ip", "link", "del", "up0"], capture_output=True, check=False)
 
     def left(self) -> list[str]:
         """Interfaces and addresses of containers, ports, and elements that lead to them."""

@@ -79,26 +79,11 @@ def test_published_ports_are_reached_from_everywhere(host: Host) -> None:
     assert host.fetch("[::1]:8081") == ""
     # itself, by way of the host; and a neighbour beyond another interface
     assert host.fetch_from("web", "172.17.0.1:8081") == "published\n"
-    host.there("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
-    host.there("ip", "addr", "add", "192.0.2.1/24", "dev", "up0")
-    host.there("ip", "link", "set", "up0", "up")
-    far = subprocess.Popen([*host.enter, "unshare", "-n", "sleep", "1000"])
-    try:
-        ours = os.readlink(f"/proc/{host.holder.pid}/ns/net")
-        until(lambda: os.readlink(f"/proc/{far.pid}/ns/net") not in (ours, os.readlink("/proc/self/ns/net")))
-        host.there("ip", "link", "set", "far0", "netns", str(far.pid))
-        inside = ["nsenter", f"--net=/proc/{far.pid}/ns/net"]
-        for words in (["addr", "add", "192.0.2.2/24", "dev", "far0"], ["link", "set", "far0", "up"]):
-            subprocess.run([*inside, "ip", *words], check=True)
-        subprocess.run([*inside, "ip", "route", "add", "default", "via", "192.0.2.1"], check=True)
-
+    with host.neighbour() as inside:
         assert fetch(inside, "192.0.2.1:8081") == "published\n"
         assert fetch(inside, "192.0.2.1:8080", 0.3) == ""
         assert fetch(inside, f"{host.address('web')}:80", 0.3) == ""  # what is not published stays inside
         host.ok("exec", "web", "ping", "-c", "1", "-W", "3", "192.0.2.2")  # and the way out is open
-    finally:
-        far.kill()
-        far.wait()
     done = host("run", "--rm", "-p", "8081:80", IMAGE, "true")
     assert done.returncode == 125
     assert b"Bind for 0.0.0.0:8081 failed: port is already allocated" in done.stderr
