@@ -15,7 +15,7 @@ VERB = Verb(
     "Display detailed information on one or more networks",
     (
         Option("format", "f", WORD, "Format output: 'json' or a Go template"),
-        Option("verbose", "v", SWITCH, "Verbose output for diagnostics (there is no more to tell)"),
+        Option("verbose", "v", SWITCH, "Ask the plugins of a CNI network if all is as they made it"),
     ),
     least=1,
 )
@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
     networks = Networks(house.paths)
     for name in arguments.words:
         try:
-            found.append(network(house.paths, networks.find(name)))
+            found.append(network(house.paths, networks.find(name), ask=arguments.on("verbose")))
         except NotFound as error:
             missing.append(str(error))
     if wanted in ("", "json"):

@@ -7,7 +7,7 @@ from fcntl import LOCK_NB, LOCK_SH, flock
 
 from utsuwa.engine.networks import MODES, Networks
 from utsuwa.engine.status import derive
-from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, PermissionDenied
+from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from utsuwa.monitor.ending import leave_networks
 from utsuwa.monitor.records import is_locked
 from utsuwa.network import leases, plug
@@ -48,12 +48,19 @@ def settle(paths: Paths, request: RunRequest, find: Callable[[str], ContainerRec
         return request.replace(network=mode, networks=())
     wishes = wishes or (NetworkWish(network=mode),)
     found: list[NetworkWish] = []
+    plugs: list[Network] = []
     for wish in wishes:
         network = networks.find(wish.network)
         _check_wish(network, wish)
         if any(network.name == other.network for other in found):
             raise InvalidArgument(f"network {network.name} is given more than once")
         found.append(wish.replace(network=network.name))
+        if network.cni:
+            plugs.append(network)
+    if plugs and len(plugs) == len(found):
+        from utsuwa.engine.plugging import check_ports
+
+        check_ports(plugs, request)
     return request.replace(network=found[0].network, networks=tuple(found))
 
 
@@ -76,6 +83,11 @@ def _check_alone(request: RunRequest, mode: str, wishes: tuple[NetworkWish, ...]
 
 
 def _check_wish(network: Network, wish: NetworkWish) -> None:
+    if network.cni:
+        from utsuwa.engine.plugging import check_wish
+
+        check_wish(network, wish)
+        return
     if network.driver != "bridge":
         raise InvalidArgument(
             f"conflicting options: the {network.name} network does not go together with other networks"
@@ -139,7 +151,7 @@ def exposed_ports(asked: NetworkSettings, settings: Settings) -> list[str]:
 
 def connect(paths: Paths, record: ContainerRecord, network: Network, wish: NetworkWish) -> None:
     """Put a container into one more network, at once if it runs. Raises Conflict when it is there already."""
-    if network.driver != "bridge":
+    if network.name in MODES:
         raise PermissionDenied(f"container cannot be connected to {network.name} network")
     if not has_own(record.networkMode):
         mode = record.networkMode.partition(":")[0]
@@ -174,14 +186,15 @@ def _connect_running(
     number = next(n for n in range(len(endpoints) + 1) if all(each.interface != f"eth{n}" for each in endpoints))
     try:
         with _inside(record, status) as inside:
-            endpoints.append(plug.join(places, record.id, plugs, attachment, inside, f"eth{number}"))
+            own = plug.unpublished(plugs, endpoints)
+            endpoints.append(plug.join(places, record.id, own, attachment, inside, f"eth{number}"))
             plug.set_default_routes(inside.route, endpoints)
             if not any(endpoint.ports for endpoint in endpoints):
                 plug.publish(places, plugs, endpoints)
             plug.tell(places, record.id, plugs, endpoints, inside, anew=True)
         plug.open_gate(places)
     except BaseException:
-        _give_up(places, record.id, attachment.network)
+        _give_up(places, record.id, attachment.network, _namespace(status))
         raise
 
 
@@ -200,7 +213,8 @@ def disconnect(paths: Paths, record: ContainerRecord, network: Network, *, force
         if plugs is not None:
             plugs = plugs.replace(attachments=kept)
             places.keep_plugs(record.id, plugs)
-        ports_went = _give_up(places, record.id, network.id)
+        status = derive(paths, record)
+        ports_went = _give_up(places, record.id, network.id, _namespace(status))
         status = derive(paths, record)
         if status.alive and plugs is not None:
             endpoints = places.of(record.id)
@@ -215,12 +229,22 @@ def disconnect(paths: Paths, record: ContainerRecord, network: Network, *, force
     _note(paths, record, network, "disconnect")
 
 
-def _give_up(places: Places, container: str, network: str) -> bool:
+def _namespace(status: Status) -> str:
+    """The path of a container's network namespace, "" when it has none."""
+    return f"/proc/{status.pid}/ns/net" if status.alive else ""
+
+
+def _give_up(places: Places, container: str, network: str, namespace: str) -> bool:
     """Remove a place and its interfaces; whether ports of the host led there."""
     endpoint = places.find(network, container)
     if endpoint is None:
         return False
-    plug.unplug(places, [endpoint.veth])
+    if endpoint.plugged:
+        from utsuwa.network import plugged
+
+        plugged.leave(places, container, network, namespace)
+    else:
+        plug.unplug(places, [endpoint.veth])
     plug.give_up(places, endpoint)
     plug.tell_of(places, [endpoint])
     return bool(endpoint.ports)
@@ -284,24 +308,36 @@ def recover(paths: Paths, metadata: Metadata) -> None:
     places = Places(paths.root, paths.run)
     for network in places.active():
         for endpoint in list(places.endpoints(network)):
-            if is_locked(paths.monitor(endpoint.container)):
-                _drop_unwanted(places, endpoint)
-                continue
-            if _is_being_built(paths, endpoint.container):
-                continue
-            try:
-                alive = derive(paths, metadata.load(endpoint.container)).alive
-            except Error:
-                alive = False
-            if not alive:
+            if _has_ended(paths, metadata, endpoint.container):
                 leave_networks(places, endpoint.container)
             else:
-                _drop_unwanted(places, endpoint)
+                _drop_unwanted(paths, metadata, endpoint)
+    if os.path.isdir(places.plugged):
+        _take_back(paths, metadata, places)
     if any(True for network in places.active() for _ in places.endpoints(network)):
         try:
             plug.open_gate(places)
         except Error:  # whoever starts a container is told
             return
+
+
+def _take_back(paths: Paths, metadata: Metadata, places: Places) -> None:
+    """Have plugins take back what they were asked for by containers that are gone, or run no more since a reboot."""
+    from utsuwa.network import plugged
+
+    for asked in plugged.residents(places):
+        if _has_ended(paths, metadata, asked.container):
+            leave_networks(places, asked.container)
+
+
+def _has_ended(paths: Paths, metadata: Metadata, container: str) -> bool:
+    """It runs no more, if there is one, and nobody is about to start or end it."""
+    if is_locked(paths.monitor(container)) or _is_being_built(paths, container):
+        return False
+    try:
+        return not derive(paths, metadata.load(container)).alive
+    except Error:
+        return True
 
 
 def _is_being_built(paths: Paths, container: str) -> bool:
@@ -322,14 +358,18 @@ def _is_being_built(paths: Paths, container: str) -> bool:
         os.close(fd)
 
 
-def _drop_unwanted(places: Places, endpoint: Endpoint) -> None:
+def _drop_unwanted(paths: Paths, metadata: Metadata, endpoint: Endpoint) -> None:
     """A place that its container does not want: somebody was killed while connecting, or disconnecting."""
+    places = Places(paths.root, paths.run)
     if _wants(places, endpoint):
         return
     lock = places.lock("connecting")
     try:
         if not _wants(places, endpoint):
-            _give_up(places, endpoint.container, endpoint.network)
+            status = derive(paths, metadata.load(endpoint.container))
+            _give_up(places, endpoint.container, endpoint.network, _namespace(status))
+    except NotFound:  # it has just been removed
+        return
     finally:
         os.close(lock)
 

@@ -414,7 +414,7 @@ class Containers:
     def _sweep(self) -> None:
         recovery.sweep(self._paths, self._metadata, self._discard)
         self._volumes.sweep()
-        if os.path.isdir(f"{self._paths.run}/networks"):
+        if os.path.isdir(f"{self._paths.run}/networks") or os.path.isdir(f"{self._paths.root}/networks/plugged"):
             connecting.recover(self._paths, self._metadata)
 
     def _discard(self, identifier: str) -> None:

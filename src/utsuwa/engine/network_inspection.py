@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from utsuwa.spec.request import PublishedPort
 
 
-def network(paths: Paths, found: Network) -> dict[str, object]:
-    """The document of a network, as Docker's ``GET /networks/{id}``."""
+def network(paths: Paths, found: Network, *, ask: bool = False) -> dict[str, object]:
+    """The document of a network, as Docker's ``GET /networks/{id}``. ``ask``: plugins, if all is as they made it; what
+    they have against a container's place is its ``Check``.
+    """
     places = Places(paths.root, paths.run)
+    residents = {each.container: _resident(paths, each) for each in places.endpoints(found.id)}
+    if ask and found.cni:
+        from utsuwa.engine.plugging import complaints
+
+        for container, words in complaints(paths, places, found).items():
+            residents[container]["Check"] = words
     return {
         "Name": found.name,
         "Id": found.id,
         "Created": found.createdAt,
         "Scope": "local",
         "Driver": found.driver,
-        "EnableIPv4": found.driver == "bridge",
+        "EnableIPv4": found.driver in ("bridge", "cni"),
         "EnableIPv6": found.ipv6,
         "IPAM": {"Driver": "default", "Options": None, "Config": [_pool(pool) for pool in found.pools]},
         "Internal": found.internal,
@@ -31,7 +39,7 @@ def network(paths: Paths, found: Network) -> dict[str, object]:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": {each.container: _resident(paths, each) for each in places.endpoints(found.id)},
+        "Containers": residents,
         "Options": _options(found),
         "Labels": found.labels,
     }

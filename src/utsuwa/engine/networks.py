@@ -58,15 +58,30 @@ class Networks:
         """
         if driver in ("host", "null"):
             raise PermissionDenied(f'only one instance of "{driver}" network is allowed')
-        if driver != "bridge":
-            raise Unsupported(f"unsupported: network driver {driver} (use bridge)")
+        if driver not in ("bridge", "cni"):
+            raise Unsupported(f"unsupported: network driver {driver} (use bridge or cni)")
         if name in (*PREDEFINED, "default") or name.startswith("container:"):
             raise PermissionDenied(f"operation is not permitted on predefined {name} network")
-        made = self._make(
-            name, _check_name(name), pools, ipv6, internal, attachable, dict(labels or {}), dict(options or {})
-        )
+        if driver == "cni":
+            if pools or ipv6 or internal:
+                raise Unsupported("unsupported: addresses, --ipv6 and --internal for CNI: its configuration has them")
+            made = self._plugged(name, dict(options or {}), dict(labels or {}), attachable)
+        else:
+            made = self._make(
+                name, _check_name(name), pools, ipv6, internal, attachable, dict(labels or {}), dict(options or {})
+            )
         self._note(made, "create")
         return made
+
+    def _plugged(self, name: str, options: dict[str, str], labels: dict[str, str], attachable: bool) -> Network:
+        from utsuwa.engine.plugging import describe
+
+        network = describe(name, _check_name(name), options, labels, attachable)
+        lock = self.places.lock("making")
+        try:
+            return self._keep(network)
+        finally:
+            os.close(lock)
 
     def predefined(self, name: str) -> Network:
         """One of the networks that are always there; it is written down when it is first asked for."""
@@ -203,7 +218,13 @@ class Networks:
                 raise Conflict(
                     f"error while removing network: network {network.name} has active endpoints ({_shown(users)})"
                 )
-            bridge.remove(self.places, network)
+            if network.cni:
+                from utsuwa.network import plugged
+
+                for asked in plugged.residents(self.places, network.id):  # whom nobody has cleaned up after
+                    plugged.leave(self.places, asked.container, network.id)
+            else:
+                bridge.remove(self.places, network)
             self._forget(network)
         finally:
             os.close(lock)
@@ -247,7 +268,7 @@ class Networks:
         used = self.wanted()
         removed = []
         for network in self.places.networks():
-            if network.id in used or network.driver != "bridge" or not wanted(network):
+            if network.id in used or network.name in MODES or not wanted(network):
                 continue
             if network.name in PREDEFINED:
                 bridge.remove(self.places, network)

@@ -46,6 +46,10 @@ def leave_networks(places: Places, identifier: str) -> None:
 
     try:
         unplug(places, leave(places, identifier))
+        if os.path.isdir(places.plugged):
+            from utsuwa.network import plugged
+
+            plugged.leave(places, identifier)
     except Error:  # recovery looks for what is left
         pass
 

@@ -44,7 +44,7 @@ def raise_up(places: Places, network: Network) -> None:
         return
     running: list[Endpoint] = []
     for other in places.networks():
-        if other.id in places.active():
+        if other.bridge and other.id in places.active():
             script += ruleset.adding(ruleset.of_network(other))
             running += places.endpoints(other.id)
     for endpoint in running:

@@ -53,13 +53,23 @@ def join_all(places: Places, container: str, inside: Inside) -> None:
     if plugs is None:
         return
     leave(places, container)  # whatever a start that was killed has left
+    if os.path.isdir(places.plugged):
+        from utsuwa.network import plugged
+
+        plugged.leave(places, container)
     endpoints: list[Endpoint] = []
     for attachment in plugs.attachments:
-        endpoints.append(join(places, container, plugs, attachment, inside, f"eth{len(endpoints)}"))
+        own = unpublished(plugs, endpoints)
+        endpoints.append(join(places, container, own, attachment, inside, f"eth{len(endpoints)}"))
     set_default_routes(inside.route, endpoints)
     publish(places, plugs, endpoints)
     tell(places, container, plugs, endpoints, inside)
     open_gate(places)
+
+
+def unpublished(plugs: Plugs, endpoints: list[Endpoint]) -> Plugs:
+    """What a further network is asked for: ports lead to the first one that leads out."""
+    return plugs.replace(ports=()) if any(each.ports or each.gateways for each in endpoints) else plugs
 
 
 def open_gate(places: Places) -> None:
@@ -80,6 +90,8 @@ def join(
         raise NotFound(
             f"network {attachment.name} not found: it was removed, disconnect the container from it"
         ) from None
+    if network.cni:
+        return _have_plugged(places, network, container, plugs, attachment, inside, interface)
     index = bridge.ensure(places, network)
     fixed = (attachment.ip, attachment.ip6)
     endpoint = leases.take(
@@ -93,6 +105,31 @@ def join(
     except OSError as error:
         raise from_oserror(error, f"connect to network {network.name}") from error
     return endpoint
+
+
+def _have_plugged(
+    places: Places,
+    network: Network,
+    container: str,
+    plugs: Plugs,
+    attachment: Attachment,
+    inside: Inside,
+    interface: str,
+) -> Endpoint:
+    from utsuwa.network import plugged
+
+    endpoint = Endpoint(
+        id=os.urandom(32).hex(),
+        container=container,
+        network=network.id,
+        interface=interface,
+        veth="",
+        mac=attachment.mac,
+        names=plugs.names,
+        dns=plugs.dns,
+        plugged=True,
+    )
+    return plugged.join(places, network, plugs, attachment, inside, endpoint)
 
 
 def _describe(
@@ -160,19 +197,32 @@ def set_default_routes(route: Route, endpoints: list[Endpoint]) -> None:
     for version6 in (False, True):
         for endpoint in endpoints:
             gateway = next((each for each in endpoint.gateways if (":" in each) == version6), "")
+            if gateway and endpoint.plugged:  # its plugins have set it
+                break
             link = route.link(endpoint.interface) if gateway else None
             if link:
                 try:
-                    route.do(rtnetlink.add_default_route(link.index, gateway))
+                    _set_default_route(route, link.index, gateway)
                 except OSError as error:
                     raise from_oserror(error, f"set the default route by way of {gateway}") from error
                 break
 
 
+def _set_default_route(route: Route, index: int, gateway: str) -> None:
+    """Instead of the first one that there is; ours may be behind one that a plugin has put before it."""
+    try:
+        route.do(rtnetlink.add_default_route(index, gateway))
+    except FileExistsError:
+        route.do(rtnetlink.delete_default_route(index, gateway))
+        route.do(rtnetlink.add_default_route(index, gateway))
+
+
 def publish(places: Places, plugs: Plugs, endpoints: list[Endpoint]) -> None:
     """Ports lead to the container's place in the first network that leads out."""
+    if any(endpoint.ports for endpoint in endpoints):  # by plugins
+        return
     for number, endpoint in enumerate(endpoints):
-        if plugs.ports and endpoint.gateways:
+        if plugs.ports and endpoint.gateways and not endpoint.plugged:
             network = places.network(endpoint.network)
             wanted = tuple([port.replace(host_ip=port.host_ip or network.bind) for port in plugs.ports])
             endpoints[number] = taken = ports.take(places, endpoint, wanted)
@@ -203,6 +253,10 @@ def tell(
     asks = [endpoint for endpoint in endpoints if endpoint.resolver]
     host = files.host_resolution()
     servers = _servers(plugs) if endpoints else []
+    if endpoints and endpoints[0].plugged and not plugs.dns:
+        from utsuwa.network import plugged
+
+        servers = plugged.servers(places, endpoints) or servers
     if asks:
         servers = _lead(places, asks, inside, anew)
     try:
@@ -242,7 +296,7 @@ def leave(places: Places, container: str) -> list[str]:
     for endpoint in endpoints:
         give_up(places, endpoint)
     tell_of(places, endpoints)
-    return [endpoint.veth for endpoint in endpoints]
+    return [endpoint.veth for endpoint in endpoints if endpoint.veth]
 
 
 def tell_of(places: Places, endpoints: list[Endpoint]) -> None:
@@ -257,12 +311,12 @@ def tell_of(places: Places, endpoints: list[Endpoint]) -> None:
 
 def give_up(places: Places, endpoint: Endpoint) -> None:
     """Give up one place. Can be repeated."""
-    if endpoint.ports:
+    if endpoint.ports and not endpoint.plugged:
         try:
             ground.on(places, firewall.withdraw, endpoint.ports, endpoint.addresses)
         except Error:  # without nft there are no rules of ours
             pass
-        ports.give_back(places, endpoint)
+    ports.give_back(places, endpoint)
     leases.give_back(places, endpoint)
 
 

@@ -32,6 +32,7 @@ class Network(Record):
 
     ``names``: containers find each other by name. ``masquerade``: what leaves has the host's address. ``talk``:
     containers reach each other. ``bind``: address on which ports are published when none is given.
+    ``cni``: a list of plugins as text, which are looked for in ``plugins``.
     """
 
     id: str
@@ -48,6 +49,8 @@ class Network(Record):
     talk: bool = True
     bind: str = ""
     mtu: int = 1500
+    cni: str = ""
+    plugins: str = ""
     labels: dict[str, str] = {}
     options: dict[str, str] = {}
 
@@ -81,7 +84,8 @@ class Endpoint(Record):
     """A running container's place in a network: ``interface`` inside, ``veth`` on the host, addresses in CIDR.
 
     ``names``: what others may call it; ``dns``: where its own questions go, if not to the host's servers;
-    ``resolver``: it asks ours; ``embedded``: at 127.0.0.11, and not at the network's gateway.
+    ``resolver``: it asks ours; ``embedded``: at 127.0.0.11, and not at the network's gateway. ``plugged``: by
+    plugins, which set routes and publish ports as well.
     """
 
     id: str
@@ -97,3 +101,18 @@ class Endpoint(Record):
     dns: tuple[str, ...] = ()
     resolver: bool = False
     embedded: bool = False
+    plugged: bool = False
+
+
+class Plugged(Record):
+    """What plugins were asked for, until they have taken it back: their list and where they are (as in Network), what
+    those with the capability were told, and their result ("" before there was one).
+    """
+
+    container: str
+    network: str
+    interface: str
+    configuration: str
+    plugins: str
+    wishes: str = "{}"
+    result: str = ""

@@ -30,7 +30,7 @@ class Places:
 
     def network(self, identifier: str) -> Network:
         """The record of a network. Raises NotFound."""
-        found = _read(Network, f"{self.root}/{identifier}.json")
+        found = read(Network, f"{self.root}/{identifier}.json")
         if found is None:
             raise NotFound(f"network {identifier} not found")
         return found  # type: ignore[return-value]
@@ -48,7 +48,7 @@ class Places:
 
     def plugs(self, container: str) -> Plugs | None:
         """What a container wants, None for nothing: it uses the host's network, another's, or none."""
-        return _read(Plugs, f"{self.containers}/{container}/{PLUGS_FILE}")  # type: ignore[return-value]
+        return read(Plugs, f"{self.containers}/{container}/{PLUGS_FILE}")  # type: ignore[return-value]
 
     def keep_plugs(self, container: str, plugs: Plugs) -> None:
         """Write down what a container wants."""
@@ -64,7 +64,7 @@ class Places:
     def find(self, network: str, container: str) -> Endpoint | None:
         """A container's place in a network, None when it has none."""
         try:
-            return _read(Endpoint, self.endpoint(network, container))  # type: ignore[return-value]
+            return read(Endpoint, self.endpoint(network, container))  # type: ignore[return-value]
         except Error:  # cut short by a full disk
             return None
 
@@ -76,6 +76,11 @@ class Places:
     def active(self) -> list[str]:
         """The ids of networks that have or had running containers since the host came up."""
         return [name for name in _names(self.run) if len(name) == 64]
+
+    @property
+    def plugged(self) -> str:
+        """The directory of what CNI plugins were asked for; it is made with the first."""
+        return f"{self.root}/plugged"
 
     def lock(self, name: str) -> int:
         """Hold RUN/networks/NAME for us alone until the descriptor is closed; it is made if need be."""
@@ -104,7 +109,8 @@ def write(path: str, record: Record) -> None:
         raise from_oserror(error, f"write {path}") from error
 
 
-def _read(cls: type, path: str) -> Record | None:
+def read(cls: type, path: str) -> Record | None:
+    """The record in a file, None when there is none. Raises Error for one that is damaged."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
