@@ -9,11 +9,11 @@ from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.kitchen import Kitchen
-from utsuwa.build.output import write_stream, write_tree
+from utsuwa.build.output import deliver, write_tree
 from utsuwa.build.parser import parse
 from utsuwa.build.stage import stamp
-from utsuwa.errors import Error, from_oserror
-from utsuwa.spec import platform as platforms
+from utsuwa.errors import Error, NotFound
+from utsuwa.image.family import make_index, name_index
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from utsuwa.build.workshop import Workshop
     from utsuwa.engine.images import Images
     from utsuwa.engine.paths import Paths
-    from utsuwa.image.store import Image
+    from utsuwa.image.store import Image, ImageStore
+    from utsuwa.spec.platform import Platform
 
 
 def build(
@@ -50,6 +51,38 @@ def build(
     reading a context and storing an image raise.
     """
     tags = [_tag(text) for text in (*request.tags, *(name for output in outputs for name in output.names))]
+    wants_image = not outputs or not all(each.is_tree for each in outputs)
+    stored = not outputs or any(each.is_stored for each in outputs)
+    several = bool(request.platforms)
+    lease = images.store.lease()
+    try:
+        made = []
+        for platform in request.platforms or (request.platform,):
+            kitchen, state = _cook(request.replace(platform=platform), paths, images, workshop, progress, bring)
+            for each in outputs:
+                if each.is_tree:
+                    write_tree(each, kitchen, state)
+            if wants_image:
+                made.append(_store(kitchen, state, tags if stored and not several else []))
+        if not made:
+            return None
+        if several and stored:
+            name_index(images.store, make_index(images.store, made), made, tags)
+        deliver(images.store, made, tags, outputs, progress)
+        if not stored:
+            _forget(images.store, made)
+    finally:
+        os.close(lease)
+    if stored:
+        return images.store.resolve(str(tags[0])) if several and tags else made[0]
+    images.store.collect()
+    return None
+
+
+def _cook(
+    request: BuildRequest, paths: Paths, images: Images, workshop: Workshop, progress: Progress, bring: Bring
+) -> tuple[Kitchen, State]:
+    """The stages for one platform; what the target has become."""
     step = progress.begin(f"[internal] load build definition from {request.name}")
     step.note(f"transferring dockerfile: {len(request.dockerfile)}B done")
     graph = Graph(parse(request.dockerfile), request)
@@ -58,62 +91,36 @@ def build(
     step.done()
     if options(graph.dockerfile, request).fatal:
         _refuse(check(graph, request, lambda name: bring(name, request.platform)))
-    lease = images.store.lease()
+    kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
     try:
-        kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
-        try:
-            build_stages(kitchen, order)
-        finally:
-            progress.warnings = check(graph, request, lambda name: here(images, name))
-        state = kitchen.built[target.number]
-        for each in outputs:
-            if each.is_tree:
-                write_tree(each, kitchen, state)
-        if outputs and all(each.is_tree for each in outputs):
-            return None
-        stored = not outputs or any(each.is_stored for each in outputs)
-        image = _deliver(kitchen, state, tags, outputs, stored)
+        build_stages(kitchen, order)
     finally:
-        os.close(lease)
-    if stored:
-        return image
-    images.store.collect()
-    return None
+        progress.warnings = check(graph, request, lambda name: here(images, name, request.platform))
+    return kitchen, kitchen.built[target.number]
 
 
-def _deliver(
-    kitchen: Kitchen, state: State, tags: list[reference.Reference], outputs: Sequence[Output], stored: bool
-) -> Image:
-    """The image in the store, and in the archives that are wanted; nameless and forgotten unless ``stored``."""
-    image = _store(kitchen, state, tags if stored else [])
-    for each in outputs:
-        if not each.is_tree and each.place:
-            from utsuwa.image.save import save_as
-
-            step = kitchen.progress.begin(f"exporting to {each.kind} image format")
-            try:
-                write_stream(each.place, save_as(kitchen.store, image, tags))
-            except OSError as error:
-                raise from_oserror(error, f"write {each.place}") from error
-            step.done()
-    if not stored:
-        with kitchen.store.changing():
-            if not kitchen.store.names_of(image.id):
-                kitchen.store.forget(image.record)
-    return image
+def _forget(store: ImageStore, made: list[Image]) -> None:
+    """Images that were wanted elsewhere only, unless they have been here before under a name."""
+    with store.changing():
+        for each in made:
+            if not store.names_of(each.id):
+                store.forget(each.record)
 
 
 def check_only(request: BuildRequest, images: Images) -> list[Warning]:
     """What the checks find, and nothing built. Raises Fault, and StepFailed for a target that is not there."""
     graph = Graph(parse(request.dockerfile), request)
     graph.order(graph.target(request.target))
-    return check(graph, request, lambda name: here(images, name))
+    return check(graph, request, lambda name: here(images, name, request.platform))
 
 
-def here(images: Images, name: str) -> Image | None:
-    """The image of a name, None when it is not here, or no name."""
+def here(images: Images, name: str, platform: Platform | None) -> Image | None:
+    """The image of a name, for a platform if it has several, None when it is not here, or no name."""
     try:
-        return images.resolve(name)
+        try:
+            return images.resolve(name, str(platform or ""))
+        except NotFound:
+            return images.resolve(name)
     except Error:
         return None
 
@@ -138,7 +145,7 @@ def _store(kitchen: Kitchen, state: State, tags: list[reference.Reference]) -> I
     settings = state.finished()
     if request.labels:
         settings = settings.replace(Labels={**(settings.Labels or {}), **request.labels})
-    platform = base.config.platform if base else (request.platform or platforms.host().replace(variant=""))
+    platform = state.platform(request)
     config = ImageConfig(
         architecture=platform.architecture,
         os=platform.os,

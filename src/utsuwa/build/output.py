@@ -17,10 +17,13 @@ from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from utsuwa.build.kitchen import Kitchen
+    from utsuwa.build.progress import Progress
     from utsuwa.build.state import State
+    from utsuwa.image.store import Image, ImageStore
+    from utsuwa.spec.reference import Reference
 
 _KEYS = {
     "local": {"dest"},
@@ -99,21 +102,48 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def write_tree(output: Output, kitchen: Kitchen, state: State) -> None:
-    """Write the last stage's tree. What is in a directory already stays, unless a file of the tree has its name."""
+    """Write the last stage's tree. What is in a directory already stays, unless a file of the tree has its name.
+
+    Of a build for several platforms each has a directory of its own, ``linux_arm64``.
+    """
+    place = output.place
+    if kitchen.request.platforms:
+        if output.kind != "local":
+            raise Unsupported("unsupported: an archive of trees for several platforms (use a directory)")
+        place = f"{place}/{str(kitchen.request.platform).replace('/', '_')}"
     step = kitchen.progress.begin("exporting to client")
     snapshots, key = kitchen.store.snapshotter, kitchen.workshop.name_next()
     snapshots.prepare(key, state.top, read_only=True)
     try:
         chunks = diff.export(snapshots, key)
         if output.kind == "local":
-            _fill(output.place, chunks)
+            _fill(place, chunks)
         else:
-            write_stream(output.place, blocks(chunks))
+            write_stream(place, blocks(chunks))
     except OSError as error:
         raise from_oserror(error, f"write {output.place}") from error
     finally:
         snapshots.remove(key)
     step.done()
+
+
+def deliver(
+    store: ImageStore, made: Sequence[Image], names: Sequence[Reference], outputs: Iterable[Output], progress: Progress
+) -> None:
+    """Write an image, or that of several platforms, into the archives that are wanted. The caller holds a lease."""
+    for each in outputs:
+        if each.is_tree or not each.place:
+            continue
+        from utsuwa.image.save import save_as
+
+        if each.kind == "docker" and len(made) > 1:
+            raise Unsupported("unsupported: an archive for Docker of an image for several platforms (use type=oci)")
+        step = progress.begin(f"exporting to {each.kind} image format")
+        try:
+            write_stream(each.place, save_as(store, made, names))
+        except OSError as error:
+            raise from_oserror(error, f"write {each.place}") from error
+        step.done()
 
 
 def _fill(directory: str, chunks: Iterator[bytes]) -> None:

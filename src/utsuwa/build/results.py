@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.image.family import index_of, members
 from utsuwa.spec import codec, image, reference
 
 TYPE_CHECKING = False
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 def metadata(store: ImageStore, found: Image, names: Sequence[str]) -> str:
     """The JSON that buildx writes: digests of configuration and manifest, and the image's names."""
+    family = members(store, names[0]) if names else [found]
+    if len(family) > 1:
+        index = index_of(store, reference.parse(names[0]).tagged(), family)
+        shown = {"mediaType": index.mediaType, "digest": index.digest, "size": index.size}
+        several: dict[str, object] = {"containerimage.descriptor": shown, "containerimage.digest": index.digest}
+        return codec.dumps({**several, "image.name": _written(names)}) + "\n"
     content = found.manifest
     described = {
         "mediaType": content.mediaType or image.OCI_MANIFEST,
@@ -27,5 +34,9 @@ def metadata(store: ImageStore, found: Image, names: Sequence[str]) -> str:
         "containerimage.digest": found.record.manifest,
     }
     if names:
-        told["image.name"] = ",".join(str(reference.parse(name).tagged()) for name in names)
+        told["image.name"] = _written(names)
     return codec.dumps(told) + "\n"
+
+
+def _written(names: Sequence[str]) -> str:
+    return ",".join(str(reference.parse(name).tagged()) for name in names)

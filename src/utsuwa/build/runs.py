@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.build import commands, copying, members, mounts, networking, origins, patterns, places
+from utsuwa.build import commands, copying, emulation, members, mounts, networking, origins, patterns, places
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.request import proxies
 from utsuwa.build.stubs import Stubs
@@ -97,8 +97,9 @@ class Run:
     def _execute(self, name: str, step: Step) -> int:
         from utsuwa.build.running import Container, execute, prepare
 
-        prepare()
         kitchen, state = self._build.kitchen, self._build.state
+        emulation.check(state.platform(kitchen.request))
+        prepare()
         directory = f"{kitchen.workshop.path}/{name}"
         os.makedirs(f"{directory}/rootfs", 0o755)
         prepared = commands.Prepared(self._words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument
 from utsuwa.image.to_spec import DEFAULT_PATH
+from utsuwa.spec import platform as platforms
 from utsuwa.spec.image import Empty, Healthcheck, History, Settings
 
 TYPE_CHECKING = False
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from utsuwa.build.instructions import Command, Health, Instruction, Pairs, Words
+    from utsuwa.build.request import BuildRequest
     from utsuwa.image.make import NewLayer
     from utsuwa.image.store import Image
+    from utsuwa.spec.platform import Platform
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 
@@ -60,6 +63,12 @@ class State:
     def workdir(self) -> str:
         """Where RUN begins, and what relative targets count from."""
         return self.settings.WorkingDir or "/"
+
+    def platform(self, request: BuildRequest) -> Platform:
+        """What it is for: the base's, or what is asked for."""
+        if self.base:
+            return self.base.config.platform
+        return request.platform or platforms.host().replace(variant="")
 
     def finished(self) -> Settings:
         """The settings with the environment that has come about."""

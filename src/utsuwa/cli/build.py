@@ -178,22 +178,15 @@ def _bring(house: House, arguments: Arguments) -> Callable[[str, Platform | None
     def bring(name: str, platform: Platform | None) -> Image:
         if not arguments.on("pull"):
             try:
-                image = house.images.resolve(name)
-                if platform is None or _is_for(image, platform):
-                    return image
+                return house.images.resolve(name, str(platform or ""))
             except NotFound:
                 pass
         from utsuwa.cli.pulling import pull
 
         pull(house, with_tag(name), str(platform or ""), quiet=True, out=sys.stderr)
-        return house.images.resolve(name)
+        return house.images.resolve(name, str(platform or ""))
 
     return bring
-
-
-def _is_for(image: Image, platform: Platform) -> bool:
-    found = image.config.platform
-    return (found.os, found.architecture) == (platform.os, platform.architecture)
 
 
 def _explain(error: Error, context: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, BadUsage, Option
+from utsuwa.cli.flags import LIST, NUMBER, SWITCH, WORD, Option
 from utsuwa.errors import InvalidArgument, NotFound, Unsupported, from_oserror
 
 TYPE_CHECKING = False
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from utsuwa.build.contexts import NamedContext
     from utsuwa.build.request import BuildRequest, Secret
     from utsuwa.cli.flags import Arguments
-    from utsuwa.spec.platform import Platform
     from utsuwa.spec.request import RunRequest
 
 _KEPT = (
@@ -103,10 +102,10 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
     """What the options ask for. Raises InvalidArgument, NotFound and Unsupported."""
     from utsuwa.build.annotations import parse as annotations
     from utsuwa.build.request import BuildRequest
-    from utsuwa.spec import flags
-    from utsuwa.spec import platform as platforms
+    from utsuwa.spec import flags, platform
 
     given = arguments.text
+    platforms = list(dict.fromkeys(map(platform.parse, given("platform").split(",") if given("platform") else ())))
     return BuildRequest(
         context=context.directory,
         dockerfile=context.dockerfile,
@@ -118,7 +117,8 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
         annotations=annotations(arguments.list("annotation")),
         tags=tuple(arguments.list("tag")),
         target=given("target"),
-        platform=platforms.parse(given("platform")) if given("platform") else None,
+        platform=platforms[0] if platforms else None,
+        platforms=tuple(platforms) if len(platforms) > 1 else (),
         use_cache=not arguments.on("no-cache"),
         uncached=tuple(name for text in arguments.list("no-cache-filter") for name in text.lower().split(",")),
         epoch=_epoch(),
@@ -214,13 +214,3 @@ def _agents(texts: list[str]) -> dict[str, str]:
     from utsuwa.build.agents import parse
 
     return parse(texts)
-
-
-def platform(arguments: Arguments) -> Platform | None:
-    """What --platform says, None for nothing."""
-    from utsuwa.spec import platform as platforms
-
-    text = arguments.text("platform")
-    if "," in text:
-        raise BadUsage("--platform: one platform at a time")
-    return platforms.parse(text) if text else None

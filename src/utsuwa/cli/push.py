@@ -17,7 +17,7 @@ VERB = Verb(
     "Upload an image to a registry",
     (
         Option("all-tags", "a", SWITCH, "Push all tags of an image to the repository"),
-        Option("platform", "", WORD, "Push the image only if it is for this platform (os[/arch[/variant]])"),
+        Option("platform", "", WORD, "Push the image for this platform alone (os[/arch[/variant]])"),
         Option("quiet", "q", SWITCH, "Suppress verbose output"),
     ),
     least=1,
@@ -31,7 +31,7 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     from utsuwa.cli.pushing import push
-    from utsuwa.spec import reference
+    from utsuwa.spec import platform, reference
 
     name = reference.parse(arguments.words[0])
     if name.digest:
@@ -43,11 +43,14 @@ def run(words: list[str]) -> int:
         names = [name.tagged()]
         if not name.tag and not quiet:
             print(f"Using default tag: {names[0].tag}")
-    _check_platform(house, names, arguments.text("platform"))
+    asked = platform.parse(arguments.text("platform")) if arguments.text("platform") else None
+    for each in names:
+        if asked and house.images.store.named(each):
+            house.images.store.resolve(each.familiar(), asked)
     if not quiet:
         print(f"The push refers to repository [{name.repository}]", flush=True)
     for each in names:
-        push(house, each, quiet=quiet, out=sys.stdout)
+        push(house, each, quiet=quiet, out=sys.stdout, platform=asked)
         house.images.note("push", each.familiar(), each.familiar_repository)
     if quiet:
         print(name if arguments.on("all-tags") else names[0])
@@ -64,16 +67,3 @@ def _all_tags(house: House, name: Reference) -> list[Reference]:
     if not found:
         raise NotFound(f"An image does not exist locally with the tag: {name.familiar_repository}")
     return found
-
-
-def _check_platform(house: House, names: list[Reference], asked: str) -> None:
-    if not asked:
-        return
-    from utsuwa.spec import platform
-
-    for name in names:
-        known = house.images.store.named(name)
-        image = house.images.store.resolve(known.image) if known else None
-        if image and platform.choose(platform.parse(asked), [image.config.platform]) is None:
-            problem = f"was found but does not provide the specified platform ({asked})"
-            raise NotFound(f"image with reference {name.familiar()} {problem}")

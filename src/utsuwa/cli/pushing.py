@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from utsuwa.cli.house import House
     from utsuwa.cli.layers import Event
+    from utsuwa.spec.platform import Platform
     from utsuwa.spec.reference import Reference
 
 _WORDS = {
@@ -21,7 +22,7 @@ _WORDS = {
 _FULL = ("exists", "mounted", "pushed")
 
 
-def push(house: House, name: Reference, *, quiet: bool, out: TextIO) -> None:
+def push(house: House, name: Reference, *, quiet: bool, out: TextIO, platform: Platform | None = None) -> None:
     """Send an image to its registry and tell ``out`` about it. Raises what image.push raises."""
     import asyncio
 
@@ -37,7 +38,7 @@ def push(house: House, name: Reference, *, quiet: bool, out: TextIO) -> None:
             else:
                 report(event)
 
-        asyncio.run(send(house.images.store, name, progress))
+        asyncio.run(send(house.images.store, name, progress, platform=platform))
 
     if quiet:
         bring(lambda _event: None)

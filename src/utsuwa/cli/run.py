@@ -81,6 +81,7 @@ def _run(arguments: Arguments) -> int:
 def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_maker: bool = False) -> ContainerRecord:
     """Create the container, and pull its image where --pull says so."""
     policy = arguments.text("pull")
+    request = request.replace(platform=arguments.text("platform"))
     if policy not in ("always", "missing", "never"):
         raise InvalidArgument(f'invalid pull option: "{policy}": must be one of "always", "missing" or "never"')
     if policy == "always" or (policy == "missing" and _is_for_another(house, arguments)):
@@ -100,14 +101,15 @@ def _is_for_another(house: House, arguments: Arguments) -> bool:
     """--platform was given, and the image is in the store for a different one."""
     if not arguments.text("platform"):
         return False
-    from utsuwa.spec import platform
-
     try:
-        config = house.images.resolve(arguments.words[0]).config
+        house.images.resolve(arguments.words[0])
     except NotFound:
         return False
-    wanted = platform.runnable(platform.parse(arguments.text("platform")))
-    return (config.os, config.architecture) not in [(each.os, each.architecture) for each in wanted]
+    try:
+        house.images.resolve(arguments.words[0], arguments.text("platform"))
+    except NotFound:
+        return True
+    return False
 
 
 def _refuse_another(house: House, arguments: Arguments) -> None:

@@ -21,6 +21,6 @@ def run(words: list[str]) -> int:
     source, target = arguments.words
     house = House()
     image = house.images.resolve(source)
-    house.images.store.tag(image.id, target)
+    house.images.store.tag(source, target)
     house.images.note("tag", image.id, new_name(target).familiar())
     return 0

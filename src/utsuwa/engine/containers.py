@@ -78,7 +78,7 @@ class Containers:
 
             request = look_up(request, self.find)
         request = connecting.settle(self._paths, request, self.find)
-        image = self._images.resolve(request.image)
+        image = self._images.resolve(request.image, request.platform)
         config = image.config
         identifier = new_engine_id()
         lock = self._metadata.begin(identifier)

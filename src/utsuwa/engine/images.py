@@ -36,12 +36,19 @@ class Images:
         """Where containers get their root file systems."""
         return self.store.snapshotter  # type: ignore[return-value]  # what both kinds share lacks two methods
 
-    def resolve(self, name: str) -> Image:
-        """The image of a name or an id. Raises NotFound with Docker's words, which clients look for."""
+    def resolve(self, name: str, platform: str = "") -> Image:
+        """The image of a name or an id, for a platform where a name has several. Raises NotFound with Docker's words,
+        which clients look for.
+        """
         try:
-            return self.store.resolve(name)
+            found = self.store.resolve(name)
         except NotFound as error:
             raise NotFound(f"No such image: {with_tag(name)}") from error
+        if not platform:
+            return found
+        from utsuwa.spec import platform as platforms
+
+        return self.store.resolve(name, platforms.parse(platform))
 
     def note(self, action: str, identifier: str, name: str = "") -> None:
         """Write down what was done to an image, for `events`: ``action`` is Docker's word, ``identifier`` the image's

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import Error, InvalidArgument, NotFound, Unavailable
+from utsuwa.image.family import name_index, ordered
 from utsuwa.image.install import install, parts
 from utsuwa.image.layout import open_layout
 from utsuwa.image.names import brought_names
@@ -81,7 +82,8 @@ def _load(store: ImageStore, path: str, platform: Platform | None, choose) -> li
             return load_docker(store, layout)
         wanted = platform or platforms.host()
         chosen = choose(_offers(layout), wanted)
-        return [_load_one(store, layout, descriptor, names, wanted) for descriptor, names in chosen]
+        one = _load_family if platform is None else _load_one
+        return [one(store, layout, descriptor, names, wanted) for descriptor, names in chosen]
     except Error as error:
         raise error.within(f"load {path}") if path not in str(error) else error from None
     finally:
@@ -97,6 +99,34 @@ def _offers(layout: Layout) -> tuple[Descriptor, ...]:
     if not isinstance(version, dict) or version.get("imageLayoutVersion") != "1.0.0":
         raise InvalidArgument("oci-layout: imageLayoutVersion must be 1.0.0")
     return image.index(layout.read("index.json", image.MANIFEST_LIMIT)).manifests
+
+
+def _load_family(
+    store: ImageStore, layout: Layout, chosen: Descriptor, texts: tuple[str, ...], platform: Platform
+) -> Loaded:
+    """All that the archive has of an image for several platforms; of an image for one, that."""
+    offers = image.index(_document(layout, chosen)).manifests if chosen.mediaType in image.INDEXES else ()
+    here = [offer for offer in offers if offer.mediaType in image.MANIFESTS and layout.has(_path(offer.digest))]
+    here = [offer for offer in here if offer.platform and offer.platform.os == "linux"]
+    if len(here) < 2:
+        return _load_one(store, layout, chosen, texts, platform)
+    _ingest(store, layout, chosen, image.MANIFEST_LIMIT)
+    loaded = [_load_one(store, layout, offer, (), platform)[0] for offer in here]
+    names = brought_names(texts)
+    name_index(store, chosen, loaded, names)
+    first, _ = ordered(store, [each.id for each in loaded])
+    return store.resolve(first), names
+
+
+def _document(layout: Layout, descriptor: Descriptor) -> bytes:
+    data = layout.read(_path(descriptor.digest), image.MANIFEST_LIMIT)
+    digest.verify(digest.parse(descriptor.digest), data, descriptor.size)
+    return data
+
+
+def _path(blob: str) -> str:
+    checked = digest.parse(blob)
+    return f"blobs/{checked.algorithm}/{checked.hex}"
 
 
 def _load_one(
@@ -236,9 +266,8 @@ def _ingest(store: ImageStore, layout: Layout, descriptor: Descriptor, limit: in
     taken = store.content.ingest(descriptor.digest, descriptor.size)
     if taken is None:
         raise Unavailable(f"blob {descriptor.digest} is just being written by another process, try again")
-    checked = digest.parse(descriptor.digest)
     with taken:
-        for chunk in layout.chunks(f"blobs/{checked.algorithm}/{checked.hex}"):
+        for chunk in layout.chunks(_path(descriptor.digest)):
             taken.write(chunk)
         taken.commit()
     return descriptor.digest

@@ -175,8 +175,8 @@ class _Pull:
         if now != known.digest:
             return None
         try:
-            found = self.store.resolve(known.image)
-            fits = not self.asked or platforms.choose(self.asked, [found.config.platform]) is not None
+            found = self.store.resolve(str(self.name), self.asked)
+            fits = bool(self.asked) or platforms.choose(self.platform, [found.config.platform]) is not None
         except Error:
             return None  # damaged or just being removed: pulling mends it
         return found if fits and all(map(self.store.snapshotter.layers.has, found.chain)) else None

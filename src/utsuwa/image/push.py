@@ -10,6 +10,7 @@ import asyncio
 import os
 
 from utsuwa.errors import NotFound
+from utsuwa.image.family import index_of, members
 from utsuwa.registry.client import RegistryClient
 from utsuwa.registry.configuration import Registries
 from utsuwa.registry.push import Uploads
@@ -18,12 +19,13 @@ from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from utsuwa.image.store import Image, ImageStore
     from utsuwa.registry.client import Patience
     from utsuwa.registry.credentials import Credentials
     from utsuwa.spec.image import Descriptor, Manifest
+    from utsuwa.spec.platform import Platform
     from utsuwa.spec.reference import Reference
 
 UPLOADS = 5
@@ -53,9 +55,11 @@ async def push(
     progress: Callable[[Event], None],
     credentials: Credentials | None = None,
     patience: Patience | None = None,
+    platform: Platform | None = None,
 ) -> str:
     """Send the image that has ``name`` (with a tag) to the name's registry; the digest it has there.
 
+    A name of images for several platforms sends them all, and an index of them; with ``platform`` that one alone.
     Raises NotFound when there is no such name, PermissionDenied, Unavailable.
     """
     known = store.named(name)
@@ -63,16 +67,39 @@ async def push(
         raise NotFound(f"An image does not exist locally with the tag: {name.familiar_repository}")
     lease = store.lease()
     try:
-        found = store.resolve(known.image)
+        found = [store.resolve(str(name), platform)] if platform else members(store, str(name))
         place = Registries().origin(name.domain)
         async with RegistryClient(name.domain, credentials, patience, place) as registry:
-            await _Push(store, registry, name, found, progress).run()
-        store.note_digest(name, found.id, found.record.manifest)
-        return found.record.manifest
+            if len(found) == 1:
+                await _Push(store, registry, name, found[0], progress).run()
+                digest = found[0].record.manifest
+            else:
+                digest = await _push_index(store, registry, name, found, progress)
+        if not platform or not known.others:
+            store.note_digest(name, found[0].id, digest)
+        return digest
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
         os.close(lease)
+
+
+async def _push_index(
+    store: ImageStore,
+    registry: RegistryClient,
+    name: Reference,
+    found: Sequence[Image],
+    progress: Callable[[Event], None],
+) -> str:
+    """Every image under its digest, then the index of them under the name; its digest."""
+    for each in found:
+        by = name.replace(tag=None, digest=each.record.manifest)
+        await _Push(store, registry, by, each, lambda event: None if event.kind == "done" else progress(event)).run()
+    index = index_of(store, name, found)
+    data = store.content.read(index.digest, image.MANIFEST_LIMIT)
+    await Uploads(registry, name.path).manifest(name.target, data, index.mediaType)
+    progress(Event(kind="done", digest=index.digest, total=len(data)))
+    return index.digest
 
 
 def _first(error: BaseException) -> BaseException:

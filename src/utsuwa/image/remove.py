@@ -69,7 +69,9 @@ class _Removing:
                     f'conflict: unable to remove repository reference "{asked}" (must force) - '
                     f"container {use.container[:12]} is using its referenced image {_short(record.id)}"
                 )
-            self._untag(record, reference.parse(asked).tagged())
+            name = reference.parse(asked).tagged()
+            self._untag_others(name)
+            self._untag(record, name)
             if self._store.names_of(record.id):
                 return
         elif single:
@@ -121,10 +123,23 @@ class _Removing:
     def _is_dangling(self, record: ImageRecord) -> bool:
         return not self._store.names_of(record.id) and not self._children(record)
 
+    def _untag_others(self, name: Reference) -> None:
+        """A name goes as a whole: those for other platforms lose it, too, and go with it unless something needs
+        them.
+        """
+        known = self._store.named(name)
+        for each in known.others if known else ():
+            other = self._store.record(each)
+            if other is not None:
+                self._untag(other, name)
+                if not self._store.names_of(other.id):
+                    self._delete(other, self._force, quiet=True)
+
     def _untag(self, record: ImageRecord, name: Reference) -> None:
         """Take one name away, and with the last tag of a repository the digests that are known of it."""
         self._store.untag(record.id, name)
-        self.untagged.append(name.familiar())
+        if name.familiar() not in self.untagged:
+            self.untagged.append(name.familiar())
         if name.digest:
             return
         rest = self._store.names_of(record.id)
@@ -133,7 +148,8 @@ class _Removing:
             return
         for each in own:
             self._store.untag(record.id, reference.parse(each.name))
-            self.untagged.append(reference.parse(each.name).familiar())
+            if reference.parse(each.name).familiar() not in self.untagged:
+                self.untagged.append(reference.parse(each.name).familiar())
 
     def _untag_all(self, record: ImageRecord) -> None:
         names = sorted((reference.parse(each.name) for each in self._store.names_of(record.id)), key=str)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import InvalidArgument, NotFound
+from utsuwa.image.family import index_of, members
 from utsuwa.snapshot import tar
 from utsuwa.snapshot.archive import END, header, member, padding
 from utsuwa.spec import codec, digest, image, reference
@@ -31,53 +32,62 @@ def save(store: ImageStore, asked: Sequence[str], platform: Platform | None = No
 
     Raises NotFound at once, before the first chunk, for what is not here, or not for the platform.
     """
-    wanted: dict[str, tuple[Image, list[Reference]]] = {}
+    wanted: dict[tuple[str, ...], tuple[list[Image], list[Reference]]] = {}
     for text in asked:
         for found, names in _meant(store, text):
-            _check_platform(found, platform, text)
-            known = wanted.setdefault(found.id, (found, []))[1]
+            chosen = _for_platform(found, platform, text)
+            known = wanted.setdefault(tuple([each.id for each in chosen]), (chosen, []))[1]
             known.extend(name for name in names if name not in known)
     saving = _Saving(store, list(wanted.values()))
     return saving.chunks()
 
 
-def save_as(store: ImageStore, found: Image, names: Sequence[Reference]) -> Iterator[bytes]:
-    """The archive of one image, under names that it need not have here."""
-    return _Saving(store, [(found, list(names))]).chunks()
+def save_as(store: ImageStore, found: Sequence[Image], names: Sequence[Reference]) -> Iterator[bytes]:
+    """The archive of one image, or of one for several platforms, under names that it need not have here."""
+    return _Saving(store, [(list(found), list(names))]).chunks()
 
 
-def _meant(store: ImageStore, text: str) -> list[tuple[Image, list[Reference]]]:
+def _meant(store: ImageStore, text: str) -> list[tuple[list[Image], list[Reference]]]:
     """The images that somebody asks for, with the names to save them under: none for one that is asked for by ID."""
     try:
         name = reference.parse(text)
     except InvalidArgument:
-        return [(store.resolve(text), [])]
+        return [([store.resolve(text)], [])]
     if not name.tag and not name.digest:
-        parsed = [(each.image, reference.parse(each.name)) for each in store.names()]
-        tags = sorted((tag.tag, image_id) for image_id, tag in parsed if tag.repository == name.repository and tag.tag)
+        parsed = [reference.parse(each.name) for each in store.names()]
+        tags = sorted(tag.tag for tag in parsed if tag.repository == name.repository and tag.tag)
         if tags:
-            return [(store.resolve(image_id), [name.replace(tag=tag)]) for tag, image_id in tags]
+            tagged = [name.replace(tag=tag) for tag in tags]
+            return [(members(store, str(each)), [each]) for each in tagged]
     try:
-        found = store.resolve(text)
+        found = members(store, text)
     except NotFound:
         raise NotFound(f"No such image: {name.tagged().familiar()}") from None
     named = name.tag and store.named(name)
     return [(found, [name.replace(digest=None)] if named else [])]
 
 
-def _check_platform(found: Image, platform: Platform | None, text: str) -> None:
-    if platform and platforms.choose(platform, [found.config.platform]) is None:
+def _for_platform(found: list[Image], platform: Platform | None, text: str) -> list[Image]:
+    """All of them, or the best for the platform. Raises NotFound when none is."""
+    if platform is None:
+        return found
+    place = platforms.choose(platform, [each.config.platform for each in found])
+    if place is None:
         raise NotFound(f"image {text} was found but does not provide the specified platform ({platform})")
+    return [found[place]]
 
 
 class _Saving:
-    """The members of one archive."""
+    """The members of one archive. ``wanted``: for each group of names its images, one or one for each platform."""
 
-    def __init__(self, store: ImageStore, wanted: list[tuple[Image, list[Reference]]]) -> None:
-        self._store, self._wanted = store, wanted
-        self._manifests: dict[str, Manifest] = {found.id: found.manifest for found, _ in wanted}
+    def __init__(self, store: ImageStore, wanted: list[tuple[list[Image], list[Reference]]]) -> None:
+        self._store = store
+        self._groups = wanted
+        self._wanted = [(found, names if found is group[0] else []) for group, names in wanted for found in group]
+        self._manifests: dict[str, Manifest] = {found.id: found.manifest for found, _ in self._wanted}
         self._blobs: dict[str, int] = {}
-        for found, _ in wanted:
+        self._indexes: dict[str, Descriptor] = {}
+        for found, _ in self._wanted:
             content = self._manifests[found.id]
             for blob in (found.record.manifest, content.config.digest, *(layer.digest for layer in content.layers)):
                 self._blobs[blob] = store.content.size(blob)
@@ -86,6 +96,7 @@ class _Saving:
         """The archive. A lease holds what is read meanwhile."""
         lease = self._store.lease()
         try:
+            self._add_indexes()
             for algorithm in ("", *sorted({each.partition(":")[0] for each in self._blobs})):
                 yield header(member(f"blobs/{algorithm}".encode(), tar.DIRECTORY, mode=0o755))
             for blob in sorted(self._blobs):
@@ -112,17 +123,30 @@ class _Saving:
             os.close(fd)
         yield padding(size)
 
+    def _add_indexes(self) -> None:
+        """Those of images for several platforms, which are made now if there are none."""
+        for group, names in self._groups:
+            if len(group) > 1:
+                index = index_of(self._store, names[0] if names else None, group)
+                self._indexes[group[0].id] = index
+                self._blobs[index.digest] = index.size
+
+    def _described(self, group: list[Image]) -> Descriptor:
+        found = group[0]
+        if len(group) > 1:
+            return self._indexes[found.id]
+        return Descriptor(
+            mediaType=self._manifests[found.id].mediaType or image.OCI_MANIFEST,
+            digest=found.record.manifest,
+            size=self._blobs[found.record.manifest],
+            platform=found.config.platform,
+        )
+
     def _index(self) -> Index:
         """One entry for every name, or one without a name."""
         entries = []
-        for found, names in self._wanted:
-            config = found.config
-            plain = Descriptor(
-                mediaType=self._manifests[found.id].mediaType or image.OCI_MANIFEST,
-                digest=found.record.manifest,
-                size=self._blobs[found.record.manifest],
-                platform=config.platform,
-            )
+        for group, names in self._groups:
+            plain = self._described(group)
             entries += [
                 plain.replace(
                     annotations={

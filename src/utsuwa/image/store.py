@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from utsuwa.spec.image import ImageConfig, Manifest
+    from utsuwa.spec.platform import Platform
     from utsuwa.spec.reference import Reference
 
     List = list  # within the class, list is a method
@@ -47,11 +48,16 @@ class ImageRecord(Record):
 
 
 class NameRecord(Record):
-    """What a name stands for: an image, and the digest (of an index, perhaps) that the registry had for it."""
+    """What a name stands for: an image, and the digest (of an index, perhaps) that the registry had for it.
+
+    ``others``: images for other platforms (family.py); ``index``: the digest of an index that was made of them here.
+    """
 
     name: str
     image: str
     digest: str = ""
+    others: tuple[str, ...] = ()
+    index: str = ""
 
 
 class Kept(Record):
@@ -114,8 +120,15 @@ class ImageStore:
 
     # -- looking up -----------------------------------------------------------------------------------------------
 
-    def resolve(self, name_or_id: str) -> Image:
-        """The image of a name, an ID or the beginning of one; raises NotFound, Conflict when several IDs begin so."""
+    def resolve(self, name_or_id: str, platform: Platform | None = None) -> Image:
+        """The image of a name, an ID or the beginning of one, the best for ``platform`` where a name has several.
+
+        Raises NotFound, Conflict when several IDs begin so.
+        """
+        if platform is not None:
+            from utsuwa.image.family import pick
+
+            return pick(self, name_or_id, platform)
         record = self.find(name_or_id)
         return Image(self, record, self.names_of(record.id))
 
@@ -132,7 +145,8 @@ class ImageStore:
         """Every image, newest first."""
         names: dict[str, list[NameRecord]] = {}
         for name in self.names():
-            names.setdefault(name.image, []).append(name)
+            for each in (name.image, *name.others):
+                names.setdefault(each, []).append(name)
         found = [Image(self, record, names.get(record.id, ())) for record in self.records()]
         return sorted(found, key=lambda each: (-each.created, each.id))
 
@@ -185,7 +199,7 @@ class ImageStore:
 
     def names_of(self, image_id: str) -> List[NameRecord]:
         """What an image is called: by tag, and by the digests it was pulled by."""
-        return [name for name in self.names() if name.image == image_id]
+        return [name for name in self.names() if name.image == image_id or image_id in name.others]
 
     def tagged_at(self, image_id: str) -> float:
         """When an image got its latest name, in Unix seconds; 0 without a name."""
@@ -238,12 +252,21 @@ class ImageStore:
                 self._write_name(name, record.id, by)
         return self.resolve(record.id)
 
+    def replace(self, record: ImageRecord) -> None:
+        """Write an image's record anew; within :meth:`changing`."""
+        _replace(f"{self._records}/{digest.parse(record.id).hex}.json", record)
+
+    def name_family(self, name: Reference, first: str, others: tuple[str, ...], index: str) -> None:
+        """Give a name to images for several platforms; within :meth:`changing`."""
+        tagged = name.tagged()
+        _replace(self._name_path(tagged), NameRecord(name=str(tagged), image=first, others=others, index=index))
+
     def note_digest(self, name: Reference, image_id: str, by: str) -> None:
         """Remember by which digest a registry now knows an image that has the name, if it still has."""
         with self.changing():
             known = self.named(name)
             if known and known.image == image_id:
-                self._write_name(name, image_id, by)
+                self._write_name(name, image_id, by, known)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name, taken from another image if it must be; raises NotFound, InvalidArgument."""
@@ -251,12 +274,27 @@ class ImageStore:
         if name.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
         with self.changing():
-            self._write_name(name, self.find(source).id, "")
+            try:
+                known = self.named(reference.parse(source))
+            except InvalidArgument:
+                known = None
+            if known and known.others:
+                self.name_family(name, known.image, known.others, known.index or known.digest)
+            else:
+                self._write_name(name, self.find(source).id, "")
 
     def untag(self, image_id: str, name: Reference) -> None:
-        """Take a name from an image, one it does not have (any more) is fine; within :meth:`changing`."""
+        """Take a name from an image, one it does not have (any more) is fine; within :meth:`changing`. Others that
+        share it keep it.
+        """
         known = self.named(name)
-        if known and known.image == image_id:
+        if known is None or image_id not in (known.image, *known.others):
+            return
+        rest = [each for each in (known.image, *known.others) if each != image_id]
+        if rest:
+            changed = known.replace(image=rest[0], others=tuple(rest[1:]), index="")
+            _replace(self._name_path(name.tagged()), changed)
+        else:
             os.unlink(self._name_path(name.tagged()))
 
     def forget(self, record: ImageRecord) -> None:
@@ -332,14 +370,23 @@ class ImageStore:
                         if entry[0] == ".":
                             os.unlink(f"{folder}/{entry}")
 
-    def _write_name(self, name: Reference, image_id: str, by: str) -> None:
+    def _write_name(self, name: Reference, image_id: str, by: str, family: NameRecord | None = None) -> None:
+        """``family``: those that share the name go on doing so; without, those do that came by the same index."""
         tagged = name.tagged()
         if tagged.tag and tagged.digest:
             tagged = tagged.replace(tag=None)
-        _replace(self._name_path(tagged), NameRecord(name=str(tagged), image=image_id, digest=by))
+        known = family or self.named(tagged)
+        first, others = image_id, known.others if family and known else ()
+        if known and not family and by and known.digest == by and (known.image, known.others) != (image_id, ()):
+            from utsuwa.image.family import beside
+
+            first, others = beside(self, known, image_id)
+        index = known.index if others and known else ""
+        fresh = NameRecord(name=str(tagged), image=first, digest=by, others=others, index=index)
+        _replace(self._name_path(tagged), fresh)
         # By the digest it is known for longer than by the tag, which may move on. A long name has to do with the tag.
         if by and tagged.tag and len(tagged.repository) + len(by) < _NAME_LIMIT:
-            self._write_name(tagged.replace(tag=None, digest=by), image_id, by)
+            self._write_name(tagged.replace(tag=None, digest=by), image_id, by, family)
 
     def _name_path(self, name: Reference) -> str:
         if name.tag and name.digest:

@@ -53,14 +53,11 @@ def _bring(services: Services, images: Images, pull: bool) -> Callable[[str, Pla
     def bring(name: str, platform: Platform | None) -> Image:
         if not pull:
             try:
-                found = services.images.resolve(name)
-                own = found.config.platform
-                if platform is None or (own.os, own.architecture) == (platform.os, platform.architecture):
-                    return found
+                return services.images.resolve(name, str(platform or ""))
             except NotFound:
                 pass
         images.pull(name, platform=str(platform) if platform else None)
-        return services.images.resolve(name)
+        return services.images.resolve(name, str(platform or ""))
 
     return bring
 

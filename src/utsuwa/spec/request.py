@@ -190,6 +190,7 @@ class RunRequest(Record):
 
     ``memory`` and ``memory_swap`` (both together, -1 without limit) are bytes, ``nano_cpus`` billionths of a CPU,
     ``stop_timeout`` seconds. ``env`` holds NAME=value, or a bare NAME that takes a variable of the image away.
+    ``platform``: which image is meant where a name has several, "" for this host's.
     ``network`` is "default", "none", "host", "container:ID", or the first of ``networks``.
     ``entrypoint`` () clears the image's. ``capabilities`` names are canonical (``CAP_KILL``), or ``ALL``.
     """
@@ -222,6 +223,7 @@ class RunRequest(Record):
     rlimits: tuple[Rlimit, ...] = ()
     seldom: Seldom | None = None
     runtime: str = ""
+    platform: str = ""
 
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
