@@ -9,7 +9,7 @@ from utsuwa.errors import Conflict, InvalidArgument, NotFound, PermissionDenied,
 from utsuwa.identifiers import new_engine_id
 from utsuwa.monitor import journal
 from utsuwa.monitor.records import now
-from utsuwa.network import firewall, ground, uplink
+from utsuwa.network import firewall, ground, sweeping, uplink
 from utsuwa.network.records import Network
 from utsuwa.network.state import Places, write
 
@@ -178,6 +178,7 @@ class Networks:
 
     def all(self) -> list[Network]:
         """All, those that are always there included."""
+        sweeping.sweep(self.places)
         for name in PREDEFINED:
             if name != "bridge" or self.problem() == "":
                 self.predefined(name)
@@ -234,24 +235,12 @@ class Networks:
         journal.emit(self._paths.run, "network", action, network.id, {"name": network.name, "type": network.driver})
 
     def _forget(self, network: Network) -> None:
-        """Its files; the name goes last, so that a network half removed can be removed again."""
+        """Its files; what is left behind the first, should we be killed, is nobody's (:mod:`sweeping`)."""
         try:
             os.unlink(f"{self.places.root}/{network.id}.json")
         except FileNotFoundError:
             pass
-        directory = f"{self.places.run}/{network.id}"
-        for part in ("endpoints", "addresses"):
-            try:
-                os.rmdir(f"{directory}/{part}")
-            except OSError:
-                continue
-        try:
-            for name in ("last4", "last6"):
-                if os.path.exists(f"{directory}/{name}"):
-                    os.unlink(f"{directory}/{name}")
-            os.rmdir(directory)
-        except OSError:
-            pass
+        sweeping.clear(f"{self.places.run}/{network.id}")
         try:
             if os.readlink(f"{self.places.root}/names/{network.name}") == network.id:
                 os.unlink(f"{self.places.root}/names/{network.name}")
@@ -265,6 +254,7 @@ class Networks:
         """
         from utsuwa.network import bridge
 
+        sweeping.sweep(self.places)
         used = self.wanted()
         removed = []
         for network in self.places.networks():
