@@ -57,6 +57,11 @@ class Unpacker:
         if not path:  # the top, which is there
             return self._stream.skip(entry.size)
         parent, name = self._directory(b"/".join(path[:-1])), path[-1]
+        if entry.type == tar.REGULAR:  # the most frequent by far, and most of them are new
+            try:
+                return self._make_file(entry, parent, name)
+            except FileExistsError:
+                pass
         if not self._make_room(entry, parent, name):
             return None
         if entry.type == tar.DIRECTORY:
@@ -103,17 +108,22 @@ class Unpacker:
     def _make_file(self, entry: Entry, parent: int, name: bytes) -> None:
         fd = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
-            regions = [(0, entry.size)] if entry.sparse is None else entry.sparse
-            for offset, length in regions:
-                os.lseek(fd, offset, os.SEEK_SET)
-                for piece in self._stream.pieces(length):
-                    while piece:
-                        piece = piece[os.write(fd, piece) :]
-            os.ftruncate(fd, entry.real_size if entry.sparse is not None else entry.size)
+            if entry.sparse is None:
+                self._copy(fd, entry.size)
+            else:
+                for offset, length in entry.sparse:
+                    os.lseek(fd, offset, os.SEEK_SET)
+                    self._copy(fd, length)
+                os.ftruncate(fd, entry.real_size)
             self._set_rights(entry, fd)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
+
+    def _copy(self, fd: int, length: int) -> None:
+        for piece in self._stream.pieces(length):
+            while piece:
+                piece = piece[os.write(fd, piece) :]
 
     def _set_rights(self, entry: Entry, fd: int) -> None:
         """The order matters: a change of owner takes the set-id bits, and both take file capabilities away."""

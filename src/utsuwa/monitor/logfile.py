@@ -103,7 +103,8 @@ def compress(directory: int, name: str) -> None:
     import zlib
 
     unfinished = f".{name}.gz"
-    press = zlib.compressobj(6, zlib.DEFLATED, 31)
+    # Level 4 takes half the time of zlib's usual 6 for a twentieth more: who says much waits for it at the next file.
+    press = zlib.compressobj(4, zlib.DEFLATED, 31)
     source = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
     target = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640, dir_fd=directory)
     while data := os.read(source, _PIECE):
