@@ -11,6 +11,7 @@ from utsuwa.aio.watching import Sleeper, drive
 from utsuwa.engine.ending import ending
 from utsuwa.engine.errands import Pause
 from utsuwa.errors import NotFound
+from utsuwa.library.facts import Facts
 from utsuwa.library.failures import TimedOut
 from utsuwa.library.output import LogLine
 
@@ -33,23 +34,17 @@ _BATCH = 1000
 """Lines of a log read at once."""
 
 
-class Container:
-    """One container, running or not. ``async with`` removes it at the end of the block, however that ends."""
+class Container(Facts):
+    """One container, running or not. ``async with`` removes it at the end of the block, however that ends.
+
+    What it is (:class:`utsuwa.library.facts.Facts`) is asked without ``await``, and without a thread.
+    """
 
     def __init__(self, blocking: container.Container) -> None:
         """``blocking`` is the same container for threads."""
+        super().__init__(blocking.services, blocking)
         self.blocking = blocking
-        self.id, self.name, self.image, self.command = blocking.id, blocking.name, blocking.image, blocking.command
         self.files = Files(blocking.files)
-
-    def __repr__(self) -> str:
-        return f"<aio.Container {self.name} {self.id[:12]}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Container) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,38 +56,6 @@ class Container:
             await self.remove(force=True, volumes=True)
         except NotFound:  # somebody was faster
             pass
-
-    # --- what it is: short looks at small files, without a thread --------------------------------------------------
-
-    @property
-    def status(self) -> str:
-        """In Docker's words: "created", "running", "paused", "restarting", "exited"."""
-        return self.blocking.status
-
-    @property
-    def running(self) -> bool:
-        """There is a process, be it paused."""
-        return self.blocking.running
-
-    @property
-    def pid(self) -> int:
-        """The container's first process as the host numbers it, 0 when there is none."""
-        return self.blocking.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """How the last run ended, None when there was none or it goes on."""
-        return self.blocking.exit_code
-
-    @property
-    def health(self) -> str:
-        """What its healthchecks say: "starting", "healthy", "unhealthy"; "" when there are none."""
-        return self.blocking.health
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Those of the image and its own."""
-        return self.blocking.labels
 
     async def inspect(self) -> dict[str, object]:
         """All about it, in the shape of Docker's API."""
@@ -143,7 +106,7 @@ class Container:
 
         No thread waits: thousands of these cost a descriptor each.
         """
-        return await self._drive(ending(self.blocking.services.paths, self.blocking.record()), timeout, "has not ended")
+        return await self._drive(ending(self.services.paths, self.record()), timeout, "has not ended")
 
     async def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; ``force`` kills it first, ``volumes`` takes its anonymous volumes along. Raises Conflict when it
@@ -205,8 +168,7 @@ class Container:
 
     async def attach(self) -> Process:
         """Its first process, with what it prints from now on. Raises FailedPrecondition when it does not run."""
-        blocking = self.blocking
-        return Process(await call(blocking.services.containers.attach, blocking.record()), self.command)
+        return Process(await call(self.services.containers.attach, self.record()), self.command)
 
     # --- its output and readiness -----------------------------------------------------------------------------------
 
@@ -220,7 +182,7 @@ class Container:
                 for line in batch:
                     yield line
             return
-        errand = self.blocking.services.readiness.follow(self.blocking.record(), tail)
+        errand = self.services.readiness.follow(self.record(), tail)
         with Sleeper() as sleeper:
             try:
                 for found in errand:

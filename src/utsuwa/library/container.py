@@ -12,6 +12,7 @@ from utsuwa.engine.execs import ExecRequest
 from utsuwa.errors import NotFound, Unsupported
 from utsuwa.image.names import new_name
 from utsuwa.library import options
+from utsuwa.library.facts import Facts
 from utsuwa.library.failures import TimedOut
 from utsuwa.library.files import Files
 from utsuwa.library.images import image
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from typing import Self, TypeVar
 
     from utsuwa.engine.metadata import ContainerRecord
-    from utsuwa.engine.status import Status
     from utsuwa.library.images import Image
     from utsuwa.library.options import Command
     from utsuwa.library.output import Output
@@ -36,30 +36,13 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Container:
-    """One container, running or not. ``with`` removes it at the end of the block, however that ends.
-
-    The object holds no state but the id: every question is answered from what is true at that moment, and raises
-    NotFound once the container has been removed.
-    """
+class Container(Facts):
+    """One container, running or not. ``with`` removes it at the end of the block, however that ends."""
 
     def __init__(self, services: Services, record: ContainerRecord) -> None:
         """For the library's own use; programs get containers from an engine."""
-        self.services = services
-        self.id = record.id
-        self.name = record.name
-        self.image = record.image
-        self.command = record.command
+        super().__init__(services, record)
         self.files = Files(services, record.id)
-
-    def __repr__(self) -> str:
-        return f"<Container {self.name} {self.id[:12]}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Container) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     def __enter__(self) -> Self:
         return self
@@ -71,39 +54,6 @@ class Container:
             self.remove(force=True, volumes=True)
         except NotFound:  # somebody was faster
             pass
-
-    # --- what it is -------------------------------------------------------------------------------------------------
-
-    @property
-    def status(self) -> str:
-        """In Docker's words: "created", "running", "paused", "restarting", "exited"."""
-        return self._status().name
-
-    @property
-    def running(self) -> bool:
-        """There is a process, be it paused."""
-        return self._status().alive
-
-    @property
-    def pid(self) -> int:
-        """The container's first process as the host numbers it, 0 when there is none."""
-        return self._status().pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """How the last run ended, None when there was none or it goes on."""
-        ended = self._status()
-        return ended.code if ended.exit is not None and not ended.alive else None
-
-    @property
-    def health(self) -> str:
-        """What its healthchecks say: "starting", "healthy", "unhealthy"; "" when there are none."""
-        return self._status().health
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Those of the image and its own."""
-        return dict(self.record().labels)
 
     def inspect(self) -> dict[str, object]:
         """All about it, in the shape of Docker's API."""
@@ -301,13 +251,6 @@ class Container:
             yield from readiness.answers(record, lambda _status: bool(condition(self)))
 
     # --- within -----------------------------------------------------------------------------------------------------
-
-    def record(self) -> ContainerRecord:
-        """What the engine has written down of it. Raises NotFound."""
-        return self.services.containers.find(self.id)
-
-    def _status(self) -> Status:
-        return self.services.containers.status(self.record())
 
     def _await(self, errand: Generator[Pause, None, T], timeout: float | None, complaint: str) -> T:
         try:
