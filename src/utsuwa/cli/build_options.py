@@ -113,7 +113,7 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
         ignored=context.ignored,
         contexts=contexts,
         arguments=_arguments(arguments),
-        labels=dict(map(flags.parse_label, arguments.list("label"))),
+        labels=flags.parse_labels(arguments.list("label")),
         annotations=annotations(arguments.list("annotation")),
         tags=tuple(arguments.list("tag")),
         target=given("target"),

@@ -132,7 +132,7 @@ def _mounts(arguments: Arguments) -> dict[str, Any]:
 
 def _labels(arguments: Arguments) -> dict[str, str] | None:
     texts = seldom_options.labels(arguments) if arguments.list("label-file") else arguments.list("label")
-    return dict(map(flags.parse_label, texts)) or None
+    return flags.parse_labels(texts) or None
 
 
 def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:

@@ -43,7 +43,7 @@ def run(words: list[str]) -> int:
     if not arguments.on("ipv4"):
         raise Unsupported("unsupported: a network without IPv4")
     from utsuwa.engine.networks import Networks
-    from utsuwa.spec.flags import parse_label
+    from utsuwa.spec.flags import parse_labels
 
     network = Networks(House().paths).create(
         arguments.words[0],
@@ -52,7 +52,7 @@ def run(words: list[str]) -> int:
         ipv6=arguments.on("ipv6"),
         internal=arguments.on("internal"),
         attachable=arguments.on("attachable"),
-        labels=dict(map(parse_label, arguments.list("label"))),
+        labels=parse_labels(arguments.list("label")),
         options=dict(map(_option, arguments.list("opt"))),
     )
     print(network.id)

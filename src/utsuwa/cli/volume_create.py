@@ -28,6 +28,6 @@ def run(words: list[str]) -> int:
         raise BadUsage("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
     name = arguments.text("name") or "".join(arguments.words)
     options = dict(text.partition("=")[::2] for text in arguments.list("opt"))
-    labels = dict(map(flags.parse_label, arguments.list("label")))
+    labels = flags.parse_labels(arguments.list("label"))
     print(House().volumes.create(name, driver=arguments.text("driver"), options=options, labels=labels).name)
     return 0

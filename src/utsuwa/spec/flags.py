@@ -168,12 +168,15 @@ def parse_env_file(data: bytes, environ: Mapping[str, str], path: str = "env-fil
     return tuple(found)
 
 
-def parse_label(text: str) -> tuple[str, str]:
-    """Key and value of a label ``key=value``; a bare key has the value ""."""
-    key, _, value = text.partition("=")
-    if not key.strip():
-        raise InvalidArgument(f"label: expected KEY or KEY=value, found {text!r}")
-    return key, value
+def parse_labels(texts: Iterable[str]) -> dict[str, str]:
+    """Labels ``key=value``; a bare key has the value "", and what comes later counts."""
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key.strip():
+            raise InvalidArgument(f"label: expected KEY or KEY=value, found {text!r}")
+        found[key] = value
+    return found
 
 
 # -- limits, capabilities, security, logs -----------------------------------------------------------------------------

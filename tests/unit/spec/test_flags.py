@@ -153,10 +153,9 @@ def test_env_file() -> None:
 
 
 def test_labels() -> None:
-    assert flags.parse_label("a=b=c") == ("a", "b=c")
-    assert flags.parse_label("a") == ("a", "")
+    assert flags.parse_labels(["b=1", "a=b=c", "b"]) == {"a": "b=c", "b": ""}
     with pytest.raises(InvalidArgument, match=r"^label: expected KEY or KEY=value, found '=x'$"):
-        flags.parse_label("=x")
+        flags.parse_labels(["a", "=x"])
 
 
 def test_ulimits() -> None:
