@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.network.records import Network
 
 VERB = Verb(
     "container prune [OPTIONS]",
@@ -46,10 +47,10 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def condition(filters: list[str]) -> Callable[[ContainerRecord], bool]:
-    """What --filter says of a container; everything has to hold."""
+def condition(filters: list[str]) -> Callable[[ContainerRecord | Network], bool]:
+    """What --filter says of a container or a network; everything has to hold."""
     from utsuwa.cli.logs import moment
-    from utsuwa.engine.pruning import has_labels
+    from utsuwa.engine.labels import has_labels
 
     found: dict[str, list[str]] = {"until": [], "label": [], "label!": []}
     for text in filters:
@@ -60,9 +61,9 @@ def condition(filters: list[str]) -> Callable[[ContainerRecord], bool]:
     if len(found["until"]) > 1:
         raise InvalidArgument("more than one until filter specified")
     until = moment("".join(found["until"]))
-    return lambda record: (
-        has_labels(record.labels, found["label"], found["label!"])
-        and (until is None or times.parse(record.createdAt) < until)
+    return lambda one: (
+        has_labels(one.labels, found["label"], found["label!"])
+        and (until is None or times.parse(one.createdAt) < until)
     )
 
 

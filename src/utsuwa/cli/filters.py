@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cli.flags import BadUsage
+from utsuwa.engine.labels import has_labels
 from utsuwa.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
@@ -51,10 +52,8 @@ class Filters:
         self, record: ContainerRecord, status: Status, everybody: Sequence[tuple[ContainerRecord, Status]]
     ) -> bool:
         """One container fulfils them; ``everybody`` is needed to find those that it is compared with."""
-        for value in self._wanted.get("label", ()):
-            key, equals, content = value.partition("=")
-            if key not in record.labels or (equals and record.labels[key] != content):
-                return False
+        if not has_labels(record.labels, self._wanted.get("label", ())):
+            return False
         checks: dict[str, Callable[[str], bool]] = {
             "status": lambda value: value == status.name,
             "name": lambda value: _name_matches(value, record.name),

@@ -81,6 +81,7 @@ def _filters(texts: list[str]) -> dict[str, list[str]]:
 
 def _matches(network: Network, wanted: dict[str, list[str]], used: set[str]) -> bool:
     """Of the values of one key one must fit, of labels all."""
+    from utsuwa.engine.labels import has_labels
     from utsuwa.engine.networks import PREDEFINED
 
     builtin = network.name in PREDEFINED
@@ -92,8 +93,6 @@ def _matches(network: Network, wanted: dict[str, list[str]], used: set[str]) -> 
         "type": lambda value: value == ("builtin" if builtin else "custom"),
         "dangling": lambda value: (value in ("true", "1")) == (not builtin and network.id not in used),
     }
-    for value in wanted.get("label", ()):
-        key, equals, content = value.partition("=")
-        if key not in network.labels or (equals and network.labels[key] != content):
-            return False
+    if not has_labels(network.labels, wanted.get("label", ())):
+        return False
     return all(any(checks[key](value) for value in values) for key, values in wanted.items() if key != "label")

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from utsuwa.cli import times
-from utsuwa.cli.container_prune import confirm
+from utsuwa.cli.container_prune import condition, confirm
 from utsuwa.cli.flags import LIST, SWITCH, Option
 from utsuwa.cli.house import House, Verb
-from utsuwa.errors import InvalidArgument
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from utsuwa.network.records import Network
 
 VERB = Verb(
     "network prune [OPTIONS]",
@@ -45,21 +37,3 @@ def run(words: list[str]) -> int:
     if removed:
         print("Deleted Networks:", *removed, "", sep="\n")
     return 0
-
-
-def condition(filters: list[str]) -> Callable[[Network], bool]:
-    """What --filter says of a network; everything has to hold."""
-    from utsuwa.cli.logs import moment
-    from utsuwa.engine.pruning import has_labels
-
-    found: dict[str, list[str]] = {"until": [], "label": [], "label!": []}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals or key not in found:
-            raise InvalidArgument(f"invalid filter '{text}' (until=TIMESTAMP, label=KEY, label!=KEY=VALUE)")
-        found[key].append(value)
-    until = moment("".join(found["until"]))
-    return lambda network: (
-        has_labels(network.labels, found["label"], found["label!"])
-        and (until is None or times.parse(network.createdAt) < until)
-    )

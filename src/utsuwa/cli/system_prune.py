@@ -28,14 +28,14 @@ def run(words: list[str]) -> int:
         return 0
     if not (arguments.on("force") or confirm(_warning(arguments.on("all"), arguments.on("volumes")))):
         return 1
-    from utsuwa.cli.network_prune import condition as network_condition
     from utsuwa.engine.networks import Networks
     from utsuwa.engine.pruning import prune
 
     house, filters = House(), arguments.list("filter")
-    containers, total = prune(house.containers, house.images, condition(filters))
+    chosen = condition(filters)
+    containers, total = prune(house.containers, house.images, chosen)
     _tell("Deleted Containers:", containers)
-    _tell("Deleted Networks:", Networks(house.paths).prune(network_condition(filters)))
+    _tell("Deleted Networks:", Networks(house.paths).prune(chosen))
     if arguments.on("volumes"):
         total += _volumes(house, filters)
     lines, freed = removed(house, filters, everything=arguments.on("all"))

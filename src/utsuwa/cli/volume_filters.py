@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cli.flags import BadUsage
+from utsuwa.engine.labels import has_labels
 from utsuwa.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -37,10 +38,8 @@ def match(wanted: dict[str, list[str]], record: VolumeRecord, used: bool = False
     """A volume fulfils the conditions: values of one key are alternatives, but for labels; ``used``: containers have
     it.
     """
-    labels = record.labels or {}
     return (
-        all(_has(labels, value) for value in wanted.get("label", ()))
-        and not any(_has(labels, value) for value in wanted.get("label!", ()))
+        has_labels(record.labels or {}, wanted.get("label", ()), wanted.get("label!", ()))
         and ("dangling" not in wanted or used is not _TRUTHS[wanted["dangling"][-1]])
         and ("driver" not in wanted or record.driver in wanted["driver"])
         and ("name" not in wanted or any(value in record.name for value in wanted["name"]))
@@ -50,8 +49,3 @@ def match(wanted: dict[str, list[str]], record: VolumeRecord, used: bool = False
 def includes_named(wanted: dict[str, list[str]]) -> bool:
     """Volumes with a name are to be removed, too (``--filter all=1``)."""
     return any(_TRUTHS[value] for value in wanted.get("all", ()))
-
-
-def _has(labels: dict[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from utsuwa.engine.labels import has_labels
 from utsuwa.errors import Error, InvalidArgument
 from utsuwa.monitor import journal
 from utsuwa.spec.codec import parse
@@ -145,9 +146,7 @@ class Filters:
 
     @staticmethod
     def _label(event: Event, value: str) -> bool:
-        key, equals, content = value.partition("=")
-        attributes = event["Actor"]["Attributes"]
-        return key in attributes and (not equals or attributes[key] == content)
+        return has_labels(event["Actor"]["Attributes"], (value,))
 
     @staticmethod
     def _image(event: Event, value: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.engine.pruning import has_labels
+from utsuwa.engine.labels import has_labels
 from utsuwa.errors import InvalidArgument
 from utsuwa.spec import reference
 

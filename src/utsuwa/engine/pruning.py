@@ -6,7 +6,7 @@ from utsuwa.errors import Conflict, FailedPrecondition, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from utsuwa.engine.containers import Containers
     from utsuwa.engine.images import Images
@@ -33,13 +33,3 @@ def prune(
         freed += size
     images.note_pruned("container", freed)
     return removed, freed
-
-
-def has_labels(labels: dict[str, str], wanted: Sequence[str], unwanted: Sequence[str] = ()) -> bool:
-    """All of ``wanted`` (``key`` or ``key=value``) are there, and none of ``unwanted``."""
-    return all(_has(labels, text) for text in wanted) and not any(_has(labels, text) for text in unwanted)
-
-
-def _has(labels: dict[str, str], text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
