@@ -107,7 +107,7 @@ class Household:
         return found
 
 
-def until(condition: Callable[[], bool], explain: Callable[[], object] | None = None, seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], explain: Callable[[], object] | None = None, seconds: float = 30) -> None:
     """Wait for something that is about to become true; ``explain`` says what is in the way when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
