@@ -14,6 +14,9 @@ import pytest
 needs = pytest.mark.needs
 """``@needs("root", "cgroup1", "runc")``: facilities of the table below, or else commands on PATH."""
 
+cgroups = pytest.mark.cgroups
+"""How it is done depends on the kind of cgroup hierarchy: the virtual machine runs the test on cgroup v2, too."""
+
 
 def _cgroup2() -> bool:
     """The unified hierarchy is the only one, and it has controllers."""

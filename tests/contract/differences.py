@@ -43,7 +43,6 @@ _CRUN = {
     "test_a_user_namespace_keeps_what_is_locked": "opens sources outside, where nothing gets locked",
     "test_a_user_namespace_may_not_ask_for_what_is_locked": "opens sources outside, where nothing gets locked",
     "test_update_changes_what_is_given_and_nothing_else": "can't lift the limit on processes",
-    "test_a_created_container_can_be_ended_by_a_signal": "waits as an init that handles nothing",
     "test_no_processes_at_all_count_as_one": "takes 0 for no limit",
     "test_update_of_a_stopped_container_is_refused": "says nothing",
     "test_update_takes_sizes_as_people_write_them": "knows no options behind the id",

@@ -17,7 +17,7 @@ import pytest
 
 from tests.contract.cgroup_bpf import attach
 from tests.contract.cgroup_members import Member, fork_and_reap, open_device
-from tests.needs import enforce
+from tests.needs import cgroups, enforce
 from utsuwa import errors
 from utsuwa.cgroup import tree
 from utsuwa.cgroup.filesystem import load, open_manager
@@ -27,6 +27,7 @@ from utsuwa.linux.host import Host, probe
 from utsuwa.spec.codec import decode
 from utsuwa.spec.runtime import Resources
 
+pytestmark = cgroups
 _NUMBERS = itertools.count()
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.oci import PATIENCE, Bundle, Runtime, eventually
 from tests.contract.test_oci_terminal import Receiver
-from tests.needs import needs
+from tests.needs import cgroups, needs
 
 pytestmark = needs("criu")
 
@@ -72,6 +72,7 @@ def restore(oci: Runtime, bundle: Bundle, *options: str, **streams: Any) -> None
     assert done.returncode == 0, told
 
 
+@cgroups
 def test_a_container_goes_on_where_it_was(oci: Runtime, counter: Bundle) -> None:
     checkpoint(oci)
     assert not oci.exists()
@@ -109,6 +110,7 @@ def test_a_paused_container(oci: Runtime, counter: Bundle) -> None:
     past(counter, count(counter))
 
 
+@cgroups
 @needs("memory tracking")
 def test_pre_dump(oci: Runtime, counter: Bundle) -> None:
     parent = oci.directory / "parent"
@@ -197,6 +199,7 @@ def pipes() -> Iterator[tuple[dict[str, int], dict[str, int]]]:
                 os.close(descriptor)
 
 
+@cgroups
 def test_a_terminal_comes_back(oci: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     bundle.process["terminal"] = True
     first, second = Receiver(tmp_path / "first"), Receiver(tmp_path / "second")

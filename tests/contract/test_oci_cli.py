@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.oci import Bundle, Process, Runtime, cgroups_of, eventually
+from tests.needs import cgroups
 
 # --- lifecycle ------------------------------------------------------------------------------------------------------
 
 
+@cgroups
 def test_a_container_goes_through_its_states(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.sleep())
     assert oci.status() == "created"
@@ -30,6 +32,7 @@ def test_a_container_goes_through_its_states(oci: Runtime, bundle: Bundle) -> No
     assert "does not exist" in oci.fails("state", oci.id)
 
 
+@cgroups
 def test_a_created_container_has_not_run_its_program(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.shell("echo ran > /ran"))
     assert not (bundle.rootfs / "ran").exists()
@@ -46,6 +49,7 @@ def test_changes_of_the_bundle_after_create_have_no_effect(oci: Runtime, bundle:
     assert oci.output() == "first\n"
 
 
+@cgroups
 def test_an_id_can_be_used_once(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.sleep())
     said = oci.fails("create", "--bundle", str(bundle.path), oci.id)
@@ -83,6 +87,7 @@ def test_delete_refuses_a_running_container(oci: Runtime, bundle: Bundle) -> Non
     assert oci.status() == "running"
 
 
+@cgroups
 def test_delete_ends_a_created_container(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.sleep())
     with Process(oci.state()["pid"]) as process:
@@ -91,6 +96,7 @@ def test_delete_ends_a_created_container(oci: Runtime, bundle: Bundle) -> None:
     assert not oci.exists()
 
 
+@cgroups
 def test_forced_delete_ends_a_running_container(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     with Process(oci.state()["pid"]) as process:
@@ -104,6 +110,7 @@ def test_forced_delete_of_nothing_succeeds(oci: Runtime) -> None:
     oci.ok("delete", "--force", "utsuwa-test-nobody")
 
 
+@cgroups
 def test_delete_ends_what_outlives_the_first_process_in_a_shared_pid_namespace(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "pid"]
     oci.create(bundle.shell("setsid sleep 1000 > /dev/null 2>&1 & echo ready $!"))
@@ -178,6 +185,7 @@ def test_kill_refuses_a_signal_that_is_none(oci: Runtime, bundle: Bundle) -> Non
     assert oci.status() == "running"
 
 
+@cgroups
 def test_kill_reaches_a_created_container(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.sleep())
     oci.ok("kill", oci.id, "KILL")
@@ -191,6 +199,7 @@ def test_kill_of_a_stopped_container_fails(oci: Runtime, bundle: Bundle) -> None
     assert oci.name == "crun" or "container not running" in said
 
 
+@cgroups
 def test_kill_all_of_a_stopped_container_succeeds(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     oci.stop()
@@ -200,6 +209,7 @@ def test_kill_all_of_a_stopped_container_succeeds(oci: Runtime, bundle: Bundle) 
 # --- run ------------------------------------------------------------------------------------------------------------
 
 
+@cgroups
 def test_run_gives_output_and_exit_status(oci: Runtime, bundle: Bundle) -> None:
     done = oci.run(bundle.shell("echo out; echo err >&2; exit 42"))
     assert (done.returncode, done.stdout, done.stderr) == (42, "out\n", "err\n")
@@ -218,6 +228,7 @@ def test_run_passes_standard_input(oci: Runtime, bundle: Bundle) -> None:
     assert oci.run(bundle, input="through\n").stdout == "through\n"
 
 
+@cgroups
 def test_run_forwards_signals(oci: Runtime, bundle: Bundle) -> None:
     bundle.sleep()
     oci._made.append(oci.id)
@@ -241,6 +252,7 @@ def test_run_detached_returns_at_once(oci: Runtime, bundle: Bundle) -> None:
     assert oci.status() == "running"
 
 
+@cgroups
 def test_run_can_keep_the_stopped_container(oci: Runtime, bundle: Bundle) -> None:
     if oci.name == "crun":
         pytest.skip("crun 1.8.1 has no --keep")
@@ -353,6 +365,7 @@ def test_version(oci: Runtime) -> None:
     assert any(line.startswith("spec: 1.") for line in lines)
 
 
+@cgroups
 def test_features_are_json(oci: Runtime) -> None:
     if oci.name == "crun":
         pytest.skip("crun 1.8.1 has no features command")
@@ -406,6 +419,7 @@ def test_a_missing_root_leaves_nothing(oci: Runtime, bundle: Bundle) -> None:
     _nothing_left(oci)
 
 
+@cgroups
 def test_a_missing_program_leaves_nothing(oci: Runtime, bundle: Bundle) -> None:
     bundle.process["args"] = ["/no-such-program"]
     done = oci.run(bundle)
@@ -431,6 +445,7 @@ def test_a_program_without_permission(oci: Runtime, bundle: Bundle) -> None:
     _nothing_left(oci)
 
 
+@cgroups
 def test_a_mount_that_fails_leaves_nothing(oci: Runtime, bundle: Bundle) -> None:
     bundle.config["mounts"].append({"destination": "/x", "type": "bind", "source": "/nowhere", "options": ["bind"]})
     done = oci.run(bundle)
@@ -442,6 +457,7 @@ def test_a_mount_that_fails_leaves_nothing(oci: Runtime, bundle: Bundle) -> None
 # --- pause, resume, ps ----------------------------------------------------------------------------------------------
 
 
+@cgroups
 def test_pause_and_resume(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     oci.fails("resume", oci.id)
@@ -451,6 +467,7 @@ def test_pause_and_resume(oci: Runtime, bundle: Bundle) -> None:
     assert oci.status() == "running"
 
 
+@cgroups
 def test_a_paused_container_can_be_killed_and_deleted(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     oci.ok("pause", oci.id)
@@ -458,6 +475,7 @@ def test_a_paused_container_can_be_killed_and_deleted(oci: Runtime, bundle: Bund
     assert not oci.exists()
 
 
+@cgroups
 def test_ps_lists_the_processes(oci: Runtime, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     pids = json.loads(oci.ok("ps", "--format", "json", oci.id))

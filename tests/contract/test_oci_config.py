@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.oci import Bundle, Runtime, cgroups_of, eventually
-from tests.needs import needs
+from tests.needs import cgroups, needs
 
 # --- process --------------------------------------------------------------------------------------------------------
 
@@ -85,6 +85,7 @@ def test_signals_are_as_a_new_process_expects_them(oci: Runtime, bundle: Bundle)
 # --- namespaces -----------------------------------------------------------------------------------------------------
 
 
+@cgroups
 def test_namespaces_are_new(oci: Runtime, bundle: Bundle) -> None:
     out = oci.inside(bundle, "for n in pid net ipc uts mnt; do readlink /proc/self/ns/$n; done; echo $$; hostname")
     *links, pid, hostname = out.split()
@@ -101,6 +102,7 @@ def test_namespaces_that_are_not_named_are_shared(oci: Runtime, bundle: Bundle) 
     assert out.split() == ours
 
 
+@cgroups
 def test_namespaces_are_joined_by_path(oci: Runtime, bundle: Bundle) -> None:
     other = oci.running(bundle.sleep())
     pid = oci.state(other)["pid"]
@@ -124,6 +126,7 @@ def test_the_loopback_interface_is_up(oci: Runtime, bundle: Bundle) -> None:
     assert "UP" in oci.inside(bundle, "ip link show lo")
 
 
+@cgroups
 def test_a_user_namespace_maps_ids(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "user"})
     mapping = [{"containerID": 0, "hostID": 100000, "size": 1000}]
@@ -241,6 +244,7 @@ def test_default_devices_and_links(oci: Runtime, bundle: Bundle) -> None:
     assert lines[11].split() == ["00", "00"]
 
 
+@cgroups
 def test_devices_that_are_asked_for(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["devices"] = [
         {"path": "/dev/mine/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o600, "uid": 7, "gid": 8}
@@ -248,6 +252,7 @@ def test_devices_that_are_asked_for(oci: Runtime, bundle: Bundle) -> None:
     assert oci.inside(bundle, "stat -c '%t %T %a %u %g' /dev/mine/kmsg") == "1 b 600 7 8\n"
 
 
+@cgroups
 @needs("cgroup1")
 def test_device_access_is_denied_by_default_and_allowed_by_rule(oci: Runtime, bundle: Bundle) -> None:
     bundle.process["capabilities"] = {name: ["CAP_MKNOD"] for name in ("bounding", "effective", "permitted")}
@@ -320,6 +325,7 @@ def test_limits_on_cgroup_v1(oci: Runtime, bundle: Bundle) -> None:
     assert str(oci.state()["pid"]) in _cgroup1(oci, "memory", "cgroup.procs").split()
 
 
+@cgroups
 @needs("cgroup1")
 def test_an_absolute_cgroups_path(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["cgroupsPath"] = f"/utsuwa-test-parent-{oci.id}/{oci.id}"
@@ -333,6 +339,7 @@ def test_an_absolute_cgroups_path(oci: Runtime, bundle: Bundle) -> None:
         Path(parent).rmdir()
 
 
+@cgroups
 @needs("cgroup2")
 def test_limits_on_cgroup_v2(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"] |= {
@@ -346,6 +353,7 @@ def test_limits_on_cgroup_v2(oci: Runtime, bundle: Bundle) -> None:
     assert read == {"memory.max": str(64 << 20), "cpu.max": "20000 100000", "pids.max": "20"}
 
 
+@cgroups
 def test_a_fork_bomb_is_contained_and_removed(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"]["pids"] = {"limit": 16}
     oci.create(bundle.shell("i=0; while [ $i -lt 50 ]; do sleep 1000 & i=$((i+1)); done; echo unreachable"))
@@ -355,6 +363,7 @@ def test_a_fork_bomb_is_contained_and_removed(oci: Runtime, bundle: Bundle) -> N
     oci.ok("delete", "--force", oci.id)
 
 
+@cgroups
 def test_the_containers_own_cgroup_is_what_a_cgroup_mount_shows(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "cgroup"})
     bundle.config["mounts"].append(

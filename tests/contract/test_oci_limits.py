@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract.oci import Bundle, Runtime, cgroups_of, eventually
-from tests.needs import needs
+from tests.needs import cgroups, needs
+
+pytestmark = cgroups
 
 MIB = 1 << 20
 

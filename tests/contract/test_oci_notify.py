@@ -13,6 +13,7 @@ import pytest
 
 from tests.contract.oci import Bundle, Process, Runtime
 from tests.contract.seccomp_agent import Agent
+from tests.needs import cgroups
 from utsuwa.seccomp.syscalls import numbers
 
 CALLS = numbers(f"SCMP_ARCH_{platform.machine().upper()}")
@@ -49,6 +50,7 @@ def asks(bundle: Bundle, tmp_path: Path, *names: str, nnp: bool = True, **settin
     return bundle
 
 
+@cgroups
 @both
 def test_the_agent_decides(oci: Runtime, bundle: Bundle, tmp_path: Path, agent: Agent, no_new_privileges: bool) -> None:
     asks(bundle, tmp_path, "mkdir", "mkdirat", nnp=no_new_privileges)
@@ -86,6 +88,7 @@ def test_our_own_conversation_may_be_asked_about(
     assert oci.output() == "begun\n"
 
 
+@cgroups
 @both
 def test_create_and_start(oci: Runtime, bundle: Bundle, tmp_path: Path, agent: Agent, no_new_privileges: bool) -> None:
     asks(bundle, tmp_path, "mkdir", "mkdirat", nnp=no_new_privileges)

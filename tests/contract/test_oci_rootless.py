@@ -18,7 +18,7 @@ from tests.contract.ordinary import COUNT, FIRST, UID, Ordinary, ids, own
 from tests.contract.seccomp_agent import Agent
 from tests.contract.test_oci_notify import asks, refuse_mkdir
 from tests.contract.test_oci_terminal import Receiver
-from tests.needs import enforce, needs
+from tests.needs import cgroups, enforce, needs
 
 pytestmark = needs("root", "setpriv", "newuidmap")
 
@@ -102,6 +102,7 @@ def test_a_range_that_is_not_ours_is_refused(oci: Ordinary, bundle: Bundle) -> N
     assert not oci.exists()
 
 
+@cgroups
 def test_a_life(oci: Ordinary, bundle: Bundle) -> None:
     oci.running(bundle.sleep())
     assert oci.state()["status"] == "running"
@@ -217,6 +218,7 @@ def _delegate(path: Path) -> None:
             os.chown(entry, UID, UID)
 
 
+@cgroups
 def test_a_delegated_cgroup_takes_limits(oci: Ordinary, bundle: Bundle, delegated: list[Path]) -> None:
     bundle.linux["resources"] = {"pids": {"limit": 17}}
     bundle.linux["cgroupsPath"] = f"/{delegated[0].name}/{oci.id}"
@@ -229,6 +231,7 @@ def test_a_delegated_cgroup_takes_limits(oci: Ordinary, bundle: Bundle, delegate
     assert not found[0].parent.exists()
 
 
+@cgroups
 def test_pause_in_a_delegated_cgroup(oci: Ordinary, bundle: Bundle, delegated: list[Path]) -> None:
     bundle.linux["cgroupsPath"] = f"/{delegated[0].name}/{oci.id}"
     oci.running(bundle.sleep())

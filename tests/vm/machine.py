@@ -15,20 +15,13 @@ from tests.vm import disks, initramfs
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OCI = [f"tests/contract/test_oci_{part}.py" for part in ("cli", "config", "exec", "labels", "limits", "notify")]
-CRIU = [
-    f"tests/contract/test_oci_checkpoint.py::test_{name}"
-    for name in ("a_container_goes_on_where_it_was", "pre_dump", "a_terminal_comes_back")
-]
 OURS = ["-q", "-k", "not crun and not runc"]
-ROOTLESS = [
-    f"tests/contract/test_oci_rootless.py::test_{name}"
-    for name in ("a_life", "a_delegated_cgroup_takes_limits", "pause_in_a_delegated_cgroup")
-]
-DEFAULT = [*OURS, "tests/unit/cgroup", "tests/contract/test_cgroup_manager.py", *OCI, *CRIU, *ROOTLESS]
+OCI = ("checkpoint", "cli", "config", "exec", "labels", "limits", "notify", "rootless")
+FILES = ["tests/contract/test_cgroup_manager.py", *(f"tests/contract/test_oci_{part}.py" for part in OCI)]
+DEFAULT = [*OURS, "-m", "cgroups", *FILES]
 REQUIRED = "root,cgroup2"
 SYSTEMD = [*OURS, "tests/contract/test_systemd_cgroup.py", "tests/conformance/test_podman_systemd.py"]
-BOOT_SECONDS = 60
+BOOT_SECONDS = 150
 BOOT_ATTEMPTS = 2
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t no_timer_check cgroup_no_v1=all psi=1 random.trust_cpu=on"
