@@ -69,12 +69,12 @@ class BuildLaunchers(build_scripts):
             "PACKAGE": str(HERE / "src") if editable else "",
         }
         for name in LAUNCHERS:
-            if name != "urun" or not self.embed(directory / name, values, editable):
+            if not self.embed(directory / name, values, editable):
                 defines = " ".join(f"'-D{name}=\"{value}\"'" for name, value in values.items())
                 make("launcher", f"OUT={directory / name}", f"DEFINES={defines}")
 
     def embed(self, target: Path, values: dict[str, str], editable: bool) -> bool:
-        """`urun` with its interpreter inside, where this machine can build that (decision 0004)."""
+        """A command with its interpreter inside, where this machine can build that (decision 0004)."""
         package = Path(self.get_finalized_command("build_py").build_lib).resolve() / "utsuwa"
         home = f"/usr/lib/python{values['VERSION']}/site-packages"  # replaced at the start by where it really is
         if editable:

@@ -1,9 +1,10 @@
-"""Build `urun` with its interpreter inside: ``image.py PACKAGE TARGET HOME [--stamped] DEFINE...`` (src/utsuwa/cli/c).
+"""Build a command with its interpreter inside (src/utsuwa/cli/c).
 
-PACKAGE is the package's directory, HOME the directory that its modules believe to be in, DEFINEs are the launcher's.
-The program is compiled and linked with the interpreter's static library, then started to make the image of an
-interpreter that has all lean modules imported, and that image is put behind it. Exit code 3 and a reason where this
-machine has not what it takes; then there is the plain launcher.
+``image.py PACKAGE TARGET HOME [--stamped] DEFINE...``: PACKAGE is the package's directory, TARGET is called `urun` or
+`utsuwa`, HOME is the directory that the modules believe to be in, DEFINEs are the launcher's. The program is compiled
+and linked with the interpreter's static library, then started to make the image of an interpreter that has the
+command's modules imported (image_urun.py, image_utsuwa.py), and that image is put behind it. Exit code 3 and a reason
+where this machine has not what it takes; then there is the plain launcher.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import image_urun
+import image_utsuwa
 from freeze import compiled, modules
 
 PAGE = 4096
@@ -25,18 +28,6 @@ TABLE = 64 * 1024
 MAGIC = b"UTIMAGE1"
 VERSION = (3, 11)
 """The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
-
-LEAN = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
-COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments")
-LEFT_OUT = (
-    *(f"linux.{name}" for name in ["inotify", "mounting", "nftables", "rtnetlink", "timer"]),
-    *(
-        f"spec.{name}"
-        for name in ["digest", "flags", "image", "mount_flag", "network_flags", "platform", "reference", "request"]
-        + ["seldom_flags"]
-    ),
-)
-"""Modules that `urun` never needs, or that need extension modules: found as everywhere else when they are imported."""
 
 CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]
 FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMBEDDED", "-Wno-array-bounds"]
@@ -56,21 +47,23 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
         if not needed.exists():
             raise Unfit(f"{needed} is missing (Debian's libpython3-dev has it)")
     cc = os.environ.get("CC", "cc").split()
-    parts = {
+    parts: dict[str, list[str]] = {
         "first": ["edges.c"],
         "last": ["edges.c", "-DLAST"],
         "image": ["image.c", f"-I{include}"],
         "json": ["json.c", f"-I{include}"],
+        "json_write": ["json_write.c", f"-I{include}"],
+        "calls": ["calls.c", f"-I{include}"],
         "embedded": ["embedded.c", f"-I{include}"],
         "populate": ["populate.c", "-I../../init/c", *FREESTANDING],
         "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
     }
     for name, (file, *flags) in parts.items():
         _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
-    inside = [f"{directory}/{name}.o" for name in ("first", "image", "json")]
+    inside = [f"{directory}/{name}.o" for name in ("first", "image", "json", "json_write", "calls")]
     outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "populate", "launcher")]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
-    target = directory / "urun"
+    target = directory / "program"
     _run([*cc, "-static", "-no-pie", *WRAPPED, "-o", str(target), *inside, *libraries, *outside], source)
     return target
 
@@ -81,21 +74,23 @@ def _run(command: list[str], directory: Path) -> None:
         raise Unfit(f"{' '.join(command[:1])} failed: {done.stderr.strip()[-2000:]}")
 
 
-def lean(package: Path) -> dict[str, Path]:
+def contents(package: Path, program: str) -> dict[str, Path]:
     """The modules of the image."""
+    wanted = image_utsuwa if program == "utsuwa" else image_urun
     prefix = package.name + "."
     chosen = {}
     for name, path in modules(package).items():
         short = name.removeprefix(prefix)
-        if name == package.name or short in COMMAND or (short.split(".")[0] in LEAN and short not in LEFT_OUT):
+        packed = short.split(".")[0] in wanted.PACKAGES and short not in wanted.LEFT_OUT
+        if name == package.name or short in wanted.COMMAND or packed:
             chosen[name] = path
     return chosen
 
 
-def inventory(package: Path, home: str, stamped: bool) -> bytes:
+def inventory(package: Path, program: str, home: str, stamped: bool) -> bytes:
     """What the script in the new interpreter reads: its modules, their stamps, and what it can't import itself."""
     codes, stamps = {}, b""
-    for name, path in lean(package).items():
+    for name, path in contents(package, program).items():
         relative = "/" + path.relative_to(package.parent).as_posix()
         code = compiled(path.read_bytes(), home + relative if stamped else relative[1:])
         codes[name] = (home + relative, path.name == "__init__.py", code)
@@ -105,7 +100,7 @@ def inventory(package: Path, home: str, stamped: bool) -> bytes:
             stamps += os.fsencode(home + relative) + b"\0"
     dynamic = Path(sysconfig.get_config_var("DESTSHARED"))
     extensions = {path.name.split(".")[0] for path in dynamic.glob("*.so")} | {"pwd", "grp", "spwd"}
-    return marshal.dumps((codes, stamps, home, sorted(extensions)))
+    return marshal.dumps((program, codes, stamps, home, sorted(extensions)))
 
 
 def build(package: Path, target: Path, home: str, stamped: bool, defines: list[str]) -> None:
@@ -116,7 +111,7 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
     with tempfile.TemporaryDirectory(prefix="utsuwa-image-") as temporary:
         directory = Path(temporary)
         made = program(source, directory, defines)
-        (directory / "inventory").write_bytes(inventory(package, home, stamped))
+        (directory / "inventory").write_bytes(inventory(package, target.name, home, stamped))
         python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
         words = [
             str(made),
@@ -150,5 +145,5 @@ if __name__ == "__main__":
     try:
         build(Path(sys.argv[1]).resolve(), Path(sys.argv[2]), sys.argv[3], bool(options), definitions)
     except Unfit as reason:
-        print(f"urun starts by the plain interpreter: {reason}", file=sys.stderr)
+        print(f"{sys.argv[2]} starts by the plain interpreter: {reason}", file=sys.stderr)
         raise SystemExit(3) from None

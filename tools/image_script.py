@@ -1,7 +1,8 @@
 """What runs in the new interpreter before its image is taken (tools/image.py): import, rehearse, tidy up.
 
 Leaves three names behind for src/utsuwa/cli/c/image.c: ``entry``, called with the package's directory on every start;
-``environ``, the dict that it fills first; ``stamps``, what the sources were.
+``environ``, the dict that it fills first; ``stamps``, what the sources were. Whose image it is (image_urun.py,
+image_utsuwa.py) says what a start does besides, and plays some starts.
 """
 
 import gc
@@ -12,13 +13,11 @@ import sys
 import _utsuwa
 import _utsuwa_json
 
-with open(
-    "image_rehearsal.py", "rb"
-) as file:  # in the working directory; not imported: its path is of no concern later
-    exec(compile(file.read(), "image_rehearsal.py", "exec"), rehearsal := {"__name__": "image_rehearsal"})
-
 with open(sys.argv[-1], "rb") as file:
-    CODES, stamps, HOME, EXTENSIONS = marshal.load(file)
+    PROGRAM, CODES, stamps, HOME, EXTENSIONS = marshal.load(file)
+with open(f"image_{PROGRAM}.py", "rb") as file:
+    # in the working directory; not imported: its path is of no concern later
+    exec(compile(file.read(), f"image_{PROGRAM}.py", "exec"), program := {"__name__": "program"})
 environ = posix.environ
 LENGTH = len(HOME)
 
@@ -53,7 +52,7 @@ class Elsewhere:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name in EXTENSIONS:
-            _utsuwa.plain()
+            lacking(name)
 
 
 def entry(home):
@@ -61,7 +60,7 @@ def entry(home):
     home = home.decode("utf-8", "surrogateescape")
     if home != HOME:
         move(home)
-    main()
+    begin()
 
 
 def move(home):
@@ -86,14 +85,44 @@ def source_hook(hook):
     )
 
 
-FIRST = [
-    f"utsuwa.{name}"
-    for name in (
-        *("cli.oci", "runtime.state", "runtime.run", "runtime.foreground", "runtime.delete", "cgroup.v1"),
-        *("cgroup.manager", "cgroup.devices_v1", "cgroup.resources_v1", "spec.validate", "spec.validate_linux"),
-    )
-]
-"""What a run needs comes first, so that what it writes to lies close together."""
+def watch(kind, act):
+    """Note the pages that a start of this kind writes to: those that a child which plays it shares with us no more."""
+    areas = _utsuwa.areas()
+    reader, writer = posix.pipe()
+    if not posix.fork():
+        code = 1
+        try:
+            act()
+            for area in areas:
+                tell_own_pages(writer, *area)
+            code = 0
+        finally:
+            posix._exit(code)
+    posix.close(writer)
+    told = b""
+    while piece := posix.read(reader, 65536):
+        told += piece
+    posix.close(reader)
+    if posix.wait()[1]:
+        raise SystemExit("image: a rehearsal failed")
+    for at in range(0, len(told), 8):
+        _utsuwa.note(kind, int.from_bytes(told[at : at + 8], "little"))
+
+
+def tell_own_pages(writer, begin, size):
+    """Write the addresses of the pages that nobody else maps, 8 bytes each (proc_pid_pagemap(5)). One by one: what this
+    writes to would count as well.
+    """
+    own = PRESENT | EXCLUSIVE
+    file = posix.open("/proc/self/pagemap", posix.O_RDONLY)
+    for page in range(begin, begin + size, PAGE):
+        if int.from_bytes(posix.pread(file, 8, page // PAGE * 8), "little") & own == own:
+            posix.write(writer, page.to_bytes(8, "little"))
+    posix.close(file)
+
+
+PAGE = 4096
+EXCLUSIVE, PRESENT = 1 << 56, 1 << 63
 ModuleSpec = type(sys.__spec__)
 EXTENSIONS = frozenset(EXTENSIONS)
 PACKAGES = [name for name, code in CODES.items() if code[1]]
@@ -104,14 +133,16 @@ sys.path_importer_cache.clear()
 sys.path.insert(0, HOME)
 sys.meta_path.insert(0, Given)
 sys.meta_path.append(Elsewhere)
-for name in (*FIRST, *CODES):
+lacking = program["lacking"]
+for name in (*program["FIRST"], *CODES):
     __import__(name)
-main = sys.modules["utsuwa.cli.oci"].main
+begin = program["begin"]
 gc.disable()
-rehearsal["rehearse"](_utsuwa.watch)
+program["rehearse"](watch)
 CODES = {name: (code[0], code[1], None) for name, code in CODES.items()}
 sys.meta_path.remove(Given)
 environ.clear()
 del sys.argv[:]
+del program
 gc.collect()
 gc.freeze()

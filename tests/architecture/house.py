@@ -31,6 +31,7 @@ LEAN = frozenset(
 LEAN_MODULES = frozenset(
     {"utsuwa.cli", "utsuwa.cli.oci", "utsuwa.cli.oci_exec", "utsuwa.cli.oci_report", "utsuwa.cli.oci_usage"}
     | {"utsuwa.cli.oci_criu", "utsuwa.cli.oci_debug", "utsuwa.cli.arguments", "utsuwa.cli.flags"}
+    | {"utsuwa.cli.interpreter"}
 )
 """Modules outside of lean packages that ``urun`` loads."""
 

@@ -14,6 +14,7 @@ from tools.oci_image import busybox_layer, write_layout
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 _CODE = "import sys; sys.path.insert(0, sys.argv.pop(1)); from utsuwa.cli.main import main; sys.exit(main())"
+LAUNCHER = Path(sys.executable).with_name("utsuwa")
 IMAGE = "utsuwa/test"
 _SPEECH = {"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"], "Cmd": ["sh", "-c", "echo default"], "WorkingDir": "/"}
 
@@ -31,7 +32,9 @@ class Household:
         }
 
     def command(self, *words: str) -> list[str]:
-        """The command line, as the launcher makes it."""
+        """The command line: the installed launcher, or what it makes of it."""
+        if LAUNCHER.exists():
+            return [str(LAUNCHER), *words]
         python = getattr(sys, "_base_executable", sys.executable)
         return [python, "-I", "-S", "-X", "utf8", "-c", _CODE, str(SOURCE), *words]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from utsuwa.cli.interpreter import interpreter
+
 SPEC_VERSION = "1.3.0"
 
 _SUMMARY = {
@@ -112,7 +114,7 @@ def version() -> int:
     """Print the version as engines parse it: line 1 ``NAME version X``, then commit and spec."""
     from utsuwa import __version__
 
-    _out(f"{called()} version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\npython: {_interpreter()}\n")
+    _out(f"{called()} version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\npython: {interpreter()}\n")
     return 0
 
 
@@ -120,12 +122,6 @@ def called() -> str:
     """The name that we were called by: who is put in the place of runc answers to that name."""
     name = os.path.basename(sys.argv[0] if sys.argv else "")
     return name if name in ("runc", "crun") else "urun"
-
-
-def _interpreter() -> str:
-    """Which one it is, and whether it is inside of the program (docs/decisions/0004-the-launcher.md)."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    return f"{version} embedded" if "_utsuwa" in sys.modules else version
 
 
 def show(words: list[str]) -> int:

@@ -9,6 +9,7 @@ from utsuwa.cli import create_options
 from utsuwa.cli.detach import DetachKeys
 from utsuwa.cli.flags import LIST, SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
+from utsuwa.cli.interpreter import need_extensions
 from utsuwa.engine.images import with_tag
 from utsuwa.errors import Error, InvalidArgument, NotFound, from_oserror
 
@@ -92,6 +93,7 @@ def make(house: House, arguments: Arguments, request: RunRequest, *, started_by_
     except NotFound as error:
         if policy != "missing" or not str(error).startswith("No such image"):
             raise
+    need_extensions()
     print(f"Unable to find image '{with_tag(request.image)}' locally", file=sys.stderr)
     _pull(house, arguments)
     return house.containers.create(request, started_by_maker=started_by_maker)
@@ -121,6 +123,7 @@ def _refuse_another(house: House, arguments: Arguments) -> None:
 
 
 def _pull(house: House, arguments: Arguments) -> None:
+    need_extensions()
     from utsuwa.cli.pulling import pull
 
     pull(house, with_tag(arguments.words[0]), arguments.text("platform"), quiet=arguments.on("quiet"), out=sys.stderr)

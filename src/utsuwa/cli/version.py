@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from utsuwa import __version__
 from utsuwa.cli.flags import WORD, Option
 from utsuwa.cli.house import Verb
+from utsuwa.cli.interpreter import interpreter
 
 VERB = Verb(
     "version [OPTIONS]",
@@ -29,7 +29,7 @@ def run(words: list[str]) -> int:
     rows = (
         ("Version", __version__),
         ("OCI runtime spec", OCI_VERSION),
-        ("Python", sys.version.split()[0]),
+        ("Python", interpreter()),
         ("Kernel", f"{system.sysname} {system.release}"),
         ("OS/Arch", f"linux/{system.machine}"),
     )

@@ -116,7 +116,7 @@ def drive(errand: Generator[Pause, None, T], seconds: float | None = None) -> T:
 
 
 def _queue() -> Inotify:
-    """Imported here: it takes ctypes, 1 ms, which a command that waits for nothing need not pay."""
+    """Imported here: a command that waits for nothing need not pay for half of ctypes."""
     from utsuwa.linux.inotify import Inotify
 
     return Inotify()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import _ctypes
 import os
 from _struct import unpack_from
 from errno import EINTR
 from select import POLLIN, poll
 
+from utsuwa.linux.libc import call
+
 _MODIFY, _MOVED_TO, _CREATE = 0x2, 0x80, 0x100
 _CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 _EVENT = 16
 """Bytes before the name: watch, mask, cookie, length of the name."""
-
-# The C half of ctypes only: the package costs 2.5 ms.
-_LIBRARY = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-_INIT, _ADD = _ctypes.dlsym(_LIBRARY, "inotify_init1"), _ctypes.dlsym(_LIBRARY, "inotify_add_watch")
-_REMOVE = _ctypes.dlsym(_LIBRARY, "inotify_rm_watch")
 
 
 class Inotify:
@@ -24,23 +20,26 @@ class Inotify:
 
     def __init__(self) -> None:
         """Raises OSError when the user has as many as the kernel allows."""
-        self.descriptor: int = _ctypes.call_function(_INIT, (_CLOEXEC_NONBLOCK,))
-        if self.descriptor < 0:
-            raise OSError(0, "too many inotify watches (fs.inotify.max_user_instances)")
+        try:
+            self.descriptor = call("inotify_init1", _CLOEXEC_NONBLOCK)
+        except OSError as error:
+            raise OSError(error.errno, "too many inotify watches (fs.inotify.max_user_instances)") from error
 
     def add(self, directory: str) -> int:
         """Hear of what is written, made or moved into a directory; the number that ``read`` gives for it. Raises
         OSError where there is no such directory, or the user's limit of watches is reached.
         """
-        path = os.fsencode(directory) + b"\0"
-        number: int = _ctypes.call_function(_ADD, (self.descriptor, path, _MODIFY | _MOVED_TO | _CREATE))
-        if number < 0:
-            raise OSError(0, "can't be watched", directory)
-        return number
+        try:
+            return call("inotify_add_watch", self.descriptor, os.fsencode(directory), _MODIFY | _MOVED_TO | _CREATE)
+        except OSError as error:
+            raise OSError(error.errno, "can't be watched", directory) from error
 
     def remove(self, number: int) -> None:
         """Hear of a directory no more."""
-        _ctypes.call_function(_REMOVE, (self.descriptor, number))
+        try:
+            call("inotify_rm_watch", self.descriptor, number)
+        except OSError:  # the directory is gone, and its watch with it
+            pass
 
     def read(self) -> set[int]:
         """The numbers of the directories with news, without waiting; -1 stands for all: the queue has overflowed."""

@@ -11,8 +11,7 @@ from time import sleep
 
 from utsuwa import __version__
 from utsuwa.errors import FailedPrecondition, Unavailable, Unsupported, from_oserror
-from utsuwa.monitor import frames
-from utsuwa.monitor.guard import PROGRAM
+from utsuwa.monitor import frames, guard
 from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, is_locked, monitor_directory
 from utsuwa.spec.codec import dumps
 
@@ -142,8 +141,8 @@ def _start(run: str, name: str) -> None:
 
 def _spawn(listener: int, run: str, name: str) -> None:
     """The forkserver in a session of its own, with nothing of ours but the listening socket."""
-    if not os.access(PROGRAM, os.X_OK):
-        raise Unsupported(f"the guard {PROGRAM} is missing: install utsuwa again, or run make guard in init/c")
+    if not os.access(guard.program(), os.X_OK):
+        raise Unsupported(f"the guard {guard.program()} is missing: install utsuwa again, or run make guard in init/c")
     python = getattr(sys, "_base_executable", "") or sys.executable
     worker = _command(python, "duty", "main()")
     arguments = _command(python, "forkserver", f"main({f'{run}/{name}'!r}, {worker!r})")

@@ -18,7 +18,6 @@ import os
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
 from struct import Struct
 
-PROGRAM = f"{os.path.dirname(__file__)}/utsuwa-guard"
 ENDED = Struct("<Ii")
 _WORD = Struct("<cB?xI")
 _MOST = 8
@@ -27,6 +26,11 @@ _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+
+
+def program() -> str:
+    """The path of the C program, beside this file wherever that is now."""
+    return f"{os.path.dirname(__file__)}/utsuwa-guard"
 
 
 def become(control: socket, worker: int, parent: int, forkserver: str, command: list[str]) -> None:
@@ -38,7 +42,7 @@ def become(control: socket, worker: int, parent: int, forkserver: str, command: 
     os.chdir(run)  # a socket's path has room for 107 bytes only
     os.set_inheritable(control.fileno(), True)
     numbers = [str(number) for number in (control.fileno(), worker, parent)]
-    os.execv(PROGRAM, ["utsuwa-guard", *numbers, name, *command])
+    os.execv(program(), ["utsuwa-guard", *numbers, name, *command])
 
 
 def report(control: socket) -> tuple[int | None, list[int]]:

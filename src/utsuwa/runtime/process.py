@@ -17,6 +17,7 @@ SIGNALS = {
 """Names (without SIG) and numbers of signal(7), the same on x86-64 and aarch64; the signal module costs 4 ms (enum)."""
 
 _LAST_SIGNAL = 64
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def signal_number(text: str) -> int:
@@ -121,22 +122,12 @@ def open_process(pid: int, started: int) -> int | None:
 def become_subreaper() -> None:
     """Become the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER, prctl(2)).
 
-    Costs 2.5 ms for ctypes (but where the interpreter is embedded), so it is asked for only where it has an effect: the
-    orphans of a container with its own pid namespace go to that namespace's first process whatever we do.
+    Asked for only where it has an effect: the orphans of a container with its own pid namespace go to that namespace's
+    first process whatever we do.
     """
-    try:
-        from _utsuwa import set_subreaper
-    except ImportError:
-        pass
-    else:
-        try:
-            set_subreaper()
-        except OSError as error:
-            raise from_oserror(error, "become a subreaper") from error
-        return
-    import ctypes
+    from utsuwa.linux.libc import call
 
-    pr_set_child_subreaper = 36
-    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise from_oserror(OSError(number, os.strerror(number)), "become a subreaper")
+    try:
+        call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except OSError as error:
+        raise from_oserror(error, "become a subreaper") from error

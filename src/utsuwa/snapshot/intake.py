@@ -11,6 +11,7 @@ import queue
 import threading
 
 from utsuwa.errors import from_oserror
+from utsuwa.linux.libc import call
 from utsuwa.snapshot import tar, tree
 from utsuwa.snapshot.apply import Outcome, apply
 
@@ -79,10 +80,8 @@ class Intake:
 
 
 def _own_umask() -> None:
-    import ctypes
-
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.unshare(_CLONE_FS) < 0:
-        error = ctypes.get_errno()
-        raise from_oserror(OSError(error, os.strerror(error)), "unshare the umask")
+    try:
+        call("unshare", _CLONE_FS)
+    except OSError as error:
+        raise from_oserror(error, "unshare the umask") from error
     os.umask(0)

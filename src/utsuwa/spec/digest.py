@@ -53,9 +53,15 @@ def parse(text: str) -> Digest:
 
 
 def hasher(algorithm: str = "sha256") -> Any:
-    """A running hash with ``update`` and ``hexdigest`` (OpenSSL's, which uses the processor's SHA instructions)."""
-    from _hashlib import new  # costs 4 ms, which only those who hash pay
+    """A running hash with ``update`` and ``hexdigest``: OpenSSL's, which uses the processor's SHA instructions, or
+    Python's own where that can't be loaded.
+    """
+    try:
+        from _hashlib import new  # costs 4 ms, which only those who hash pay
+    except ImportError:
+        from hashlib import new as own_new
 
+        return own_new(algorithm, usedforsecurity=True)
     return new(algorithm, usedforsecurity=True)
 
 

@@ -1,4 +1,4 @@
-"""`urun` with its interpreter inside: what a start finds as a plain one would, and when it becomes a plain one."""
+"""Commands with their interpreter inside: what a start finds as a plain one would, and when it becomes a plain one."""
 
 from __future__ import annotations
 
@@ -238,3 +238,74 @@ def test_installed_without_its_package_it_says_so(tmp_path: Path) -> None:
     done = run(program, "pass")
     assert done.returncode == 1
     assert done.stderr == b"urun: the Python package utsuwa is not where this program was installed: install it again\n"
+
+
+# --- utsuwa -----------------------------------------------------------------------------------------------------------
+
+UTSUWA = Path(sys.executable).with_name("utsuwa")
+
+
+@pytest.fixture(scope="module")
+def utsuwa(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which the installed command finds an engine of its own; skips where it is not embedded."""
+    directory = tmp_path_factory.mktemp("utsuwa")
+    environment = {"PATH": os.environ["PATH"], "UTSUWA_ROOT": f"{directory}/root", "UTSUWA_RUN": f"{directory}/run"}
+    if not UTSUWA.exists() or "embedded" not in version(environment):
+        pytest.skip("utsuwa is not embedded here: ./dev setup says why")
+    return environment
+
+
+def wait_for_events(events: subprocess.Popen[bytes]) -> None:
+    """Until `utsuwa events` has begun to listen."""
+    while not any("inotify" in os.path.realpath(each) for each in Path(f"/proc/{events.pid}/fd").iterdir()):
+        assert events.poll() is None
+
+
+def version(environment: dict[str, str], *options: str) -> str:
+    return subprocess.run([UTSUWA, *options, "version"], env=environment, capture_output=True, text=True).stdout
+
+
+def test_verbs_that_need_more_and_ordinary_users_get_the_plain_interpreter(utsuwa: dict[str, str]) -> None:
+    assert "embedded" not in version(utsuwa, "--log-level", "info")
+    assert "Download" in subprocess.run([UTSUWA, "pull", "--help"], env=utsuwa, capture_output=True, text=True).stdout
+    if os.geteuid() == 0:
+        words = ["setpriv", "--reuid=65534", "--clear-groups", UTSUWA, "version"]
+        said = subprocess.run(words, env={"PATH": utsuwa["PATH"]}, capture_output=True, text=True)
+        assert "embedded" not in said.stdout
+
+
+def test_a_missing_image_is_told_once_by_the_plain_interpreter_that_looks_for_it(utsuwa: dict[str, str]) -> None:
+    words = [UTSUWA, "run", "--rm", "127.0.0.1:1/none", "true"]
+    done = subprocess.run(words, env=utsuwa, capture_output=True, text=True, check=False)
+    assert done.returncode == 125
+    assert done.stderr.count("Unable to find image") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_output_to_a_terminal_comes_by_lines_and_an_interrupt_is_no_traceback(utsuwa: dict[str, str]) -> None:
+    controller, terminal = os.openpty()
+    events = subprocess.Popen([UTSUWA, "events"], env=utsuwa, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    try:
+        wait_for_events(events)
+        events.send_signal(signal.SIGINT)
+        assert events.wait(10) == 130
+        os.set_blocking(controller, False)
+        with pytest.raises(OSError, match=r"(?i)input/output|unavailable"):
+            assert b"Traceback" not in os.read(controller, 4096)
+    finally:
+        events.kill()
+        events.wait()
+        os.close(controller)
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored(utsuwa: dict[str, str]) -> None:
+    events = subprocess.Popen(["sh", "-c", 'trap "" INT; exec "$0" events', UTSUWA], env=utsuwa)
+    try:
+        wait_for_events(events)
+        events.send_signal(signal.SIGINT)
+        events.send_signal(signal.SIGTERM)
+        assert events.wait(10) == -signal.SIGTERM
+    finally:
+        events.kill()
+        events.wait()

@@ -32,7 +32,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The module, as an extension that this interpreter can load."""
     path = tmp_path_factory.mktemp("json") / "_utsuwa_json.so"
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{INCLUDE}"]
-    subprocess.run(["cc", *flags, str(SOURCE / "json.c"), "-o", str(path)], check=True)
+    subprocess.run(["cc", *flags, str(SOURCE / "json.c"), str(SOURCE / "json_write.c"), "-o", str(path)], check=True)
     spec = importlib.util.spec_from_file_location("_utsuwa_json", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -121,6 +121,19 @@ BROKEN = (
 @pytest.mark.parametrize("text", [*VALID, *BROKEN], ids=lambda text: text[:20])
 def test_reading_agrees(ours: ModuleType, text: str) -> None:
     assert read(ours, text) == read(_json, text)
+
+
+def read_string(module: Any, text: str, at: int) -> object:
+    try:
+        return module.scanstring(text, at, True)
+    except ValueError as error:
+        return (getattr(error, "msg", str(error)).rstrip(": "), getattr(error, "pos", None))
+
+
+@pytest.mark.parametrize("text", [each for each in (*VALID, *BROKEN) if each[:1] == '"'])
+def test_reading_a_string_agrees(ours: ModuleType, text: str) -> None:
+    for whole, at in ((text, 1), (f'{{"log":{text},"x":1}}', 8), (text, len(text)), (text, len(text) + 1), (text, -1)):
+        assert read_string(ours, whole, at) == read_string(_json, whole, at)
 
 
 def test_reading_agrees_from_the_middle_of_a_text(ours: ModuleType) -> None:

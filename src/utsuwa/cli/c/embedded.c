@@ -75,17 +75,32 @@ static int map_image(int file, const char *table, off_t offset)
 	return 0;
 }
 
+/* The first word that says it; `urun` has global options before its verb. */
+static int kind_of_start(int argc, char **argv)
+{
+	static const struct {
+		const char *verb;
+		int kind;
+	} verbs[] = {{"run", RUN},	{"create", RUN}, {"start", RUN}, {"exec", EXEC}, {"ps", ASK}, {"images", ASK},
+		     {"inspect", ASK}, {"kill", ASK},	{"rm", ASK},	{"stop", ASK}};
+	for (int i = 1; i < argc; i++)
+		for (size_t each = 0; each < sizeof verbs / sizeof *verbs; each++)
+			if (!strcmp(argv[i], verbs[each].verb))
+				return verbs[each].kind;
+	return EVERY;
+}
+
 /* Has the pages copied that are going to be written to. */
 static void prefault(const char *table, int argc, char **argv)
 {
 	const struct image *image = (const struct image *)table;
-	const struct stretch *warm = (const struct stretch *)(image + 1) + image->stretches;
-	int makes_process = 0;
-	for (int i = 1; i < argc; i++)
-		makes_process |= !strcmp(argv[i], "run") || !strcmp(argv[i], "create") || !strcmp(argv[i], "exec");
-	if (makes_process)
-		populate_meanwhile(warm + image->warm, image->hot);
-	populate(warm, image->warm);
+	const struct stretch *written = (const struct stretch *)(image + 1) + image->stretches, *besides = written;
+	int kind = kind_of_start(argc, argv);
+	for (int before = EVERY; before < kind; before++)
+		besides += image->written[before];
+	if (kind != EVERY)
+		populate_meanwhile(besides, image->written[kind]);
+	populate(written, image->written[EVERY]);
 }
 
 /* What belongs to the process: its thread, its thread-specific slot, and how Python programs treat two signals. */

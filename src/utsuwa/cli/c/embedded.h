@@ -24,11 +24,14 @@ struct stretch {
 	off_t offset; /* from the begin of the image */
 };
 
-/* The first bytes of the image. The stretches follow, then those (without an offset) that any act writes to, and those
- * that running a container writes to besides, and then the stamps: mtime in ns and size as 8 bytes each, the path and a NUL. */
+/* Kinds of starts, by their verbs. What they write to is known: what all of them do, and what one kind does besides. */
+enum { EVERY, RUN, EXEC, ASK, KINDS };
+
+/* The first bytes of the image. The stretches follow, then those (without an offset) that each kind of start writes to, and
+ * then the stamps: mtime in ns and size as 8 bytes each, the path and a NUL. */
 struct image {
 	char magic[8];
-	size_t table_size, stretches, warm, hot, stamps_size;
+	size_t table_size, stretches, written[KINDS], stamps_size;
 	char *heap_end;
 };
 
@@ -54,6 +57,9 @@ extern char data_begin[], data_end[], bss_begin[], bss_end[];
 
 int make_image(int argc, char **argv);
 PyMODINIT_FUNC PyInit__utsuwa_json(void);
+PyObject *json_make_encoder(PyObject *module, PyObject *arguments);
+PyObject *json_encode_basestring(PyObject *module, PyObject *text);
+PyObject *call_function(PyObject *module, PyObject *const *given, Py_ssize_t count);
 
 /* populate.c: copies pages now, or while the caller goes on. */
 void populate(const struct stretch *stretches, size_t count);

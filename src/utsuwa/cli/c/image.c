@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define GAP (8 * PAGE) /* unchanged memory between stretches that is cheaper to write than to leave out */
@@ -126,64 +125,67 @@ static PyObject *plain(PyObject *module, PyObject *unused)
 	launch(initial_stack);
 }
 
-static PyObject *set_subreaper(PyObject *module, PyObject *unused)
+/* The signals that whoever started us ignores: Python asks while it is initialised, which was another process. */
+static PyObject *ignored(PyObject *module, PyObject *unused)
 {
+	PyObject *numbers = PyList_New(0);
 	(void)module, (void)unused;
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-		return PyErr_SetFromErrno(PyExc_OSError);
-	Py_RETURN_NONE;
+	for (int number = 1; numbers && number < NSIG; number++) {
+		struct sigaction action;
+		if (number == SIGPIPE || number == SIGXFSZ || sigaction(number, NULL, &action) || action.sa_handler != SIG_IGN)
+			continue;
+		PyObject *word = PyLong_FromLong(number);
+		if (!word || PyList_Append(numbers, word) < 0)
+			Py_CLEAR(numbers);
+		Py_XDECREF(word);
+	}
+	return numbers;
 }
 
-/* Which pages a rehearsal writes to: all are made read-only, and each writes itself down when it is written to. A start
- * copies these at once, which costs a third of the faults, and a tenth of those on pages that were read before. */
-static struct watched {
+/* Which pages the rehearsals write to, with a bit for each kind of start that does. A start copies these at once, which costs a third of the faults, and a tenth of those on pages that were read before. */
+static struct area {
 	char *begin, *end;
-	char *touched; /* the level for each page; not in the image, as the C library's memory is not */
-} watched[3];
-static char level; /* 1: acts that make no process, 2: acts that do */
+	unsigned char *written; /* the bits of each page; not in the image, as the C library's memory is not */
+} areas[3];
 
-static void on_fault(int number, siginfo_t *info, void *context)
-{
-	char *page = (char *)((size_t)info->si_addr & ~(PAGE - 1));
-	(void)number, (void)context;
-	for (struct watched *area = watched; area < watched + 3; area++)
-		if (page >= area->begin && page < area->end) {
-			char *touched = area->touched + (size_t)(page - area->begin) / PAGE;
-			*touched = *touched ? *touched : level;
-			mprotect(page, PAGE, PROT_READ | PROT_WRITE);
-			return;
-		}
-	signal(SIGSEGV, SIG_DFL);
-}
-
-/* watch(level) begins, or goes on after watch(0): system calls can't write to pages that are watched. */
-static PyObject *watch(PyObject *module, PyObject *wanted)
+/* areas(): (address, size) of all memory that may come to be part of the image. */
+static PyObject *list_areas(PyObject *module, PyObject *unused)
 {
 	char *runtime = (char *)&_PyRuntime;
-	(void)module;
-	if (!watched[0].touched) {
-		watched[0] = (struct watched){data_begin, data_end, NULL};
-		watched[1] = (struct watched){runtime + PAGE - (size_t)runtime % PAGE,
-					      runtime + sizeof _PyRuntime - (size_t)(runtime + sizeof _PyRuntime) % PAGE, NULL};
-		watched[2] = (struct watched){HEAP, HEAP + HEAP_SIZE, NULL};
-		for (struct watched *area = watched; area < watched + 3; area++)
-			area->touched = __real_calloc((size_t)(area->end - area->begin) / PAGE, 1);
-		struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
-		static char stack[1 << 16];
-		if (sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) || sigaction(SIGSEGV, &action, NULL))
-			return PyErr_SetFromErrno(PyExc_OSError);
+	(void)module, (void)unused;
+	if (!areas[0].written) {
+		areas[0] = (struct area){data_begin, data_end, NULL};
+		areas[1] = (struct area){runtime + PAGE - (size_t)runtime % PAGE,
+					 runtime + sizeof _PyRuntime - (size_t)(runtime + sizeof _PyRuntime) % PAGE, NULL};
+		areas[2] = (struct area){HEAP, HEAP + HEAP_SIZE, NULL};
+		for (struct area *area = areas; area < areas + 3; area++)
+			area->written = __real_calloc((size_t)(area->end - area->begin) / PAGE, 1);
 	}
-	level = (char)PyLong_AsLong(wanted);
-	int protection = level ? PROT_READ : PROT_READ | PROT_WRITE;
-	for (struct watched *area = watched; area < watched + 3; area++)
-		mprotect(area->begin, (size_t)(area->end - area->begin), protection);
+	size_t used = ((size_t)(frozen.next - HEAP) + PAGE - 1) & ~(PAGE - 1);
+	return Py_BuildValue("((nn)(nn)(nn))", areas[0].begin, areas[0].end - areas[0].begin, areas[1].begin,
+			     areas[1].end - areas[1].begin, areas[2].begin, used);
+}
+
+/* note(kind, address): starts of this kind write to the page. */
+static PyObject *note(PyObject *module, PyObject *words)
+{
+	int kind;
+	char *page;
+	(void)module;
+	if (!PyArg_ParseTuple(words, "in", &kind, &page))
+		return NULL;
+	for (struct area *area = areas; area < areas + 3; area++)
+		if (area->written && page >= area->begin && page < area->end)
+			area->written[(size_t)(page - area->begin) / PAGE] |= (unsigned char)(1 << kind);
 	Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-	{"watch", watch, METH_O, "While the image is made: note which pages are written to at a level."},
+	{"areas", list_areas, METH_NOARGS, "While the image is made: address and size of what may come to be part of it."},
+	{"note", note, METH_VARARGS, "While the image is made: a start of a kind writes to the page at an address."},
 	{"plain", plain, METH_NOARGS, "Start over as the plain interpreter, which can load everything. Does not return."},
-	{"set_subreaper", set_subreaper, METH_NOARGS, "PR_SET_CHILD_SUBREAPER of prctl(2). Raises OSError."},
+	{"ignored", ignored, METH_NOARGS, "The numbers of the signals that were ignored when the program began."},
+	{"call", (PyCFunction)(void (*)(void))call_function, METH_FASTCALL, "See utsuwa.linux.libc."},
 	{NULL, NULL, 0, NULL},
 };
 
@@ -310,19 +312,28 @@ static void put_runtime(void)
 	put(last, (size_t)(end - last));
 }
 
-/* The watched pages that were first written to at a level, and some between them. */
-static void put_hot(struct image *image, char wanted)
+static struct stretch *next_stretch(struct image *image)
 {
-	for (struct watched *area = watched; area < watched + 3; area++) {
+	struct stretch *next = (struct stretch *)(image + 1) + image->stretches;
+	for (int kind = EVERY; kind < KINDS; kind++)
+		next += image->written[kind];
+	if ((char *)(next + 1) > table + TABLE_LIMIT)
+		Py_FatalError("too many stretches of memory");
+	return next;
+}
+
+/* The pages that this kind of start writes to, but not every one, and some between them. */
+static void put_written(struct image *image, int kind)
+{
+	for (struct area *area = areas; area < areas + 3; area++) {
 		struct stretch *last = NULL;
-		for (char *page = area->begin; page < area->end && area->touched; page += PAGE) {
-			if (area->touched[(size_t)(page - area->begin) / PAGE] != wanted)
+		for (char *page = area->begin; page < area->end && area->written; page += PAGE) {
+			unsigned char bits = area->written[(size_t)(page - area->begin) / PAGE];
+			if (!(bits & 1 << kind) || (kind != EVERY && bits & 1 << EVERY))
 				continue;
 			if (!last || page > last->at + last->size + PAGE) {
-				last = (struct stretch *)(image + 1) + image->stretches + image->warm + image->hot;
-				++*(wanted == 1 ? &image->warm : &image->hot);
-				if ((char *)(last + 1) > table + TABLE_LIMIT)
-					Py_FatalError("too many stretches of written memory");
+				last = next_stretch(image);
+				image->written[kind]++;
 				last->at = page;
 			}
 			last->size = (size_t)(page + PAGE - last->at);
@@ -344,9 +355,9 @@ static int write_image(const char *path, const char *data)
 	put_changed(data_begin, data_end, data);
 	put_changed(bss_begin, bss_end, NULL);
 	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
-	put_hot(image, 1);
-	put_hot(image, 2);
-	size_t begin = sizeof *image + (image->stretches + image->warm + image->hot) * sizeof(struct stretch);
+	for (int kind = EVERY; kind < KINDS; kind++)
+		put_written(image, kind);
+	size_t begin = (size_t)((char *)next_stretch(image) - table);
 	if (begin + (size_t)stamps_size > TABLE_LIMIT)
 		Py_FatalError("too many stamps of source files");
 	memcpy(table + begin, stamps, (size_t)stamps_size);

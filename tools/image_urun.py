@@ -1,14 +1,36 @@
-"""Run containers for show, before the image of the new interpreter is taken: nothing is made but files in a directory.
+"""The image of `urun`: what is in it, what a start does, and containers that are run for show before it is taken.
 
-It is `urun`'s own code that runs, with the kernel's part played here: cgroups are plain directories, and what the
-container's process reports is known beforehand. So everything that is made on first use is in the image (decoders of
-records, specialised byte code), and it is known which pages of memory such a run writes to.
+Nothing is made in a rehearsal but files in a directory. It is `urun`'s own code that runs, with the kernel's part
+played here: cgroups are plain directories, and what the container's process reports is known beforehand. So everything
+that is made on first use is in the image (decoders of records, specialised byte code), and it is known which pages of
+memory such a run writes to.
 """
 
 import os
 import shutil
 import sys
 import tempfile
+
+PACKAGES = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
+COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments", "cli.interpreter")
+LEFT_OUT = (
+    *(f"linux.{name}" for name in ["inotify", "mounting", "nftables", "rtnetlink", "timer"]),
+    *(
+        f"spec.{name}"
+        for name in ["digest", "flags", "image", "mount_flag", "network_flags", "platform", "reference", "request"]
+        + ["seldom_flags"]
+    ),
+)
+"""Modules of those packages that `urun` never needs: found as everywhere else when they are imported."""
+
+FIRST = [
+    f"utsuwa.{name}"
+    for name in (
+        *("cli.oci", "runtime.state", "runtime.run", "runtime.foreground", "runtime.delete", "cgroup.v1"),
+        *("cgroup.manager", "cgroup.devices_v1", "cgroup.resources_v1", "spec.validate", "spec.validate_linux"),
+    )
+]
+"""What a run needs comes first, so that what it writes to lies close together."""
 
 CONTROLLERS = ("memory", "cpu,cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "net_cls,net_prio")
 PROC = {
@@ -30,12 +52,27 @@ PROC = {
 WARM_UP = 24
 """CPython 3.11 specialises functions after 8 calls, and what they hold after more."""
 
+EVERY, RUN = 0, 1
+"""Kinds of starts whose pages are known, as in src/utsuwa/cli/c/embedded.c."""
+
 NOBODY = 1 << 23
 """A process that can't exist: pids end at 1 << 22 (proc_sys_kernel(5))."""
 
 
+def lacking(name):
+    """An extension module is imported: such imports stand before the first change to the system, so start over."""
+    import _utsuwa
+
+    _utsuwa.plain()
+
+
+def begin():
+    """A start."""
+    sys.modules["utsuwa.cli.oci"].main()
+
+
 def rehearse(watch):
-    """Play; ``watch`` is told what is to be watched: 1 an act that makes no process, 2 one that does, 0 nothing."""
+    """Play some times, and then for those who watch: an act that makes no process, and one that does."""
     directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
     modules = sys.modules
     names = (
@@ -68,15 +105,13 @@ def rehearse(watch):
         for mode in ("v2", "v1"):
             stage.mode = mode
             for _ in range(WARM_UP):
+                ask(oci, directory)
                 act(oci, directory)
-        stage.watch = watch
-        act(oci, directory)
+        watch(EVERY, lambda: ask(oci, directory))
+        watch(RUN, lambda: act(oci, directory))
     finally:
-        stage.watch = lambda level: None
-        watch(0)
         for owner, name, value in kept:
             setattr(owner, name, value)
-        del oci.watch
         shutil.rmtree(directory)
 
 
@@ -91,14 +126,14 @@ def prepare_bundle(bundle, oci):
         file.write(text.replace('"terminal": true', '"terminal": false'))
 
 
+def ask(oci, directory):
+    """One question about a container that is not there."""
+    oci.invoke(["--root", f"{directory}/root", "--log", "/dev/null", "state", "nobody"])
+
+
 def act(oci, directory):
-    """One question about a container that is not there, and one run."""
-    root = ["--root", f"{directory}/root"]
-    oci.watch(1)
-    oci.invoke([*root, "--log", "/dev/null", "state", "nobody"])
-    oci.watch(2)
-    code = oci.invoke([*root, "run", "--bundle", f"{directory}/bundle", "rehearsal"])
-    oci.watch(0)
+    """One run."""
+    code = oci.invoke(["--root", f"{directory}/root", "run", "--bundle", f"{directory}/bundle", "rehearsal"])
     if code:
         raise SystemExit(f"rehearsal: urun run ended with {code}")
 
@@ -109,8 +144,6 @@ class Stage:
     def __init__(self, directory):
         self.directory = directory
         self.mode = "v1"
-        self.watch = lambda level: None
-        self.level = 0
         self.children = []
         self.names = {}
         self.devices = [b"a *:* rwm"]
@@ -121,11 +154,6 @@ class Stage:
         for owner, name, value in kept:
             self.real.setdefault(name, value)
             setattr(owner, name, getattr(self, name))
-        sys.modules["utsuwa.cli.oci"].watch = self._watch
-
-    def _watch(self, level):
-        self.level = level
-        self.watch(level)
 
     def open(self, path, flags, mode=0o777, *, dir_fd=None):
         """Every file of a cgroup directory exists."""
@@ -144,14 +172,10 @@ class Stage:
         return self.real["write"](fd, data)
 
     def read(self, fd, size):
-        """The kernel can't write to pages that are watched."""
+        """A v1 cgroup tells of its devices."""
         if self.names.get(fd) == "devices.list":
             return b"\n".join(self.devices)
-        self.watch(0)
-        try:
-            return self.real["read"](fd, size)
-        finally:
-            self.watch(self.level)
+        return self.real["read"](fd, size)
 
     def rmdir(self, path, *, dir_fd=None):
         """The files of a cgroup directory go with it."""

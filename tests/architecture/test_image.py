@@ -1,0 +1,74 @@
+"""The image of `utsuwa` (decision 0004) is enough for its verbs: whatever they may import can be had without extension
+modules, or the verb has become the plain interpreter before.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import modules, ours
+from tools.image_utsuwa import VERBS
+
+PYTHON = "/usr/bin/python3"
+STARTS = ["utsuwa.cli.main", "utsuwa.cli.global_flags", *(f"utsuwa.cli.{verb}" for verb in VERBS)]
+BEHIND_THE_DOOR = {"utsuwa.cli.pulling", "utsuwa.engine.rootless"}
+"""Imported behind `need_extensions()`, and for ordinary users, whom the launcher gives the plain interpreter."""
+OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
+"""Extension modules that somebody does without where they can't be had (empty: everybody, the launcher has its own)."""
+_BLOCKED = """
+import importlib, sys
+class Blocked:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in extensions:
+            raise ModuleNotFoundError(name, name=name)
+extensions = set(sys.argv[1].split())
+sys.meta_path.insert(0, Blocked)
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def reached() -> dict[str, set[str]]:
+    """What the verbs may import besides our own modules, and where."""
+    known, found = modules(), {}
+    waiting, seen = list(STARTS), set(BEHIND_THE_DOOR)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for item in known[name].imports:
+            if item.typing_only:
+                continue
+            if ours(item.module):
+                waiting.append(item.module)
+            else:
+                found.setdefault(item.module, set()).add(name)
+    return found
+
+
+@pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"no {PYTHON}")
+def test_the_verbs_of_the_image_need_no_extension_modules() -> None:
+    foreign = reached()
+    for name, users in OTHERWISE.items():
+        where = foreign.pop(name, set())
+        assert not users or where == users, f"{name} is imported by {sorted(where)}"
+    assert len(foreign) > 10
+    code = "import os, sysconfig; print(*{n.split('.')[0] for n in os.listdir(sysconfig.get_config_var('DESTSHARED'))})"
+    listed = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "_ctypes" in listed
+    extensions = " ".join([*(name for name in listed if name != "_json"), "pwd", "grp", "spwd"])
+    done = subprocess.run(
+        [PYTHON, "-I", "-S", "-c", _BLOCKED, extensions, *sorted(foreign)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stderr}\n{ {name: foreign[name] for name in foreign if name in done.stderr} }"
+
+
+def test_it_can_fail() -> None:
+    done = subprocess.run([sys.executable, "-I", "-c", _BLOCKED, "_ctypes", "ctypes"], capture_output=True, check=False)
+    assert b"ModuleNotFoundError: _ctypes" in done.stderr
