@@ -92,6 +92,7 @@ _RUNC_MOUNTS = {
 _RUNC = {
     "test_another_user_of_the_ranges": "1.1.5 sets no additional groups in a container of an ordinary user",
     "test_the_loopback_interface_is_up_again": "leaves it down",
+    "test_an_unbindable_root_with_paths_to_protect": "binds them when nothing can be bound any more",
     "test_connections_locks_and_removed_files_need_their_options": "1.1.5 has no --link-remap",
     "test_once_more": "1.1.5 leaves exec outside of the restored clocks, and can't dump the container again",
     "test_exec_in_the_foreground_lends_our_terminal": "now and then the size arrives after the program has begun",

@@ -78,6 +78,14 @@ def test_propagation(oci: Runtime, bundle: Bundle, word: str, propagation: set[s
     assert data.propagation == propagation
 
 
+def test_an_unbindable_root_with_paths_to_protect(oci: Runtime, bundle: Bundle) -> None:
+    bundle.linux["rootfsPropagation"] = "runbindable"
+    bundle.linux["readonlyPaths"] = ["/etc"]
+    bundle.linux["maskedPaths"] = ["/var"]
+    script = "echo > /etc/new 2>/dev/null || grep -c unbindable /proc/self/mountinfo"
+    assert int(oci.inside(bundle, script)) >= 3
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[Path]:
     """Two file systems, one in the other, with every attribute that can be taken away."""

@@ -28,14 +28,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def exchanging(one: Path, other: Path) -> Iterator[None]:
+def exchanging(*pairs: tuple[Path, Path]) -> Iterator[None]:
     """Another process swaps two names as fast as it can (renameat2, RENAME_EXCHANGE), until the end of the block."""
     racer = os.fork()
     if not racer:
         signal.alarm(60)
-        first, second = os.fsencode(one), os.fsencode(other)
+        names = [(os.fsencode(one), os.fsencode(other)) for one, other in pairs]
         while True:
-            _libc.renameat2(-100, first, -100, second, _EXCHANGE)
+            for first, second in names:
+                _libc.renameat2(-100, first, -100, second, _EXCHANGE)
     try:
         yield
     finally:
@@ -60,7 +61,7 @@ def test_a_destination_that_changes(run: Runner, bundle: Bundle, decoy: Decoy, k
         mount = ops.Bind(str(source), f"/volume/d{depth}", recursive=1)
     look = shell(f"grep -c ' {decoy.path}' /proc/self/mountinfo; true")
     succeeded = 0
-    with exchanging(volume / "d", volume / "link"):
+    with exchanging((volume / "d", volume / "link")):
         for _ in range(ROUNDS // 3):
             try:
                 out = run(*prelude(bundle.rootfs, mount, flags=NEW_MOUNTS), look)
@@ -83,7 +84,7 @@ def _volume(bundle: Bundle, decoy: Decoy) -> Path:
 def test_the_racer_wins_against_the_naive(bundle: Bundle, decoy: Decoy) -> None:
     """What the test above would find: looked at, then used by its name, the destination is sometimes in the decoy."""
     volume = _volume(bundle, decoy)
-    with exchanging(volume / "d", volume / "link"):
+    with exchanging((volume / "d", volume / "link")):
         for number in range(100 * ROUNDS):
             path = volume / "d"
             if not os.path.islink(path):
@@ -107,7 +108,7 @@ def test_endless_renames_do_not_hold_us(run: Runner, bundle: Bundle) -> None:  #
     (volume / "link").symlink_to("../volume/d/../x/../d/e/../../d/e/../missing")
     mount = ops.Mount("tmpfs", "tmpfs", "/volume/link/a")
     act = (*prelude(bundle.rootfs, mount, flags=NEW_MOUNTS), shell("true"))
-    with exchanging(volume / "x", volume / "d/e"):
+    with exchanging((volume / "x", volume / "d/e")):
         for _ in range(20):
             try:
                 run(*act)
@@ -154,3 +155,27 @@ def _at_once(oci: Runtime, count: int, *words: str) -> list[int]:
     with open(os.devnull, "r+b") as null:
         running = [subprocess.Popen([*oci.argv, *words], stdin=null, stdout=null, stderr=null) for _ in range(count)]
         return [each.wait(timeout=60) for each in running]
+
+
+def test_a_file_that_becomes_a_device_is_not_read(run: Runner, bundle: Bundle) -> None:  # noqa: F811
+    """What is copied up may be a volume, and another container on it may exchange its files for device nodes.
+
+    Before the start no device rules hold: such a node would be opened, and the disk behind it copied for the container.
+    Proven: without the look at what was opened, one copy in fifty is full of zeros, as a loop device without a file.
+    """
+    volume = bundle.rootfs / "volume"
+    volume.mkdir()
+    (volume / "file").write_bytes(b"A" * 4096)
+    os.mknod(volume / "node", 0o60600, os.makedev(7, 0))
+    look = shell("cd /volume && /bin/busybox find . -type f -exec /bin/busybox grep -L A {} +; echo looked")
+    copied = ops.Mount("tmpfs", "tmpfs", "/volume", flags=ops.COPY_UP)
+    succeeded = 0
+    with exchanging((volume / "file", volume / "node")):
+        for _ in range(ROUNDS // 3):
+            try:
+                out = run(*prelude(bundle.rootfs, copied, flags=NEW_MOUNTS), ops.Pivot(), look)
+            except Error:
+                continue  # what was to be copied is something else now: refused
+            succeeded += 1
+            assert out == "looked\n"
+    assert succeeded

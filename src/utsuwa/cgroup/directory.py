@@ -12,6 +12,8 @@ from utsuwa import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from utsuwa.cgroup.journal import Journal
 
 _ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,28 +46,13 @@ class Directory:
     def read(self, key: str) -> str:
         """The content of file ``key`` without the last newline; an Error names the file."""
         try:
-            return self._read(key)
+            return _read(self.fd, key)
         except OSError as error:
             raise failure(error, f"read {self.path}/{key}") from error
 
     def peek(self, key: str) -> str | None:
         """Like read, but None for a file that this kernel lacks or can't answer."""
-        try:
-            return self._read(key)
-        except OSError:
-            return None
-
-    def _read(self, key: str) -> str:
-        fd = os.open(_plain(key), _READ, dir_fd=self.fd)
-        try:
-            data = chunk = os.read(fd, _CHUNK)
-            # seq files end a read early, at a record that does not fit: only an empty read is the end.
-            while chunk and len(data) >= 4000:
-                chunk = os.read(fd, _CHUNK)
-                data += chunk
-        finally:
-            os.close(fd)
-        return data.decode("utf-8", "surrogateescape").rstrip("\n")
+        return peek(self.fd, key)
 
     def attempt(self, key: str, value: str) -> OSError | None:
         """Write ``value`` to ``key`` in one write; the kernel's refusal is returned, for callers who know better."""
@@ -139,17 +126,62 @@ def failure(error: OSError, context: str) -> errors.Error:
     return errors.from_oserror(error, context)
 
 
-def children(path: str) -> list[str]:
-    """Paths of the cgroups right below ``path``; none when it is gone."""
+def walk(path: str) -> Iterator[tuple[int, str]]:
+    """Descriptors of ``path`` and all cgroups below it, each with "" on the way in; nothing when it is gone.
+
+    On the way out comes the descriptor of the parent, with the name of the cgroup that was left. A descriptor is open
+    until the next is asked for. No paths, and no recursion: who may make cgroups in a container may nest them deeper
+    than both can go.
+    """
     try:
-        fd = os.open(path, _LIST)
+        here = os.open(path, _LIST)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return
+    way = [("", _names(here))]
     try:
-        with os.scandir(fd) as entries:
-            return [f"{path}/{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield here, ""
+        while way[-1][1] or len(way) > 1:
+            left, rest = way[-1]
+            into = rest.pop() if rest else ""
+            try:
+                following = os.open(into or "..", _LIST, dir_fd=here)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            os.close(here)
+            here = following
+            if into:
+                way.append((into, _names(here)))
+            else:
+                way.pop()
+            yield here, "" if into else left
     finally:
-        os.close(fd)
+        os.close(here)
+
+
+def _names(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def peek(fd: int, key: str) -> str | None:
+    """The content of file ``key`` of the cgroup ``fd``; None when this kernel lacks it or can't answer."""
+    try:
+        return _read(fd, key)
+    except OSError:
+        return None
+
+
+def _read(fd: int, key: str) -> str:
+    file = os.open(_plain(key), _READ, dir_fd=fd)
+    try:
+        data = chunk = os.read(file, _CHUNK)
+        # seq files end a read early, at a record that does not fit: only an empty read is the end.
+        while chunk and len(data) >= 4000:
+            chunk = os.read(file, _CHUNK)
+            data += chunk
+    finally:
+        os.close(file)
+    return data.decode("utf-8", "surrogateescape").rstrip("\n")
 
 
 def _plain(key: str) -> str:

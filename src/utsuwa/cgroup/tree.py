@@ -6,7 +6,7 @@ import os
 import time
 
 from utsuwa import errors
-from utsuwa.cgroup.directory import Directory, children, failure
+from utsuwa.cgroup.directory import failure, peek, walk
 
 _FIRST_PAUSE = 0.001
 _LAST_PAUSE = 0.5
@@ -46,19 +46,15 @@ def unmake(made: list[str]) -> None:
 def processes(path: str, recursive: bool = True) -> set[int]:
     """Process ids in the cgroup ``path`` and those below it; none when it is gone."""
     pids: set[int] = set()
-    waiting = [path]
-    while waiting:
-        current = waiting.pop()
-        try:
-            with Directory(current) as directory:
-                # A threaded cgroup (v2) refuses cgroup.procs; ids of its threads serve as well to signal and to count.
-                listing = directory.peek("cgroup.procs")
-                listing = directory.peek("cgroup.threads") if listing is None else listing
-        except errors.NotFound:
+    for cgroup, left in walk(path):
+        if left:
             continue
+        # A threaded cgroup (v2) refuses cgroup.procs; ids of its threads serve as well to signal and to count.
+        listing = peek(cgroup, "cgroup.procs")
+        listing = peek(cgroup, "cgroup.threads") if listing is None else listing
         pids.update(int(line) for line in (listing or "").split())
-        if recursive:
-            waiting += children(current)
+        if not recursive:
+            break
     pids.discard(0)  # a process that this pid namespace can't name
     return pids
 
@@ -83,17 +79,25 @@ def remove(path: str) -> None:
 
 def _try_remove(path: str) -> bool:
     """One attempt, False when the kernel says busy."""
-    try:
-        os.rmdir(path)
+    if _rmdir(path):
         return True
+    emptied = False
+    for parent, left in walk(path):
+        if left:
+            emptied = _rmdir(left, parent) or emptied
+    return emptied and _rmdir(path)
+
+
+def _rmdir(path: str, parent: int | None = None) -> bool:
+    try:
+        os.rmdir(path, dir_fd=parent)
     except FileNotFoundError:
         return True
     except OSError as error:
         if not _in_use(error):
             raise failure(error, f"remove cgroup {path}") from error
-    below = children(path)
-    left = [child for child in below if not _try_remove(child)]
-    return bool(below) and not left and _try_remove(path)
+        return False
+    return True
 
 
 def _in_use(error: OSError) -> bool:

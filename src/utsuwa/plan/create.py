@@ -63,6 +63,7 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
         *namespaces.name(case),  # sysctls need a procfs without masks to be in sight (mount_too_revealing)
         *labels.program(case),
         *security.hide(case),
+        *rootfs.forbid_binds(case),
         *limits.inside(case),
         *scheduling.apply(case),
         *identity.own_stdio(case),

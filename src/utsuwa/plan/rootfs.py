@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import InvalidArgument, Unsupported
-from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATIONS
+from utsuwa.linux.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATIONS
 from utsuwa.plan import ops
 from utsuwa.plan.plan import Step
 
@@ -94,7 +94,14 @@ def enter(case: CreateCase) -> Iterator[Step]:
         yield Step(ops.MoveRoot(), "pivot_root(2)")
     else:
         yield Step(ops.Pivot(), _ROOT)
-    if flags:
+    if flags and not flags & MS_UNBINDABLE:
+        yield Step(ops.Propagate("/", flags), _PROPAGATION)
+
+
+def forbid_binds(case: CreateCase) -> Iterator[Step]:
+    """An unbindable root, now that nothing in it is bound any more: read-only paths are binds of themselves."""
+    flags = PROPAGATIONS.get(case.linux.rootfsPropagation or "", 0)
+    if case.has("mount") and flags & MS_UNBINDABLE:
         yield Step(ops.Propagate("/", flags), _PROPAGATION)
 
 

@@ -92,15 +92,29 @@ static int copy_owner(int to, const char *name, const struct stat *status)
 	return (int)sys(fchownat, to, name, status->st_uid, status->st_gid, AT_SYMLINK_NOFOLLOW);
 }
 
-static int copy_file(int from, int to, const char *name, const struct stat *status)
+/* The name may mean something else by now, a disk for one: what counts is what has been opened. */
+static int open_file(int from, const char *name, struct stat *status)
 {
 	int source = (int)sys(openat, from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	int error = source < 0 ? source : status_of(source, status);
+	if (!error && (status->st_mode & S_IFMT) != S_IFREG)
+		error = -ESTALE;
+	if (!error)
+		return source;
+	close_fd(source);
+	return error;
+}
+
+static int copy_file(int from, int to, const char *name)
+{
+	struct stat status;
+	int source = open_file(from, name, &status);
 	if (source < 0)
 		return source;
 	int target = (int)sys(openat, to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int error = target < 0 ? target : copy_content(source, target, status->st_size);
+	int error = target < 0 ? target : copy_content(source, target, status.st_size);
 	if (!error)
-		error = copy_rest(source, target, status);
+		error = copy_rest(source, target, &status);
 	close_fd(target);
 	close_fd(source);
 	return error;
@@ -143,7 +157,7 @@ static int copy_entry(int from, int to, const char *name, int depth)
 		return error;
 	switch (status.st_mode & S_IFMT) {
 	case S_IFREG:
-		return copy_file(from, to, name, &status);
+		return copy_file(from, to, name);
 	case S_IFDIR:
 		return depth < DEPTH_LIMIT ? copy_directory(from, to, name, &status, depth) : -ELOOP;
 	case S_IFLNK:
