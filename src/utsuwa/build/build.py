@@ -9,6 +9,7 @@ from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
 from utsuwa.build.kitchen import Kitchen
+from utsuwa.build.ledger import ANNOTATION
 from utsuwa.build.output import deliver, write_tree
 from utsuwa.build.parser import parse
 from utsuwa.build.stage import stamp
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from utsuwa.build.checks import Warning
     from utsuwa.build.kitchen import Bring
+    from utsuwa.build.ledger import Ledger
     from utsuwa.build.output import Output
     from utsuwa.build.progress import Progress
     from utsuwa.build.request import BuildRequest
@@ -42,12 +44,14 @@ def build(
     progress: Progress,
     bring: Bring,
     outputs: Sequence[Output] = (),
+    ledger: Ledger | None = None,
 ) -> Image | None:
     """Build an image and give it its names. On failure, and when killed, nothing is left of it but what the cache
     keeps.
 
     ``bring`` finds an image by name for a platform, and may pull it. ``outputs``: where the result goes; the image is
-    kept here when one of them says so, or when there are none. Returns it then. Raises Fault, StepFailed, and what
+    kept here when one of them says so, or when there are none. Returns it then. ``ledger``: what may be used of other
+    machines' caches, and then what was used. Raises Fault, StepFailed, and what
     reading a context and storing an image raise.
     """
     tags = [_tag(text) for text in (*request.tags, *(name for output in outputs for name in output.names))]
@@ -58,7 +62,7 @@ def build(
     try:
         made = []
         for platform in request.platforms or (request.platform,):
-            kitchen, state = _cook(request.replace(platform=platform), paths, images, workshop, progress, bring)
+            kitchen, state = _cook(request.replace(platform=platform), paths, images, workshop, progress, bring, ledger)
             for each in outputs:
                 if each.is_tree:
                     write_tree(each, kitchen, state)
@@ -80,7 +84,13 @@ def build(
 
 
 def _cook(
-    request: BuildRequest, paths: Paths, images: Images, workshop: Workshop, progress: Progress, bring: Bring
+    request: BuildRequest,
+    paths: Paths,
+    images: Images,
+    workshop: Workshop,
+    progress: Progress,
+    bring: Bring,
+    ledger: Ledger | None,
 ) -> tuple[Kitchen, State]:
     """The stages for one platform; what the target has become."""
     step = progress.begin(f"[internal] load build definition from {request.name}")
@@ -91,12 +101,14 @@ def _cook(
     step.done()
     if options(graph.dockerfile, request).fatal:
         _refuse(check(graph, request, lambda name: bring(name, request.platform)))
-    kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring)
+    kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring, ledger)
     try:
         build_stages(kitchen, order)
     finally:
         progress.warnings = check(graph, request, lambda name: here(images, name, request.platform))
-    return kitchen, kitchen.built[target.number]
+    state = kitchen.built[target.number]
+    kitchen.ledger.final.update(layer.diff_id for layer in state.layers)
+    return kitchen, state
 
 
 def _forget(store: ImageStore, made: list[Image]) -> None:
@@ -142,6 +154,9 @@ def _store(kitchen: Kitchen, state: State, tags: list[reference.Reference]) -> I
 
     step = kitchen.progress.begin("exporting to image")
     request, base = kitchen.request, state.base
+    annotations = dict(request.annotations)
+    if request.inline_cache:
+        annotations[ANNOTATION] = kitchen.ledger.inline()
     settings = state.finished()
     if request.labels:
         settings = settings.replace(Labels={**(settings.Labels or {}), **request.labels})
@@ -155,7 +170,7 @@ def _store(kitchen: Kitchen, state: State, tags: list[reference.Reference]) -> I
         config=settings,
         rootfs=RootFS(type="layers", diff_ids=()),
     )
-    image = assemble(kitchen.store, base, state.layers, config, state.history, tags, annotations=request.annotations)
+    image = assemble(kitchen.store, base, state.layers, config, state.history, tags, annotations=annotations)
     step.note(f"writing image {image.id} done")
     for tag in tags:
         step.note(f"naming to {tag} done")

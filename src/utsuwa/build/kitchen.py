@@ -9,6 +9,7 @@ from _thread import allocate_lock
 
 from utsuwa.build.cache import Cache
 from utsuwa.build.contexts import normal
+from utsuwa.build.ledger import Ledger
 from utsuwa.build.lifelines import Lifelines
 from utsuwa.errors import Error, Unsupported
 from utsuwa.spec import digest
@@ -45,6 +46,7 @@ class Kitchen:
         workshop: Workshop,
         progress: Progress,
         bring: Bring,
+        ledger: Ledger | None = None,
     ) -> None:
         self.request, self.graph = request, graph
         self.paths, self.images, self.workshop, self.progress = paths, images, workshop, progress
@@ -54,6 +56,7 @@ class Kitchen:
         self._bring = bring
         self._brought: dict[str, Image] = {}
         self._cache = Cache(images.store)
+        self.ledger = ledger or Ledger()
 
     @property
     def store(self) -> ImageStore:
@@ -99,9 +102,22 @@ class Kitchen:
         epoch = self.request.epoch
         return digest.of(repr((*about, epoch)).encode("utf-8", "surrogateescape")).hex
 
-    def cached(self, key: str) -> tuple[NewLayer, int] | None:
-        """The layer of an earlier build, when it is all there, and when that made it, in Unix seconds."""
-        return self._cache.get(key) if self.request.use_cache else None
+    def cached(self, key: str, parent: str) -> tuple[NewLayer, int] | None:
+        """The layer of an earlier build, when it is all there, and when that made it, in Unix seconds; here, or
+        elsewhere, and then put on top of ``parent``.
+        """
+        if not self.request.use_cache:
+            return None
+        found = self._cache.get(key)
+        if found is None:
+            brought = self.ledger.find(self.store, key, parent)
+            if brought is None:
+                return None
+            layer, made, text = brought
+            self._cache.put(key, layer, text or "made elsewhere", made)
+            found = layer, made
+        self.ledger.note(key, *found)
+        return found
 
     def stacked(self, layer: NewLayer, made: int, parent: str) -> tuple[NewLayer, int]:
         """A layer, put on top of another one than it was made for."""
@@ -118,4 +134,5 @@ class Kitchen:
         layer = add_layer(self.store, parent, chunks)
         made = self.moment // 1_000_000_000
         self._cache.put(key, layer, text, made)
+        self.ledger.note(key, layer, made, text)
         return layer, made

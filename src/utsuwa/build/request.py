@@ -28,6 +28,7 @@ class BuildRequest(Record):
     SOURCE_DATE_EPOCH in seconds, None for now. ``network``: default, none or host, for every RUN that does not say.
     ``entitlements``: ``network.host`` and ``security.insecure``. ``agents``: the sockets of ssh agents, by the id that
     ``--ssh`` gives them. ``contexts``: ``--build-context``. ``uncached``: names of stages that are built anew.
+    ``inline_cache``: the image tells of its own layers which keys they have.
     ``platforms``: all that are built for, when there are several; ``platform`` is the one that is at hand.
     ``container``: limits and confinement of every RUN.
     """
@@ -45,6 +46,7 @@ class BuildRequest(Record):
     platform: Platform | None = None
     platforms: tuple[Platform, ...] = ()
     use_cache: bool = True
+    inline_cache: bool = False
     uncached: tuple[str, ...] = ()
     epoch: int | None = None
     network: str = "default"

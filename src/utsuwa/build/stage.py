@@ -116,7 +116,7 @@ class StageBuild:
         names = self.kitchen.request.uncached
         if names and (self.stage.base.alias in names or str(self.stage.number) in names):
             return None
-        return self.kitchen.cached(key)
+        return self.kitchen.cached(key, self.state.top)
 
     def expand(self, text: str) -> str:
         """Variables and quotes in one word."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from utsuwa.cli import build_options
+from utsuwa.cli import build_cache, build_options
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import Error, InvalidArgument, NotFound, from_oserror
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from utsuwa.build.context import Context
     from utsuwa.build.git import Access
+    from utsuwa.build.ledger import Ledger
     from utsuwa.build.output import Output
     from utsuwa.build.progress import Progress
     from utsuwa.build.request import BuildRequest
@@ -45,8 +46,9 @@ def run(words: list[str]) -> int:
         if arguments.on("check") or arguments.text("call") == "check":
             return _check(house, request, context)
         bring = _bring(house, arguments)
+        ledger = _ledger(house, arguments)
         try:
-            image = build.build(request, house.paths, house.images, workshop, progress, bring, outputs)
+            image = build.build(request, house.paths, house.images, workshop, progress, bring, outputs, ledger)
         except (fault.Fault, fault.StepFailed) as error:
             progress.close()
             _warn(progress)
@@ -55,6 +57,8 @@ def run(words: list[str]) -> int:
             raise failure from error
     progress.close()
     _warn(progress)
+    if arguments.list("cache-to"):
+        build_cache.export(house.images.store, ledger, arguments.list("cache-to"))
     if image is not None:
         _tell(house, arguments, request, image, outputs)
     return 0
@@ -81,6 +85,14 @@ def _warn(progress: Progress) -> None:
 
     if progress.warnings and isinstance(progress, (Plain, Terminal)):
         print(checks.summary(progress.warnings), file=sys.stderr)
+
+
+def _ledger(house: House, arguments: Arguments) -> Ledger:
+    from utsuwa.build.ledger import Ledger
+
+    for text in arguments.list("cache-to"):
+        build_cache.parse(text, "cache-to")
+    return Ledger(build_cache.sources(house.images.store, arguments.list("cache-from")))
 
 
 def _prepare(arguments: Arguments, workshop: Workshop) -> tuple[Context, BuildRequest]:
