@@ -27,7 +27,8 @@ COMMAND = (
     ),
 )
 LEFT_OUT = (
-    *(f"image.{name}" for name in ("import_archive", "install", "load", "load_docker", "make", "pull", "push")),
+    *(f"image.{name}" for name in ("artifact", "import_archive", "install", "listing", "load", "load_docker", "make")),
+    *(f"image.{name}" for name in ("pull", "push")),
     *(
         f"monitor.{name}"
         for name in ("creator", "duty", "executor", "forkserver", "interval", "keeper", "memory", "reaper", "rehearsal")

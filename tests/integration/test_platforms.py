@@ -131,3 +131,38 @@ def test_other_outputs(house: Household, tmp_path: Path) -> None:
 def test_a_run_for_another_platform_is_refused(house: Household, tmp_path: Path) -> None:
     said = fails(house, tmp_path, 'FROM scratch\nRUN ["/x"]\n', "--platform", "linux/s390x")
     assert "unsupported: RUN for linux/s390x on linux/" in said
+
+
+def test_a_list_made_by_hand(house: Household, host: str, tmp_path: Path) -> None:
+    name, elsewhere = f"{host}/list:1", f"{host}/elsewhere:{OTHER}"
+    for architecture, place in ((HOST, f"{host}/list:{HOST}"), (OTHER, elsewhere)):
+        build(house, tmp_path, TEXT, "--platform", f"linux/{architecture}", "-t", place, "--push")
+    assert house.ok("manifest", "create", name, f"{host}/list:{HOST}", elsewhere) == f"Created manifest list {name}\n"
+    assert b"with no --amend flag" in house("manifest", "create", name, elsewhere).stderr
+    house.ok("manifest", "annotate", "--variant", "v9", "--os-version", "1", "--os-features", "a,b", name, elsewhere)
+    shown = house.ok("manifest", "inspect", name)
+    assert shown.startswith('{\n   "schemaVersion": 2,\n   "mediaType": "application/vnd.oci.image.index.v1+json",\n')
+    mine, other = json.loads(shown)["manifests"]
+    assert mine["platform"] == {"architecture": HOST, "os": "linux"}
+    assert other["platform"] == {
+        "architecture": OTHER,
+        "os": "linux",
+        "os.version": "1",
+        "os.features": ["a", "b"],
+        "variant": "v9",
+    }
+    digest = house.ok("manifest", "push", "--purge", name).strip()
+    assert offered(name) == {"": digest, HOST: mine["digest"], OTHER: other["digest"]}
+    assert house.ok("manifest", "inspect", name) == shown
+    (told, _) = json.loads(house.ok("manifest", "inspect", "-v", name))
+    assert told["Ref"] == f"{name}@{mine['digest']}"
+    assert (told["Descriptor"]["digest"], told["OCIManifest"]["schemaVersion"]) == (mine["digest"], 2)
+    for words, said in (
+        (("rm", name), "No such manifest: "),
+        (("push", name), "No such manifest: "),
+        (("annotate", name, elsewhere), "does not exist in "),
+        (("create", f"{host}/x:1", f"{host}/nosuch:1"), "no such manifest: "),
+    ):
+        refused = house("manifest", *words)
+        assert (refused.returncode, said in refused.stderr.decode()) == (1, True), refused.stderr
+    assert b"No such manifest" in house("manifest", "rm", f"{host}/x:1").stderr

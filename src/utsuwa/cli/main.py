@@ -34,6 +34,7 @@ VERBS = {
     "login": "Authenticate to a registry",
     "logout": "Log out from a registry",
     "logs": "Fetch the logs of a container",
+    "manifest": "Manage Docker image manifests and manifest lists",
     "network": "Manage networks",
     "pause": "Pause all processes within one or more containers",
     "port": "List port mappings or a specific mapping for the container",
