@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MEMBER_LIMIT = 100_000
 _CHUNK = 1 << 20
+_HEADERS = 1 << 14
 
 
 def open_layout(path: str, scratch: str) -> Layout:
@@ -93,7 +94,7 @@ class _Archive(Layout):
         self._links: dict[str, str] = {}
         try:
             self._uncompress(scratch)
-            stream = tar.Stream(iter(lambda: os.read(self._fd, _CHUNK), b""))
+            stream = tar.Stream(iter(lambda: os.read(self._fd, _HEADERS), b""), self._leap)
             for entry in tar.entries(stream):
                 name = entry.name.decode("utf-8", "replace").removeprefix("./")
                 if entry.type == tar.REGULAR and entry.sparse is None:
@@ -110,6 +111,11 @@ class _Archive(Layout):
         except BaseException:
             self.close()
             raise
+
+    def _leap(self, count: int) -> None:
+        """Of large members only the headers are read: their data are read once, when they are wanted."""
+        if os.lseek(self._fd, count, os.SEEK_CUR) > os.fstat(self._fd).st_size:
+            raise InvalidArgument("the archive is truncated")
 
     def _uncompress(self, scratch: str) -> None:
         """Members are read at their offsets, so a compressed archive is unpacked to a file without a name first."""

@@ -74,10 +74,13 @@ class Entry:
 
 
 class Stream:
-    """Exact reads from an iterator of chunks; ``taken`` counts the bytes handed out."""
+    """Exact reads from an iterator of chunks; ``taken`` counts the bytes handed out.
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
+    ``leap`` leaves out that many bytes before the next chunk, where these come from something that can.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], leap: Callable[[int], object] | None = None) -> None:
+        self._chunks, self._leap = chunks, leap
         self._chunk = b""
         self._at = 0
         self.taken = 0
@@ -117,9 +120,13 @@ class Stream:
         if self._at + count <= len(self._chunk):
             self._at += count
             self.taken += count
-            return
-        for _ in self.pieces(count):
-            pass
+        elif self._leap:
+            self._leap(count - (len(self._chunk) - self._at))
+            self._at = len(self._chunk)
+            self.taken += count
+        else:
+            for _ in self.pieces(count):
+                pass
 
     def at_end(self) -> bool:
         """Whether nothing follows."""

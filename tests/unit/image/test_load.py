@@ -39,6 +39,18 @@ def test_an_archive_with_its_own_name(store: ImageStore, path: Path) -> None:
     assert load_layout(store, str(path), "mine").names == ("mine:latest", "r.io/app:1")
 
 
+def test_what_is_behind_large_members_is_found_without_reading_them(
+    store: ImageStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [file(f"blobs/large{number}", b"x" * (1 << 20)) for number in range(4)]
+    path.write_bytes(b"".join(large) + archives.layout(MADE, "r.io/app:1"))
+    read: list[int] = []
+    original = os.read
+    monkeypatch.setattr(os, "read", lambda fd, count: (data := original(fd, count), read.append(len(data)))[0])
+    assert load_layout(store, str(path)).names == ("r.io/app:1",)
+    assert sum(read) < 1 << 20
+
+
 @pytest.mark.parametrize("name", [None, "latest"])
 def test_a_layout_need_not_have_a_name(store: ImageStore, path: Path, name: str | None) -> None:
     path.write_bytes(gzip.compress(archives.layout(MADE, name)))
@@ -78,6 +90,7 @@ def _with(changes: dict[str, bytes]) -> bytes:
         (archive(file("manifest.json", b"{}")), InvalidArgument, "expected a list"),
         (archive(file("manifest.json", b'[{"Config": "c.json"}]')), NotFound, "c.json is not in the archive"),
         (archives.layout(MADE)[:6000], InvalidArgument, "truncated"),
+        (file("blobs/large", b"x" * 200_000)[:100_000], InvalidArgument, "truncated"),
         (_with({MADE.layers[0]: b"other"}), Unavailable, f"{MADE.layers[0]}: got 5"),
         (_with({MADE.config: MADE.blobs[MADE.config][::-1]}), Unavailable, "another digest"),
         (_with({MADE.manifest: b"x" * len(MADE.blobs[MADE.manifest])}), Unavailable, "another digest"),
