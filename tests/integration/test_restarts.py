@@ -153,10 +153,10 @@ def test_workers_are_killed_while_it_restarts(house: Household) -> None:
 def test_the_guard_is_killed_in_the_pause(house: Household) -> None:
     """Who comes by next starts it, whatever they wanted, and the count goes on."""
     house.ok("create", "--name", "never", "--restart", "always", IMAGE, *FAILS)
-    failing(house, "cc")
+    failing(house, "cc", times=4)  # each pause from here on takes 1.6 seconds or more
     for look in (("ps",), ("inspect", "cc"), ("start", "cc"), ("recover",)):
-        before, guard = count(house), keeper(house)
         until(lambda: state(house) == "restarting")
+        before, guard = count(house), keeper(house)
         os.kill(guard, signal.SIGKILL)
         until(lambda: not os.path.exists(f"/proc/{guard}"))  # noqa: B023
         assert holders(house) == []

@@ -12,7 +12,7 @@ from utsuwa.engine.logsettings import Names, attributes, sizes
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
 from utsuwa.engine.reboot import forget_other_boot
-from utsuwa.engine.revival import is_interrupted, revive
+from utsuwa.engine.revival import continued, is_interrupted, revive
 from utsuwa.engine.startlock import hold
 from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
@@ -266,8 +266,8 @@ class Containers:
             events.note(self._paths, record, "attach")
         try:
             request = self._request(record, attach, size)
-            if again and status.exit:  # the count goes on where its monitor was
-                request = request.replace(restarts=status.exit.restarts + 1)
+            if again and status.exit:
+                request = continued(request, status.exit)
             connection = client.request(self._paths.run, request)
         except Error:  # nobody has begun
             began = {"maker": before.maker, "makerStart": before.makerStart}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utsuwa.errors import Error
 from utsuwa.monitor.records import UNKNOWN_END
-from utsuwa.monitor.restarts import wants, was_stopped
+from utsuwa.monitor.restarts import FIRST_DELAY, LONGEST_DELAY, wants, was_stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
+    from utsuwa.monitor.records import Exit, Start
 
 
 def is_interrupted(paths: Paths, record: ContainerRecord, status: Status) -> bool:
@@ -23,6 +24,14 @@ def is_interrupted(paths: Paths, record: ContainerRecord, status: Status) -> boo
     if ended is None or status.alive or status.kept or not (ended.restarting or ended.error == UNKNOWN_END):
         return False
     return not was_stopped(paths.container(record.id)) and wants(record.restart, record.restartLimit, ended)
+
+
+def continued(request: Start, ended: Exit) -> Start:
+    """The request for the run after one that ``ended``, as its monitor would have made it: one restart more, and
+    pauses as long as after so many short runs.
+    """
+    pause = min(FIRST_DELAY << min(ended.restarts, 16), LONGEST_DELAY)
+    return request.replace(restarts=ended.restarts + 1, delay=pause)
 
 
 def revive(containers: Containers, record: ContainerRecord) -> None:
