@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.household import IMAGE, Household
+from tests.integration.household import IMAGE, Household, until
 from tests.integration.test_build import build, fails, served, tree
 from tests.needs import needs
 
@@ -122,6 +122,19 @@ def test_a_hostile_repository(house: Household, tmp_path: Path, address: str) ->
     assert "transport 'file' not allowed" in said
     for source in (f"{address}/app#--upload-pack=x", "git@-oProxyCommand=x:y"):
         assert "invalid git" in fails(house, tmp_path, f"FROM scratch\nADD {source} /x/\n")
+
+
+def test_killed_while_git_waits(house: Household, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        (tmp_path / "Dockerfile").write_text(f"FROM scratch\nADD git://127.0.0.1:{silent.getsockname()[1]}/x /x/\n")
+        running = house.begin("build", str(tmp_path))
+        connection, _ = silent.accept()
+        running.kill()
+        connection.close()
+        running.communicate(timeout=20)
+    work = house.root / "build/work"
+    until(lambda: house.ok("builder", "prune", "-f") != "" and not list(work.iterdir()))
 
 
 def test_without_git(house: Household, tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ def test_root_inside_is_the_user_outside(house: Lodger) -> None:
     assert house("run", "--rm", IMAGE, "sh", "-c", "exit 7").returncode == 7
 
 
+def test_a_build(house: Lodger) -> None:
+    text = f"FROM {IMAGE}\nRUN --network=none id -u >/id && chown 5 /id\nCOPY --link <<EOF /f\nf\nEOF\n"
+    assert house("build", "-q", "-t", "built", "-", stdin=text.encode()).returncode == 0
+    assert house.ok("run", "--rm", "built", "sh", "-c", "cat /id /f; stat -c %u /id").split() == ["0", "f", "5"]
+    refused = house("build", "--memory", "64m", "--no-cache", "-", stdin=text.encode())
+    assert b"unsupported: --memory (an ordinary user's containers have no cgroup)" in refused.stderr
+    house.ok("rmi", "built")
+
+
 def test_a_whole_life(house: Lodger) -> None:
     script = "echo begun; echo kept >/data/file; sleep 1000"
     house.ok("run", "-d", "--name", "box", "-v", "data:/data", "-v", "/anonymous", IMAGE, "sh", "-c", script)

@@ -129,9 +129,11 @@ class Images:
         """
         return image(await self.blocking.pulling(name, platform, progress))
 
-    async def push(self, name: str, *, progress: Callable[[PushEvent], None] | None = None) -> str:
+    async def push(
+        self, name: str, *, platform: str | None = None, progress: Callable[[PushEvent], None] | None = None
+    ) -> str:
         """Send an image to the registry that its name says; the digest it has there."""
-        return await self.blocking.pushing(name, progress)
+        return await self.blocking.pushing(name, progress, platform)
 
     async def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""
@@ -158,6 +160,11 @@ class Images:
         platform: str | None = None,
         cache: bool = True,
         pull: bool = False,
+        network: str = "default",
+        hosts: Sequence[str] = (),
+        contexts: Mapping[str, str] | None = None,
+        agents: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Image:
         """Build an image from a directory with a Dockerfile; see :meth:`utsuwa.library.images.Images.build`.
@@ -182,6 +189,11 @@ class Images:
             platform=platform,
             cache=cache,
             pull=pull,
+            network=network,
+            hosts=hosts,
+            contexts=contexts,
+            agents=agents,
+            annotations=annotations,
             progress=report if progress else None,
         )
 

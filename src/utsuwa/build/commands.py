@@ -10,6 +10,7 @@ from utsuwa.build.request import host_lines, hosts_of, proxies
 from utsuwa.engine import specification
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.network.files import HOSTS
 from utsuwa.spec import digest
 from utsuwa.spec.request import Tmpfs
@@ -106,7 +107,12 @@ def configuration(
         user=state.settings.User or "",
         stop_signal="SIGKILL",
     )
-    return specification.compose(wanted, start, around)
+    spec = specification.compose(wanted, start, around)
+    if in_user_namespace():
+        from utsuwa.engine.rootless import adapt
+
+        return adapt(spec, wanted)
+    return spec
 
 
 def _files(network: str, request: BuildRequest, directory: str) -> dict[str, str]:

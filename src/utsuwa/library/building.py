@@ -7,6 +7,8 @@ import sys
 
 from utsuwa.build.build import build as build_image
 from utsuwa.build.context import open_context
+from utsuwa.build.contexts import parse
+from utsuwa.build.git import access_of
 from utsuwa.build.progress import Progress, Step
 from utsuwa.build.request import BuildRequest
 from utsuwa.build.workshop import Workshop
@@ -31,13 +33,25 @@ def build(
     report: Callable[[str], None] | None,
     *,
     pull: bool,
+    named: dict[str, str],
     **fields: Any,
 ) -> Image:
-    """Build an image; ``fields`` are those of the request, ``report`` is called with every line of progress."""
+    """Build an image; ``fields`` are those of the request, ``named`` further contexts, ``report`` is called with every
+    line of progress.
+    """
     with Workshop(services.paths, services.images) as workshop:
-        found = open_context(context, dockerfile, workshop.directory, sys.stdin.buffer.read, os.getcwd())
+        scratch = workshop.directory
+        secrets = {secret.id: secret.data for secret in fields["secrets"]}
+        access = access_of(secrets, fields["agents"].get("default", ""), workshop.lock, own_keys=True)
+        found = open_context(context, dockerfile, scratch, sys.stdin.buffer.read, os.getcwd(), access)
+        contexts = parse([f"{name}={where}" for name, where in named.items()], scratch, access)
         request = BuildRequest(
-            context=found.directory, dockerfile=found.dockerfile, name=found.name, ignored=found.ignored, **fields
+            context=found.directory,
+            dockerfile=found.dockerfile,
+            name=found.name,
+            ignored=found.ignored,
+            contexts=contexts,
+            **fields,
         )
         progress = _Told(report) if report else Progress()
         bring = _bring(services, images, pull)

@@ -63,18 +63,25 @@ class Images:
         wanted = platforms.parse(platform) if platform else None
         return pull(self._services.images.store, with_tag(name), wanted, progress)
 
-    def push(self, name: str, *, progress: Callable[[PushEvent], None] | None = None) -> str:
-        """Send an image to the registry that its name says; the digest it has there. Raises NotFound,
-        PermissionDenied, Unavailable.
+    def push(
+        self, name: str, *, platform: str | None = None, progress: Callable[[PushEvent], None] | None = None
+    ) -> str:
+        """Send an image to the registry that its name says; the digest it has there. A name of several platforms sends
+        all of them and an index, or with ``platform`` that one. Raises NotFound, PermissionDenied, Unavailable.
         """
-        return run_apart(self.pushing(name, progress))
+        return run_apart(self.pushing(name, progress, platform))
 
-    def pushing(self, name: str, progress: Callable[[PushEvent], None] | None) -> Coroutine[Any, Any, str]:
+    def pushing(
+        self, name: str, progress: Callable[[PushEvent], None] | None, platform: str | None = None
+    ) -> Coroutine[Any, Any, str]:
         """The work of ``push``, for an event loop."""
         from utsuwa.image.push import push
+        from utsuwa.spec import platform as platforms
         from utsuwa.spec import reference
 
-        return push(self._services.images.store, reference.parse(name).tagged(), progress or (lambda _event: None))
+        wanted = platforms.parse(platform) if platform else None
+        told = progress or (lambda _event: None)
+        return push(self._services.images.store, reference.parse(name).tagged(), told, platform=wanted)
 
     def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""
@@ -103,16 +110,26 @@ class Images:
         platform: str | None = None,
         cache: bool = True,
         pull: bool = False,
+        network: str = "default",
+        hosts: Sequence[str] = (),
+        contexts: Mapping[str, str] | None = None,
+        agents: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Image:
-        """Build an image from a directory with a Dockerfile. ``progress`` is called with every line that there is to
-        say. Raises Fault (InvalidArgument) for what the Dockerfile says, StepFailed with the ``output`` of the step
-        that failed.
+        """Build an image from a directory with a Dockerfile, a git repository, or the URL of an archive. ``progress``
+        is called with every line that there is to say.
+
+        ``platform``: also several, with commas between. ``network`` of RUN: default, none or host; ``hosts`` lines
+        ``NAME:ADDRESS`` for it. ``contexts``: further ones by name. ``agents``: sockets of ssh agents by id.
+        Raises Fault (InvalidArgument) for what the Dockerfile says, StepFailed with the ``output`` of the step that
+        failed.
         """
         from utsuwa.build.request import Secret
         from utsuwa.library.building import build
         from utsuwa.spec import platform as platforms
 
+        wanted = [platforms.parse(each) for each in platform.split(",")] if platform else []
         made = build(
             self._services,
             self,
@@ -125,16 +142,26 @@ class Images:
             arguments=dict(arguments or {}),
             labels=dict(labels or {}),
             secrets=tuple(Secret(id=name, data=data) for name, data in (secrets or {}).items()),
-            platform=platforms.parse(platform) if platform else None,
+            platform=wanted[0] if wanted else None,
+            platforms=tuple(wanted) if len(wanted) > 1 else (),
             use_cache=cache,
+            network=network,
+            hosts=tuple(hosts),
+            named=dict(contexts or {}),
+            agents=dict(agents or {}),
+            annotations=dict(annotations or {}),
         )
         return image(made)
 
-    def save(self, *names: str) -> Iterator[bytes]:
-        """Images as one tar archive, in chunks, for ``load`` here and elsewhere. Raises NotFound."""
-        from utsuwa.image.save import save
+    def save(self, *names: str, platform: str | None = None) -> Iterator[bytes]:
+        """Images as one tar archive, in chunks, for ``load`` here and elsewhere; all platforms of a name, or one.
 
-        return save(self._services.images.store, names)
+        Raises NotFound.
+        """
+        from utsuwa.image.save import save
+        from utsuwa.spec import platform as platforms
+
+        return save(self._services.images.store, names, platforms.parse(platform) if platform else None)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""

@@ -141,6 +141,17 @@ def test_an_image_is_built(engine: utsuwa.Engine, house: Household, tmp_path: Pa
         assert any("COPY greeting" in line for line in lines)
         soon = aio.Engine(house.root, house.run_directory)
         assert asyncio.run(soon.images.build(tmp_path, arguments={"WHO": "you"})).id == image.id
+        (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY --from=more greeting /\n")
+        build = soon.images.build(
+            tmp_path, tags=["made/two"], platform="linux/amd64,linux/arm64", contexts={"more": str(tmp_path)}
+        )
+        asyncio.run(build)
+        archives = [
+            sum(map(len, engine.images.save("made/two", platform=each)))
+            for each in (None, "linux/amd64", "linux/arm64")
+        ]
+        assert archives[0] > archives[1] == archives[2]
+        engine.images.remove("made/two")
     finally:
         engine.images.remove("made/here")
     (tmp_path / "Dockerfile").write_text("FRUM nothing\n")
