@@ -76,6 +76,8 @@ def test_built_kept_and_removed_as_one(house: Household, tmp_path: Path, name: s
         made = house.ok("create", "--platform", f"linux/{architecture}", name, "x").strip()
         assert json.loads(house.ok("inspect", made))[0]["Image"] == images[architecture]
         house.ok("rm", made)
+        steps = house.ok("history", "-q", "--no-trunc", "--platform", f"linux/{architecture}", name).split()
+        assert steps[0] == images[architecture]
     house.ok("tag", name, "second:name")
     assert kept(house, "second:name") == images
     house.ok("rmi", name)

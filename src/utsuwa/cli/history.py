@@ -9,7 +9,6 @@ from utsuwa.cli.flags import SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.images import size
 from utsuwa.cli.listing import formatted, table
-from utsuwa.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ def run(words: list[str]) -> int:
     from utsuwa.engine.image_history import history
 
     house = House()
-    image = house.images.resolve(arguments.words[0])
-    _check_platform(image.config.platform, arguments.words[0], arguments.text("platform"))
+    image = house.images.resolve(arguments.words[0], arguments.text("platform"))
     whole, human = arguments.on("no-trunc"), arguments.on("human")
     rows = [_row(step, whole, human) for step in history(house.images.store, image)]
     header = _HEADER if human else {**_HEADER, "CreatedSince": "CREATED AT"}
@@ -54,15 +52,6 @@ def run(words: list[str]) -> int:
     if text:
         print(text)
     return 0
-
-
-def _check_platform(found: object, name: str, asked: str) -> None:
-    if not asked:
-        return
-    from utsuwa.spec import platform
-
-    if platform.choose(platform.parse(asked), [found]) is None:  # type: ignore[list-item]
-        raise NotFound(f"image {name} was found but does not provide the specified platform ({asked})")
 
 
 def _row(step: Step, whole: bool, human: bool) -> dict[str, str]:

@@ -92,3 +92,16 @@ def test_no_flag_of_dockers_is_forgotten(verb: str) -> None:
         pytest.skip(f"this client has no docker {verb}")
     dockers = set(re.findall(r"^\s+(?:-\w, )?--([\w-]+)", told, re.M)) - {"help"}
     assert dockers <= set(FLAG.findall(" ".join(rows()[verb])))
+
+
+BUILDX = """
+add-host allow annotation attest build-arg build-context builder cache-from cache-to call cgroup-parent check file
+iidfile label load metadata-file network no-cache no-cache-filter output platform progress provenance pull push quiet
+sbom secret shm-size ssh tag target ulimit
+"""
+
+
+def test_no_flag_of_buildx_is_forgotten() -> None:
+    """Docker's newer builder is a plugin that this machine may not have; its flags are kept here."""
+    known = {option.name for option in dict(verbs())["build"]}
+    assert set(BUILDX.split()) - known == set()
