@@ -14,7 +14,7 @@ import tempfile
 PACKAGES = ("cgroup", "criu", "errors", "identifiers", "init", "linux", "plan", "runtime", "seccomp", "spec")
 COMMAND = ("cli", "cli.oci", "cli.oci_exec", "cli.oci_report", "cli.oci_usage", "cli.arguments", "cli.interpreter")
 LEFT_OUT = (
-    *(f"linux.{name}" for name in ["inotify", "mounting", "nftables", "rtnetlink", "timer"]),
+    *(f"linux.{name}" for name in ["conntrack", "inotify", "mounting", "netlink", "nftables", "rtnetlink", "timer"]),
     *(
         f"spec.{name}"
         for name in ["digest", "flags", "image", "mount_flag", "network_flags", "platform", "reference", "request"]

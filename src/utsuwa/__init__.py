@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from utsuwa.library.default import containers as containers
     from utsuwa.library.default import events as events
     from utsuwa.library.default import images as images
+    from utsuwa.library.default import networks as networks
     from utsuwa.library.default import run as run
     from utsuwa.library.default import start as start
     from utsuwa.library.default import volumes as volumes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from utsuwa.library.failures import ProcessFailed as ProcessFailed
     from utsuwa.library.failures import TimedOut as TimedOut
     from utsuwa.library.images import Image as Image
+    from utsuwa.library.networks import Network as Network
     from utsuwa.library.options import Options as Options
     from utsuwa.library.output import Chunk as Chunk
     from utsuwa.library.output import LogLine as LogLine
@@ -46,10 +48,11 @@ _HOMES = {
     "errors": "Conflict Error FailedPrecondition Internal InvalidArgument NotFound PermissionDenied "
     "Unavailable Unsupported",
     "library.container": "Container",
-    "library.default": "containers events images run start volumes",
+    "library.default": "containers events images networks run start volumes",
     "library.engine": "Engine",
     "library.failures": "ProcessFailed TimedOut",
     "library.images": "Image",
+    "library.networks": "Network",
     "library.options": "Options",
     "library.output": "Chunk LogLine Output",
     "library.process": "Process",

@@ -11,4 +11,5 @@ run = _ENGINE.run
 start = _ENGINE.start
 containers = _ENGINE.containers
 images = _ENGINE.images
+networks = _ENGINE.networks
 volumes = _ENGINE.volumes

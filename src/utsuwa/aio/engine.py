@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.aio.nouns import Containers, Images, Starting, Volumes
+from utsuwa.aio.nouns import Containers, Images, Networks, Starting, Volumes
 from utsuwa.library import engine
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ class Engine:
         self.blocking = engine.Engine(root, run)
         self.images = Images(self.blocking.images)
         self.containers = Containers(self.blocking.containers)
+        self.networks = Networks(self.blocking.networks)
         self.volumes = Volumes(self.blocking.volumes)
 
     async def run(

@@ -1,4 +1,4 @@
-"""The containers, images and volumes of an engine, for asynchronous programs."""
+"""The containers, images, networks and volumes of an engine, for asynchronous programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from utsuwa.image.pull import Event
     from utsuwa.image.push import Event as PushEvent
-    from utsuwa.library import container, containers, images, volumes
+    from utsuwa.library import container, containers, images, networks, volumes
+    from utsuwa.library.networks import Network
     from utsuwa.library.options import Command, Options
     from utsuwa.library.output import Output
     from utsuwa.library.volumes import StoredVolume
@@ -204,6 +205,69 @@ class Images:
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Take a name from an image, and with its last name the image itself."""
         await call(self.blocking.remove, name, force=force)
+
+
+class Networks:
+    """The networks of an engine."""
+
+    def __init__(self, blocking: networks.Networks) -> None:
+        """``blocking`` is the same for threads."""
+        self.blocking = blocking
+
+    async def create(
+        self,
+        name: str,
+        *,
+        driver: str = "bridge",
+        subnet: str | Sequence[str] = (),
+        gateway: str | Sequence[str] = (),
+        ip_range: str | Sequence[str] = (),
+        ipv6: bool = False,
+        internal: bool = False,
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Network:
+        """Make a network; see :meth:`utsuwa.library.networks.Networks.create`."""
+        return await call(
+            self.blocking.create,
+            name,
+            driver=driver,
+            subnet=subnet,
+            gateway=gateway,
+            ip_range=ip_range,
+            ipv6=ipv6,
+            internal=internal,
+            labels=labels,
+            options=options,
+        )
+
+    async def get(self, name: str) -> Network:
+        """The network of a name, an id, or the beginning of one. Raises NotFound."""
+        return await call(self.blocking.get, name)
+
+    async def list(self) -> List[Network]:
+        """All of them, those that are always there too."""
+        return await call(self.blocking.list)
+
+    async def remove(self, name: str) -> None:
+        """Remove one. Raises Conflict while a container that runs is in it, NotFound when there is none."""
+        await call(self.blocking.remove, name)
+
+    async def connect(self, network: str, container: str | Container) -> None:
+        """Put a container into one more network, at once if it runs; ``network`` as for ``network=``."""
+        await call(self.blocking.connect, network, _blocking(container))
+
+    async def disconnect(self, network: str, container: str | Container, *, force: bool = False) -> None:
+        """Take a container out of a network, at once if it runs. Raises FailedPrecondition when it is not in it."""
+        await call(self.blocking.disconnect, network, _blocking(container), force=force)
+
+    async def prune(self) -> List[str]:
+        """Remove those that no container wants, running or not; their names."""
+        return await call(self.blocking.prune)
+
+
+def _blocking(found: str | Container) -> str:
+    return found.id if isinstance(found, Container) else found
 
 
 class Volumes:

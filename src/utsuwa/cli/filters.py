@@ -96,9 +96,15 @@ def _places(point: object) -> tuple[str, ...]:
 
 
 def _networks(record: ContainerRecord) -> set[str]:
-    """The names of the networks that it was made for."""
-    asked = record.request.get("networks") or ()  # type: ignore[attr-defined]
-    return {record.networkMode, *(each["name"] for each in asked)}
+    """Names and ids of the networks that it is in, or would be if it ran; ``host`` and ``none``, too."""
+    from utsuwa.cli.house import House
+    from utsuwa.network.state import Places
+
+    paths = House().paths
+    plugs = Places(paths.root, paths.run).plugs(record.id)
+    if plugs is None:
+        return {record.networkMode}
+    return {word for each in plugs.attachments for word in (each.name, each.network, each.network[:12])}
 
 
 def _ports(text: str) -> set[tuple[int, str]]:

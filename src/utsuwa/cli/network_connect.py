@@ -12,9 +12,11 @@ VERB = Verb(
     "Connect a container to a network",
     (
         Option("alias", "", LIST, "Add network-scoped alias for the container"),
+        Option("gw-priority", "", WORD, "The network of the highest one provides the default gateway", "0"),
         Option("ip", "", WORD, "IPv4 address (e.g., 172.30.100.104)"),
         Option("ip6", "", WORD, "IPv6 address (e.g., 2001:db8::33)"),
         Option("link", "", LIST, "Add link to another container (not supported: it is found by its name)"),
+        Option("link-local-ip", "", LIST, "Add a link-local address for the container"),
     ),
     least=2,
     most=2,
@@ -30,7 +32,7 @@ def run(words: list[str]) -> int:
         raise Unsupported("unsupported: --link (containers of a network find each other by name)")
     from utsuwa.engine.connecting import connect
     from utsuwa.engine.networks import Networks
-    from utsuwa.spec.network_flags import address_of
+    from utsuwa.spec.network_flags import address_of, link_local, priority_of
 
     house = House()
     name, container = arguments.words
@@ -39,6 +41,8 @@ def run(words: list[str]) -> int:
         aliases=tuple(arguments.list("alias")),
         ip=address_of(arguments.text("ip"), 4) if arguments.text("ip") else "",
         ip6=address_of(arguments.text("ip6"), 6) if arguments.text("ip6") else "",
+        link_local=tuple(map(link_local, arguments.list("link-local-ip"))),
+        priority=priority_of(arguments.text("gw-priority")),
     )
     network = Networks(house.paths).find(name)
     connect(house.paths, house.containers.find(container), network, wish)

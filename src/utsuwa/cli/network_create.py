@@ -6,11 +6,6 @@ from utsuwa.cli.flags import LIST, SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import InvalidArgument, Unsupported
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from utsuwa.cli.flags import Arguments
-    from utsuwa.network.records import Pool
-
 VERB = Verb(
     "network create [OPTIONS] NETWORK",
     "Create a network",
@@ -43,12 +38,13 @@ def run(words: list[str]) -> int:
     if not arguments.on("ipv4"):
         raise Unsupported("unsupported: a network without IPv4")
     from utsuwa.engine.networks import Networks
+    from utsuwa.engine.subnets import pools
     from utsuwa.spec.flags import parse_labels
 
     network = Networks(House().paths).create(
         arguments.words[0],
         driver=arguments.text("driver"),
-        pools=_pools(arguments),
+        pools=pools(*map(arguments.list, ("subnet", "gateway", "ip-range", "aux-address"))),
         ipv6=arguments.on("ipv6"),
         internal=arguments.on("internal"),
         attachable=arguments.on("attachable"),
@@ -64,37 +60,3 @@ def _option(text: str) -> tuple[str, str]:
     if not equals:
         raise InvalidArgument(f"invalid driver option {text!r}: expected key=value")
     return key, value
-
-
-def _pools(arguments: Arguments) -> tuple[Pool, ...]:
-    """One for each subnet, with what of the other options lies in it."""
-    from utsuwa.network import addresses
-    from utsuwa.network.records import Pool
-
-    found: dict[addresses.Subnet, Pool] = {}
-    for text in arguments.list("subnet"):
-        subnet = addresses.subnet(text)
-        if any(subnet.overlaps(other) for other in found):
-            raise InvalidArgument("multiple overlapping subnet configuration is not supported")
-        found[subnet] = Pool(subnet=str(subnet), gateway="")
-
-    def place(address: str, what: str) -> addresses.Subnet:
-        for subnet in found:
-            if address in subnet:
-                return subnet
-        raise InvalidArgument(f"no matching subnet for {what} {address}")
-
-    for address in arguments.list("gateway"):
-        subnet = place(address, "gateway")
-        if found[subnet].gateway:
-            raise InvalidArgument(f"cannot configure multiple gateways ({address}) on the same subnet ({subnet})")
-        found[subnet] = found[subnet].replace(gateway=address)
-    for text in arguments.list("ip-range"):
-        around = addresses.subnet(text)
-        subnet = place(addresses.text(around.first, around.bits), "range")
-        found[subnet] = found[subnet].replace(range=str(around))
-    for text in arguments.list("aux-address"):
-        name, _, address = text.rpartition("=")
-        subnet = place(address, "aux-address")
-        found[subnet] = found[subnet].replace(reserved={**found[subnet].reserved, name or address: address})
-    return tuple(found.values())

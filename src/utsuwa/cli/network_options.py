@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 OPTIONS = (
     Option("add-host", "", LIST, "Add a custom host-to-IP mapping (host:ip, host:host-gateway)"),
     Option("dns", "", LIST, "Set custom DNS servers"),
+    Option("dns-opt", "", LIST, "As --dns-option"),
     Option("dns-option", "", LIST, "Set DNS options"),
     Option("dns-search", "", LIST, "Set custom DNS search domains"),
     Option("expose", "", LIST, "Expose a port or a range of ports"),
     Option("ip", "", WORD, "IPv4 address (e.g., 172.30.100.104)"),
     Option("ip6", "", WORD, "IPv6 address (e.g., 2001:db8::33)"),
     Option("link", "", LIST, "Add link to another container (not supported: use a network)"),
+    Option("link-local-ip", "", LIST, "Container IPv4/IPv6 link-local addresses"),
     Option("mac-address", "", WORD, "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     Option("net", "", LIST, "As --network"),
     Option("net-alias", "", LIST, "As --network-alias"),
@@ -46,6 +48,7 @@ def wanted(arguments: Arguments) -> dict[str, Any]:
             "unsupported: --link (put both containers into one network: there they find each other by name)"
         )
     first = wishes[0].network
+    options = arguments.list("dns-option") + arguments.list("dns-opt")
     return {
         "network": first,
         "networks": tuple(wishes) if len(wishes) > 1 or wishes[0] != NetworkWish(network=first) else (),
@@ -56,7 +59,7 @@ def wanted(arguments: Arguments) -> dict[str, Any]:
             hosts=tuple(map(flags.parse_add_host, arguments.list("add-host"))),
             dns=tuple(map(flags.address_of, arguments.list("dns"))),
             dns_search=tuple(flags.parse_dns_word(text, "dns-search") for text in arguments.list("dns-search")),
-            dns_options=tuple(flags.parse_dns_word(text, "dns-option") for text in arguments.list("dns-option")),
+            dns_options=tuple(flags.parse_dns_word(text, "dns-option") for text in options),
         ),
     }
 
@@ -74,4 +77,6 @@ def _own(arguments: Arguments, wish: NetworkWish) -> NetworkWish:
         if value and getattr(wish, field):
             raise InvalidArgument(f"conflicting options: {field} is given twice for network {wish.network}")
     aliases = tuple(arguments.list("network-alias") + arguments.list("net-alias"))
-    return wish.replace(aliases=wish.aliases + aliases, **{key: value for key, value in given.items() if value})
+    further = wish.link_local + tuple(map(flags.link_local, arguments.list("link-local-ip")))
+    told = {key: value for key, value in given.items() if value}
+    return wish.replace(aliases=wish.aliases + aliases, link_local=further, **told)

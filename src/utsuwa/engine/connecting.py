@@ -7,7 +7,7 @@ from fcntl import LOCK_NB, LOCK_SH, flock
 
 from utsuwa.engine.networks import MODES, Networks
 from utsuwa.engine.status import derive
-from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, PermissionDenied
 from utsuwa.monitor.ending import leave_networks
 from utsuwa.monitor.records import is_locked
 from utsuwa.network import leases, plug
@@ -70,7 +70,7 @@ def _check_alone(request: RunRequest, mode: str, wishes: tuple[NetworkWish, ...]
     if len(wishes) > 1:
         raise InvalidArgument(f"conflicting options: the {kind} network mode does not go together with other networks")
     for wish in wishes:
-        if wish.aliases or wish.ip or wish.ip6 or wish.mac:
+        if wish != NetworkWish(network=wish.network):
             raise InvalidArgument(f"conflicting options: addresses and aliases, and the {kind} network mode")
     if request.networking.ports:
         raise InvalidArgument(f"conflicting options: port publishing and the {kind} network mode")
@@ -121,7 +121,14 @@ def prepare(paths: Paths, identifier: str, name: str, hostname: str, request: Ru
 
 def _attachment(network: Network, wish: NetworkWish) -> Attachment:
     return Attachment(
-        network=network.id, name=network.name, aliases=wish.aliases, ip=wish.ip, ip6=wish.ip6, mac=wish.mac
+        network=network.id,
+        name=network.name,
+        aliases=wish.aliases,
+        ip=wish.ip,
+        ip6=wish.ip6,
+        mac=wish.mac,
+        link_local=wish.link_local,
+        priority=wish.priority,
     )
 
 
@@ -326,7 +333,7 @@ def _take_back(paths: Paths, metadata: Metadata, places: Places) -> None:
     from utsuwa.network import plugged
 
     for asked in plugged.residents(places):
-        if _has_ended(paths, metadata, asked.container):
+        if not plugged.hung_lately(asked) and _has_ended(paths, metadata, asked.container):
             leave_networks(places, asked.container)
 
 
@@ -368,7 +375,7 @@ def _drop_unwanted(paths: Paths, metadata: Metadata, endpoint: Endpoint) -> None
         if not _wants(places, endpoint):
             status = derive(paths, metadata.load(endpoint.container))
             _give_up(places, endpoint.container, endpoint.network, _namespace(status))
-    except NotFound:  # it has just been removed
+    except Error:  # it has just been removed; or a plugin fails, and is asked again
         return
     finally:
         os.close(lock)

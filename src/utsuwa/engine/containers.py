@@ -212,14 +212,13 @@ class Containers:
         hostname = request.hostname or (os.uname().nodename if of_host else identifier[:12])
         cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
         around = specification.Surroundings(identifier, hostname, cgroup2)
-        from utsuwa.network.files import HOSTS
+        from utsuwa.engine.surroundings import hosts, resolution
 
         directory = self._paths.container(identifier)
-        hosts = _read("/etc/hosts") if request.network == "host" else HOSTS.encode()
         for name, content in (
-            ("hosts", hosts),
+            ("hosts", hosts(request, _read("/etc/hosts"))),
             ("hostname", f"{hostname}\n".encode()),
-            ("resolv.conf", _read("/etc/resolv.conf")),
+            ("resolv.conf", resolution(request, _read("/etc/resolv.conf"))),
         ):
             _write(f"{directory}/{name}", content, 0o644)
             around.files[f"/etc/{name}"] = f"{directory}/{name}"

@@ -114,9 +114,17 @@ def _legacy(endpoints: dict[str, Endpoint], attachments: tuple[Attachment, ...])
 
 
 def _endpoint(attachment: Attachment, endpoint: Endpoint | None) -> dict[str, object]:
-    wanted = {key: value for key, value in (("IPv4Address", attachment.ip), ("IPv6Address", attachment.ip6)) if value}
+    asked = (("IPv4Address", attachment.ip), ("IPv6Address", attachment.ip6))
+    wanted: dict[str, object] = {key: value for key, value in asked if value}
+    if attachment.link_local:
+        wanted["LinkLocalIPs"] = list(attachment.link_local)
     found = _empty(attachment.network)
-    found |= {"IPAMConfig": wanted or None, "Aliases": list(attachment.aliases) or None, "MacAddress": attachment.mac}
+    found |= {
+        "GwPriority": attachment.priority,
+        "IPAMConfig": wanted or None,
+        "Aliases": list(attachment.aliases) or None,
+        "MacAddress": attachment.mac,
+    }
     if endpoint is None:
         return found
     first, second = _of_version(endpoint.addresses, 4), _of_version(endpoint.addresses, 6)

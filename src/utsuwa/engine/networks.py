@@ -67,6 +67,8 @@ class Networks:
                 raise Unsupported("unsupported: addresses, --ipv6 and --internal for CNI: its configuration has them")
             made = self._plugged(name, dict(options or {}), dict(labels or {}), attachable)
         else:
+            if not self.problem():
+                self.predefined("bridge")  # which has the first of the ranges, as with Docker
             made = self._make(
                 name, _check_name(name), pools, ipv6, internal, attachable, dict(labels or {}), dict(options or {})
             )

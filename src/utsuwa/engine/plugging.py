@@ -81,6 +81,7 @@ def check_wish(network: Network, wish: NetworkWish) -> None:
         ("aliases", "aliases", wish.aliases),
         ("ips", "an address", wish.ip or wish.ip6),
         ("mac", "a mac address", wish.mac),
+        ("link-local addresses", "link-local addresses", wish.link_local),
     )
     for capability, what, value in asked:
         if value and capability not in able:

@@ -12,9 +12,44 @@ from utsuwa.network.records import Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from utsuwa.network.state import Places
+
+
+def pools(
+    subnets: Sequence[str], gateways: Sequence[str], ranges: Sequence[str], auxiliary: Sequence[str]
+) -> tuple[Pool, ...]:
+    """One for each subnet, with what of the other words lies in it (``auxiliary``: NAME=ADDRESS). Raises
+    InvalidArgument.
+    """
+    found: dict[Subnet, Pool] = {}
+    for text in subnets:
+        subnet = addresses.subnet(text)
+        if any(subnet.overlaps(other) for other in found):
+            raise InvalidArgument("multiple overlapping subnet configuration is not supported")
+        found[subnet] = Pool(subnet=str(subnet), gateway="")
+
+    def place(address: str, what: str) -> Subnet:
+        for subnet in found:
+            if address in subnet:
+                return subnet
+        raise InvalidArgument(f"no matching subnet for {what} {address}")
+
+    for address in gateways:
+        subnet = place(address, "gateway")
+        if found[subnet].gateway:
+            raise InvalidArgument(f"cannot configure multiple gateways ({address}) on the same subnet ({subnet})")
+        found[subnet] = found[subnet].replace(gateway=address)
+    for text in ranges:
+        around = addresses.subnet(text)
+        subnet = place(addresses.text(around.first, around.bits), "range")
+        found[subnet] = found[subnet].replace(range=str(around))
+    for text in auxiliary:
+        name, _, address = text.rpartition("=")
+        subnet = place(address, "aux-address")
+        found[subnet] = found[subnet].replace(reserved={**found[subnet].reserved, name or address: address})
+    return tuple(found.values())
 
 
 def complete(places: Places, identifier: str, pools: tuple[Pool, ...], ipv6: bool) -> tuple[Pool, ...]:

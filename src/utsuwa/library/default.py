@@ -9,5 +9,6 @@ run = _ENGINE.run
 start = _ENGINE.start
 containers = _ENGINE.containers
 images = _ENGINE.images
+networks = _ENGINE.networks
 volumes = _ENGINE.volumes
 events = _ENGINE.events

@@ -5,6 +5,7 @@ from __future__ import annotations
 from utsuwa.engine.events import events
 from utsuwa.library.containers import Containers
 from utsuwa.library.images import Images
+from utsuwa.library.networks import Networks
 from utsuwa.library.services import Services
 from utsuwa.library.volumes import Volumes
 
@@ -32,6 +33,7 @@ class Engine:
         self.services = Services(_text(root), _text(run))
         self.images = Images(self.services)
         self.containers = Containers(self.services, self.images)
+        self.networks = Networks(self.services)
         self.volumes = Volumes(self.services)
 
     def run(

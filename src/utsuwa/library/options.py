@@ -49,7 +49,7 @@ class Options(TypedDict, total=False):
     volumes: Sequence[str | Volume]
     tmpfs: Sequence[str | Tmpfs]
     read_only: bool
-    network: str
+    network: str | Sequence[str]
     ports: Sequence[str]
     memory: int | str
     memory_swap: int | str
@@ -163,15 +163,15 @@ def _security(values: Sequence[str]) -> Security:
         raise InvalidArgument(f"seccomp profile {security.seccomp}: is not UTF-8") from None
 
 
-def _networking(found: dict[str, Any], network: str, ports: Sequence[str]) -> None:
+def _networking(found: dict[str, Any], network: str | Sequence[str], ports: Sequence[str]) -> None:
     """Put what ``--network`` and ``--publish`` would say into the fields of a request."""
     from utsuwa.spec.network_flags import parse_network, parse_publish
 
-    if network:
-        wish = parse_network(network)
-        found["network"] = wish.network
-        if wish != NetworkWish(network=wish.network):
-            found["networks"] = (wish,)
+    wishes = tuple(map(parse_network, [network] if isinstance(network, str) else network)) if network else ()
+    if wishes:
+        found["network"] = wishes[0].network
+        if wishes != (NetworkWish(network=wishes[0].network),):
+            found["networks"] = wishes
     if ports:
         found["networking"] = NetworkSettings(ports=tuple(port for text in ports for port in parse_publish(text)))
 

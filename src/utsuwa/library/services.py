@@ -8,6 +8,7 @@ from utsuwa.engine.containers import Containers
 from utsuwa.engine.execs import Execs
 from utsuwa.engine.images import Images
 from utsuwa.engine.metadata import Metadata
+from utsuwa.engine.networks import Networks
 from utsuwa.engine.paths import ROOT, RUN, Paths
 from utsuwa.engine.readiness import Readiness
 from utsuwa.engine.volumes import Volumes
@@ -25,4 +26,5 @@ class Services:
         self.containers = Containers(self.paths, self.images)
         self.execs = Execs(self.paths, self.containers)
         self.readiness = Readiness(self.paths, self.containers)
+        self.networks = Networks(self.paths)
         self.volumes = Volumes(self.paths, Metadata(self.paths))

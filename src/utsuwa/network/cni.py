@@ -10,7 +10,7 @@ import os
 from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGKILL, getsignal, pidfd_send_signal, signal
 from select import POLLIN, poll
 
-from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, Unsupported, printable
+from utsuwa.errors import Error, FailedPrecondition, InvalidArgument, Unavailable, Unsupported, printable
 from utsuwa.spec.codec import dumps, parse
 
 TYPE_CHECKING = False
@@ -72,7 +72,9 @@ def capabilities(configuration: dict[str, Any]) -> set[str]:
 
 
 def add(configuration: dict[str, Any], call: Call) -> dict[str, Any]:
-    """Set up a container's interface; the last plugin's result. Raises FailedPrecondition that names a plugin."""
+    """Set up a container's interface; the last plugin's result. Raises FailedPrecondition that names a plugin, and
+    Unavailable for one that does not end.
+    """
     result: dict[str, Any] | None = None
     for plugin in configuration["plugins"]:
         result = _run(ADD, configuration, plugin, call, result)
@@ -216,7 +218,7 @@ def _wait(child: int, what: str) -> int:
     finally:
         os.close(process)
     if not in_time:
-        raise FailedPrecondition(f"{what} did not end within {_LIMIT:.0f} seconds, and was killed")
+        raise Unavailable(f"{what} did not end within {_LIMIT:.0f} seconds, and was killed")
     return status
 
 

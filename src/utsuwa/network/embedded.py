@@ -27,6 +27,8 @@ _ASKED = (53).to_bytes(2, "big")
 _ANSWERED = PORT.to_bytes(2, "big")
 _TABLE = "utsuwa"
 _SOURCE, _DESTINATION, _SUM = 12, 16, 10
+_GATEWAY = b"\xff\xfe\xfd\xfc"
+"""Stands for a network's gateway in what is made ready."""
 _PROTOCOLS = ((17, 6), (6, 16))
 """UDP and TCP, and where their checksums are."""
 
@@ -39,18 +41,19 @@ def lead(inside: Inside, endpoint: Endpoint, gateway: str, anew: bool) -> None:
             raise OSError(EOPNOTSUPP, "the interface is gone")
         source = next(address for address in endpoint.addresses if ":" not in address).partition("/")[0]
         inside.route.do(rtnetlink.add_local_detour(link.index, ADDRESS, gateway, source))
-        nftables.carry_out(inside.filter, _rules(inet_pton(AF_INET, gateway), anew))
+        where = inet_pton(AF_INET, gateway)
+        before = _AWAY if anew else []
+        nftables.carry_out(inside.filter, before + [message.replace(_GATEWAY, where) for message in _RULES])
     except OSError as error:
         raise from_oserror(error, f"lead {ADDRESS} to the resolver") from error
 
 
-def _rules(gateway: bytes, anew: bool) -> list[bytes]:
+def _rules() -> list[bytes]:
     here = inet_pton(AF_INET, ADDRESS)
-    table = nftables.new_table(_TABLE, nftables.IPV4)
-    found = [table, nftables.delete_table(_TABLE, nftables.IPV4), table] if anew else [table]
+    found = [nftables.new_table(_TABLE, nftables.IPV4)]
     for chain, hook, address, old, new in (
-        ("out", nftables.OUTPUT, _DESTINATION, (here, _ASKED), (gateway, _ANSWERED)),
-        ("in", nftables.INPUT, _SOURCE, (gateway, _ANSWERED), (here, _ASKED)),
+        ("out", nftables.OUTPUT, _DESTINATION, (here, _ASKED), (_GATEWAY, _ANSWERED)),
+        ("in", nftables.INPUT, _SOURCE, (_GATEWAY, _ANSWERED), (here, _ASKED)),
     ):
         found.append(nftables.new_chain(_TABLE, nftables.IPV4, chain, hook))
         port = 2 if chain == "out" else 0
@@ -64,3 +67,8 @@ def _rules(gateway: bytes, anew: bool) -> list[bytes]:
             ]
             found.append(nftables.new_rule(_TABLE, nftables.IPV4, chain, expressions))
     return found
+
+
+_RULES = _rules()
+"""Made when the forkserver begins: for each container it would take as long as the kernel takes."""
+_AWAY = [nftables.new_table(_TABLE, nftables.IPV4), nftables.delete_table(_TABLE, nftables.IPV4)]

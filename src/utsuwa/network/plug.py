@@ -101,7 +101,7 @@ def join(
         lambda chosen: _describe(network, container, plugs, attachment, interface, chosen, inside.embeds),
     )
     try:
-        _connect(places, network, index, endpoint, inside)
+        _connect(places, network, index, endpoint, inside, attachment.link_local)
     except OSError as error:
         raise from_oserror(error, f"connect to network {network.name}") from error
     return endpoint
@@ -127,6 +127,7 @@ def _have_plugged(
         mac=attachment.mac,
         names=plugs.names,
         dns=plugs.dns,
+        priority=attachment.priority,
         plugged=True,
     )
     return plugged.join(places, network, plugs, attachment, inside, endpoint)
@@ -155,6 +156,7 @@ def _describe(
         dns=plugs.dns,
         resolver=network.names or bool(plugs.attachments and not _servers(plugs)),
         embedded=network.names and embeds,
+        priority=attachment.priority,
     )
 
 
@@ -173,7 +175,9 @@ def _mac(chosen: list[str]) -> str:
     return (b"\2\x42" + os.urandom(4)).hex(":")
 
 
-def _connect(places: Places, network: Network, index: int, endpoint: Endpoint, inside: Inside) -> None:
+def _connect(
+    places: Places, network: Network, index: int, endpoint: Endpoint, inside: Inside, further: tuple[str, ...]
+) -> None:
     mac = bytes.fromhex(endpoint.mac.replace(":", ""))
     with ground.route(places) as host:
         host.do(*rtnetlink.new_veth(endpoint.veth, network.mtu, index, endpoint.interface, mac, inside.namespace))
@@ -184,16 +188,17 @@ def _connect(places: Places, network: Network, index: int, endpoint: Endpoint, i
     link = inside.route.link(endpoint.interface)
     assert link is not None
     steps = []
-    if not any(":" in address for address in endpoint.addresses):
+    if not any(":" in address for address in (*endpoint.addresses, *further)):
         steps.append(rtnetlink.no_link_local(link.index))
-    for address in endpoint.addresses:
+    for address in (*endpoint.addresses, *(f"{each}/{64 if ':' in each else 16}" for each in further)):
         bare, _, length = address.partition("/")
         steps.append(rtnetlink.add_address(link.index, bare, int(length)))
     inside.route.do(*steps, rtnetlink.set_up(link.index))
 
 
 def set_default_routes(route: Route, endpoints: list[Endpoint]) -> None:
-    """For each version the first network that leads out is the way out."""
+    """For each version the first network of the highest priority that leads out is the way out."""
+    endpoints = sorted(endpoints, key=lambda endpoint: -endpoint.priority)
     for version6 in (False, True):
         for endpoint in endpoints:
             gateway = next((each for each in endpoint.gateways if (":" in each) == version6), "")
@@ -249,7 +254,7 @@ def tell(
     already, and they may have been answered elsewhere.
     """
     directory = f"{places.containers}/{container}"
-    gateway = next((gateway for endpoint in endpoints for gateway in endpoint.gateways), "")
+    gateway = _host_in(places, endpoints)
     asks = [endpoint for endpoint in endpoints if endpoint.resolver]
     host = files.host_resolution()
     servers = _servers(plugs) if endpoints else []
@@ -268,6 +273,15 @@ def tell(
         from utsuwa.network.summons import summon
 
         summon(places)
+
+
+def _host_in(places: Places, endpoints: list[Endpoint]) -> str:
+    """The host's address for a container: that on its way out, or else in a network that has none."""
+    for endpoint in endpoints:
+        for gateway in endpoint.gateways:
+            return gateway
+    pools = [pool for endpoint in endpoints[:1] for pool in places.network(endpoint.network).pools]
+    return pools[0].gateway if pools else ""
 
 
 def _lead(places: Places, asks: list[Endpoint], inside: Inside, anew: bool) -> list[str]:

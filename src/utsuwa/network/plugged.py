@@ -8,8 +8,9 @@ has.
 from __future__ import annotations
 
 import os
+import time
 
-from utsuwa.errors import Error, FailedPrecondition, from_oserror
+from utsuwa.errors import Error, FailedPrecondition, Unavailable, from_oserror
 from utsuwa.linux.rtnetlink import OF_PROCESS
 from utsuwa.network import cni, ports
 from utsuwa.network.records import Endpoint, Plugged
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from utsuwa.spec.request import PublishedPort
 
 DRIVER = "cni"
+
+_RESPITE = 600
+"""Seconds in which plugins that did not end are left alone."""
 
 
 def join(
@@ -81,6 +85,11 @@ def leave(places: Places, container: str, network: str = "", namespace: str = ""
 def residents(places: Places, network: str = "") -> list[Plugged]:
     """What was asked for in a network, or in all, and not yet taken back."""
     return [asked for _, asked in _all(places, lambda _: True) if network in ("", asked.network)]
+
+
+def hung_lately(asked: Plugged) -> bool:
+    """Plugins did not end when they were asked to take this back: who only looks around does not wait for them."""
+    return time.time() - asked.hung < _RESPITE
 
 
 def check(asked: Plugged, namespace: str) -> str:
@@ -147,7 +156,11 @@ def _take_back(path: str, asked: Plugged, namespace: str) -> None:
     result = parse(asked.result) if asked.result else None
     if result is None:  # who asked for it may have been killed, and the plugin not
         cni.end_strays(asked.container)
-    cni.delete(parse(asked.configuration), _call(asked, namespace), result)
+    try:
+        cni.delete(parse(asked.configuration), _call(asked, namespace), result)
+    except Unavailable:
+        write(path, asked.replace(hung=int(time.time())))
+        raise
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -64,6 +64,8 @@ class Attachment(Record):
     ip: str = ""
     ip6: str = ""
     mac: str = ""
+    link_local: tuple[str, ...] = ()
+    priority: int = 0
 
 
 class Plugs(Record):
@@ -101,12 +103,14 @@ class Endpoint(Record):
     dns: tuple[str, ...] = ()
     resolver: bool = False
     embedded: bool = False
+    priority: int = 0
     plugged: bool = False
 
 
 class Plugged(Record):
     """What plugins were asked for, until they have taken it back: their list and where they are (as in Network), what
-    those with the capability were told, and their result ("" before there was one).
+    those with the capability were told, and their result ("" before there was one). ``hung``: when one of them did not
+    end, in seconds since 1970.
     """
 
     container: str
@@ -116,3 +120,4 @@ class Plugged(Record):
     plugins: str
     wishes: str = "{}"
     result: str = ""
+    hung: int = 0

@@ -86,19 +86,23 @@ def _range(text: str, what: str) -> tuple[int, int]:
 
 
 def parse_network(text: str) -> NetworkWish:
-    """A name, or ``name=NET,alias=WEB,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC``."""
+    """A name, or ``name=NET,alias=WEB,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC,link-local-ip=ADDRESS,gw-priority=N``."""
     if "=" not in text:
         if not text:
             raise InvalidArgument("network: must not be empty, use a network's name, bridge, host or none")
         return NetworkWish(network=text)
     fields: dict[str, str] = {}
-    aliases = []
+    aliases, further = [], []
     for part in text.split(","):
         key, equals, value = part.partition("=")
-        key = {"network": "name", "ip6": "ip6", "link-local-ip": "link-local-ip"}.get(key.lower(), key.lower())
+        key = key.lower()
         if key == "alias":
             aliases.append(value)
-        elif not equals or key not in ("name", "ip", "ip6", "mac-address"):
+        elif key == "link-local-ip":
+            further.append(link_local(value))
+        elif key == "driver-opt":
+            raise Unsupported(f"unsupported: driver-opt {value}")
+        elif not equals or key not in ("name", "ip", "ip6", "mac-address", "gw-priority"):
             raise InvalidArgument(f"invalid field {part} in --network {text}")
         else:
             fields[key] = value
@@ -110,7 +114,25 @@ def parse_network(text: str) -> NetworkWish:
         ip=address_of(fields["ip"], 4) if "ip" in fields else "",
         ip6=address_of(fields["ip6"], 6) if "ip6" in fields else "",
         mac=mac_of(fields["mac-address"]) if "mac-address" in fields else "",
+        link_local=tuple(further),
+        priority=priority_of(fields.get("gw-priority", "0")),
     )
+
+
+def link_local(text: str) -> str:
+    """An address that counts on one link only. Raises InvalidArgument for another."""
+    address = address_of(text)
+    if not address.startswith(("169.254.", "fe8", "fe9", "fea", "feb")):
+        raise InvalidArgument(f"{text} is no link-local address: they are in 169.254.0.0/16 and fe80::/10")
+    return address
+
+
+def priority_of(text: str) -> int:
+    """A whole number. Raises InvalidArgument."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise InvalidArgument(f"invalid gw-priority {text!r}: expected a whole number")
+    return int(text)
 
 
 def address_of(text: str, version: int = 0) -> str:

@@ -160,13 +160,18 @@ class PublishedPort(Record):
 
 
 class NetworkWish(Record):
-    """A network by name or id, the names that others there find the container by, and addresses it is to have."""
+    """A network by name or id, the names that others there find the container by, and addresses it is to have.
+
+    ``link_local``: further ones, for that link only. The network of the highest ``priority`` is the way out.
+    """
 
     network: str
     aliases: tuple[str, ...] = ()
     ip: str = ""
     ip6: str = ""
     mac: str = ""
+    link_local: tuple[str, ...] = ()
+    priority: int = 0
 
 
 class NetworkSettings(Record):

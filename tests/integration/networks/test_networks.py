@@ -134,7 +134,19 @@ def test_connected_and_disconnected_while_it_runs(host: Host) -> None:
     assert set(host.inspect("mover")["NetworkSettings"]["Networks"]) == {"first", "second"}
     assert b"already exists in network second" in host("network", "connect", "second", "mover").stderr
     assert b"has active endpoints" in host("network", "rm", "second").stderr
+    assert "eth0" in host.ok("exec", "mover", "ip", "route", "show", "default")
+    host.ok("network", "disconnect", "second", "mover")
+    further = ("--gw-priority", "7", "--link-local-ip", "169.254.9.9", "--alias", "guest")
+    host.ok("network", "connect", *further, "second", "mover")
+    assert "eth1" in host.ok("exec", "mover", "ip", "route", "show", "default")
+    assert "inet 169.254.9.9/16" in host.ok("exec", "mover", "ip", "addr")
+    place = host.inspect("mover")["NetworkSettings"]["Networks"]["second"]
+    assert (place["GwPriority"], place["IPAMConfig"]) == (7, {"LinkLocalIPs": ["169.254.9.9"]})
+    for name in ("first", "second", host.ok("network", "ls", "-q", "--filter", "name=second").strip()):
+        assert "mover" in host.ok("ps", "--filter", f"network={name}", "--format", "{{.Names}}").split()
+    assert host.ok("ps", "--filter", "name=mover", "--format", "{{.Networks}}") == "first,second\n"
     host.ok("network", "disconnect", "first", "mover")
+    assert host.ok("ps", "-q", "--filter", "network=first") == ""
     assert "eth0" not in host.ok("exec", "mover", "ip", "link")
     assert "eth1" in host.ok("exec", "mover", "ip", "route", "show", "default")
     host.ok(*ping, "3", target)
@@ -173,6 +185,23 @@ def test_fixed_addresses_and_the_files_in_etc(host: Host) -> None:
     assert b"Address already in use" in host("run", "--network", "fixed", "--ip", "10.96.0.7", IMAGE, "true").stderr
     outside = host("run", "--network", "fixed", "--ip", "10.95.0.7", IMAGE, "true").stderr
     assert b"no configured subnet or ip-range contain the IP address 10.95.0.7" in outside
+    words = (
+        "--dns",
+        "192.0.2.54",
+        "--dns-search",
+        "example.org",
+        "--dns-opt",
+        "timeout:1",
+        "--add-host",
+        "x=192.0.2.6",
+    )
+    for mode in ("none", "host"):
+        said = host.ok("run", "--rm", "--network", mode, *words, IMAGE, "cat", "/etc/resolv.conf", "/etc/hosts")
+        assert said.startswith("nameserver 192.0.2.54\nsearch example.org\noptions timeout:1\n")
+        assert said.endswith("192.0.2.6\tx\n")
+    host.ok("network", "create", "--internal", "--subnet", "10.95.0.0/24", "inner")
+    gateway = ("--network", "inner", "--add-host", "host.docker.internal:host-gateway", IMAGE, "cat", "/etc/hosts")
+    assert "10.95.0.1\thost.docker.internal\n" in host.ok("run", "--rm", *gateway)
     plain = host.ok("run", "--rm", "--dns", "192.0.2.53", IMAGE, "cat", "/etc/resolv.conf")
     assert plain.startswith("nameserver 192.0.2.53\n")
 
@@ -190,6 +219,12 @@ def test_what_is_refused(host: Host) -> None:
         (("network", "create", "--subnet", "172.17.4.0/24", "mm"), "Pool overlaps"),
         (("network", "rm", "host"), "host is a pre-defined network and cannot be removed"),
         (("network", "create", "-o", "com.example=1", "mm"), "unsupported: network option com.example"),
+        (("run", "--link-local-ip", "10.0.0.1", IMAGE, "true"), "10.0.0.1 is no link-local address"),
+        (("run", "--network", "name=bridge,driver-opt=a=b", IMAGE, "true"), "unsupported: driver-opt a=b"),
+        (
+            ("run", "--network", "none", "--add-host", "a:host-gateway", IMAGE),
+            "a:host-gateway, and the none network mode",
+        ),
     ):
         done = host(*words)
         assert done.returncode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from utsuwa.errors import InvalidArgument
-from utsuwa.network import addresses, files, ruleset
+from utsuwa.network import addresses, files, flows, ruleset
 from utsuwa.network.records import Endpoint, Network, Plugs, Pool
 from utsuwa.spec.request import PublishedPort
 
@@ -83,3 +83,13 @@ def test_files_of_a_container() -> None:
     assert files.resolv_conf(Plugs(), host, ["10.1.0.1"], True) == "nameserver 10.1.0.1\nsearch a b\noptions ndots:2\n"
     bare = files.resolv_conf(Plugs(dns_search=(".",)), files.Resolution(""), ["10.1.0.1"], True)
     assert bare == "nameserver 10.1.0.1\noptions ndots:0\n"
+
+
+def test_a_kernel_that_tells_nothing_of_its_connections_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(93, "Protocol not supported")
+
+    monkeypatch.setattr(flows, "Connections", refuse)
+    flows.redirect((PublishedPort(port=53, protocol="udp", host_port=53),), [])
+    monkeypatch.setattr(flows, "Route", None)
+    flows.redirect((PublishedPort(port=80, host_port=80),), [])  # of TCP nothing is looked at
