@@ -78,3 +78,39 @@ def own(bundle: Bundle) -> None:
 def ids(sizes: Iterator[tuple[int, int, int]]) -> list[dict[str, int]]:
     """Mappings of config.json."""
     return [{"containerID": inside, "hostID": outside, "size": size} for inside, outside, size in sizes]
+
+
+def lend(uid: int) -> tuple[list[Path], list[str]]:
+    """A cgroup of a user's in every hierarchy, and the files by which that user's processes join them."""
+    tops = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if " cgroup" in line]
+    made = [top / f"utsuwa-test-delegated-{os.getpid()}" for top in tops if top.is_dir()]
+    for path in made:
+        _delegate(path, uid)
+    inner = [path / "calls" if (path / "cgroup.subtree_control").exists() else path for path in made]
+    return made, [str(path / "cgroup.procs") for path in inner]
+
+
+def _delegate(path: Path, uid: int) -> None:
+    """What systemd's Delegate= does."""
+    path.mkdir()
+    if (path / "cgroup.subtree_control").exists():
+        controllers = (path.parent / "cgroup.controllers").read_text().split()
+        (path / "calls").mkdir()
+        for control in (path.parent, path):
+            text = " ".join(f"+{name}" for name in controllers)
+            (control / "cgroup.subtree_control").write_text(text)
+    elif path.parent.name == "cpuset":
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            (path / name).write_text((path.parent / name).read_text())
+    for entry in (path, *path.rglob("*")):
+        if entry.is_dir() or entry.name in ("cgroup.procs", "tasks", "cgroup.subtree_control", "cgroup.threads"):
+            os.chown(entry, uid, uid)
+
+
+def take_back(made: list[Path]) -> None:
+    """Remove what was lent; nobody is in it any more."""
+    for path in made:
+        for below in sorted(path.rglob("*"), reverse=True):
+            if below.is_dir():
+                below.rmdir()
+        path.rmdir()

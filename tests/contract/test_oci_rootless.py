@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.contract.oci import LAUNCHER, Bundle, cgroups_of, identifiers, mounts_below
-from tests.contract.ordinary import COUNT, FIRST, UID, Ordinary, ids, own
+from tests.contract.ordinary import COUNT, FIRST, UID, Ordinary, ids, lend, own, take_back
 from tests.contract.seccomp_agent import Agent
 from tests.contract.test_oci_notify import asks, refuse_mkdir
 from tests.contract.test_oci_terminal import Receiver
@@ -185,37 +185,12 @@ def test_pause_needs_a_cgroup(oci: Ordinary, bundle: Bundle) -> None:
 @pytest.fixture
 def delegated(oci: Ordinary) -> Iterator[list[Path]]:
     """A cgroup of the account's in every hierarchy, which its calls join."""
-    tops = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if " cgroup" in line]
-    made = [top / f"utsuwa-test-delegated-{os.getpid()}" for top in tops if top.is_dir()]
-    for path in made:
-        _delegate(path)
-    inner = [path / "calls" if (path / "cgroup.subtree_control").exists() else path for path in made]
-    oci.join([str(path / "cgroup.procs") for path in inner])
+    made, files = lend(UID)
+    oci.join(files)
     yield made
     oci.join([])
     oci.clean()
-    for path in made:
-        for below in sorted(path.rglob("*"), reverse=True):
-            if below.is_dir():
-                below.rmdir()
-        path.rmdir()
-
-
-def _delegate(path: Path) -> None:
-    """What systemd's Delegate= does."""
-    path.mkdir()
-    if (path / "cgroup.subtree_control").exists():
-        controllers = (path.parent / "cgroup.controllers").read_text().split()
-        (path / "calls").mkdir()
-        for control in (path.parent, path):
-            text = " ".join(f"+{name}" for name in controllers)
-            (control / "cgroup.subtree_control").write_text(text)
-    elif path.parent.name == "cpuset":
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            (path / name).write_text((path.parent / name).read_text())
-    for entry in (path, *path.rglob("*")):
-        if entry.is_dir() or entry.name in ("cgroup.procs", "tasks", "cgroup.subtree_control", "cgroup.threads"):
-            os.chown(entry, UID, UID)
+    take_back(made)
 
 
 @cgroups

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ mount --make-rprivate /
 mount --bind {0}/subids /etc/subuid
 mount --bind {0}/subids /etc/subgid
 mount --bind {0}/passwd /etc/passwd
+[ -n "{1}" ] || {{ echo 0; exec sleep 1000; }}
 mount -t tmpfs tmpfs /dev/net
 mknod -m 666 /dev/net/tun c 10 200
 ip link set lo up
@@ -44,41 +46,65 @@ exec sleep 1000
 """
 
 
+def _program(name: str) -> str:
+    """Its path: a shell that is busybox would take its own for the name."""
+    return shutil.which(name) or name
+
+
 class Lodger(Household):
     """``utsuwa`` as somebody else, where the files about users are others, and the network is one of two machines."""
 
-    def __init__(self, subids: str = "nobody:200000:65536\n") -> None:
+    def __init__(
+        self,
+        subids: str = "lodger:200000:65536\n",
+        *,
+        uid: int = NOBODY,
+        network: bool = True,
+        runtime: str = "",
+        cgroups: Sequence[str] = (),
+    ) -> None:
+        """``network``: one of two machines. ``runtime``: XDG_RUNTIME_DIR. ``cgroups``: files to join them."""
+        self.uid, self._cgroups = uid, cgroups
         self.directory = directory = Path(tempfile.mkdtemp(prefix="utsuwa-rootless-"))
         directory.chmod(0o755)  # others than root have to get there, unlike to pytest's own
         super().__init__(directory)
-        self.root, self.run_directory = directory / "data/utsuwa", directory / "run/utsuwa"
+        self._runtime = Path(runtime or directory / "run")
+        self.root, self.run_directory = directory / "data/utsuwa", self._runtime / "utsuwa"
         self.environment = dict(os.environ)
         self._lend(subids)
-        script = _SETTLE.format(directory, INSIDE, OUTSIDE)
-        self._holder = subprocess.Popen(["unshare", "-m", "-n", "sh", "-c", script], stdout=subprocess.PIPE)
+        script = _SETTLE.format(directory, INSIDE if network else "", OUTSIDE)
+        spaces = ["-m", "-n"] if network else ["-m"]
+        self._holder = subprocess.Popen(["unshare", *spaces, "sh", "-c", script], stdout=subprocess.PIPE)
         assert self._holder.stdout is not None
         self._other = int(self._holder.stdout.readline())
 
     def _lend(self, subids: str) -> None:
-        passwd = f"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::{self.directory}/home:/bin/sh\n"
+        for name in ("subuid", "subgid"):
+            Path("/etc", name).touch()
+        passwd = f"root:x:0:0::/root:/bin/sh\nlodger:x:{self.uid}:{self.uid}::{self.directory}/home:/bin/sh\n"
         (self.directory / "subids").write_text(subids)
         (self.directory / "passwd").write_text(passwd)
         for name in ("home", "run", "data"):
             (self.directory / name).mkdir()
-            os.chown(self.directory / name, NOBODY, NOBODY)
+            os.chown(self.directory / name, self.uid, self.uid)
 
     @property
     def enter(self) -> list[str]:
         """What makes a command one of that user."""
         words = f"PATH={os.environ['PATH']}:/usr/sbin:/sbin", f"HOME={self.directory}/home"
-        places = f"XDG_RUNTIME_DIR={self.directory}/run", f"XDG_DATA_HOME={self.directory}/data"
-        user = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "env", "-i"]
-        return [*self.here, *user, *words, *places]
+        places = f"XDG_RUNTIME_DIR={self._runtime}", f"XDG_DATA_HOME={self.directory}/data"
+        user = [_program("setpriv"), "--reuid", str(self.uid), "--regid", str(self.uid), "--clear-groups", "env", "-i"]
+        join = "".join(f"echo $$ >{file} && " for file in self._cgroups)
+        return ["sh", "-c", f'{join}exec "$@"', "sh", *self.here, *user, *words, *places]
 
     @property
     def here(self) -> list[str]:
         """What makes a command one of root on the user's machine."""
-        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--net=/proc/{self._holder.pid}/ns/net"]
+        return [
+            _program("nsenter"),
+            f"--mount=/proc/{self._holder.pid}/ns/mnt",
+            f"--net=/proc/{self._holder.pid}/ns/net",
+        ]
 
     @property
     def elsewhere(self) -> list[str]:
@@ -93,7 +119,7 @@ class Lodger(Household):
 
     def settle(self) -> None:
         """Bring the test image in; skips where ordinary users can't be tested."""
-        readable = ["setpriv", "--reuid", str(NOBODY), "--clear-groups", "test", "-r", str(SOURCE / "utsuwa")]
+        readable = ["setpriv", "--reuid", str(self.uid), "--clear-groups", "test", "-r", str(SOURCE / "utsuwa")]
         problem = "the sources are not everybody's to read" if subprocess.run(readable, check=False).returncode else ""
         archive = self.directory / "image.tar"
         write_layout(archive, [busybox_layer()], f"{IMAGE}:latest", {"Env": ["PATH=/bin"]})
@@ -128,7 +154,7 @@ class Lodger(Household):
             self.end()
             until(lambda: not self.named("utsuwa-gate"))
             os.kill(self.holder(), signal.SIGKILL)
-        for pid in (self._other, self._holder.pid):
+        for pid in filter(None, (self._other, self._holder.pid)):
             os.kill(pid, signal.SIGKILL)
         self._holder.wait()
         assert self._holder.stdout is not None

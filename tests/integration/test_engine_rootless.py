@@ -45,7 +45,7 @@ def test_a_build(house: Lodger) -> None:
     assert house("build", "-q", "-t", "built", "-", stdin=text.encode()).returncode == 0
     assert house.ok("run", "--rm", "built", "sh", "-c", "cat /id /f; stat -c %u /id").split() == ["0", "f", "5"]
     refused = house("build", "--memory", "64m", "--no-cache", "-", stdin=text.encode())
-    assert b"unsupported: --memory (an ordinary user's containers have no cgroup)" in refused.stderr
+    assert b"unsupported: --memory (this user has no systemd" in refused.stderr
     house.ok("rmi", "built")
 
 
@@ -67,6 +67,42 @@ def test_a_whole_life(house: Lodger) -> None:
 def test_what_an_ordinary_user_can_not_have(house: Lodger) -> None:
     done = house("run", "--rm", "-m", "64m", IMAGE, "true")
     assert (done.returncode, "have no cgroup" in done.stderr.decode()) == (125, True)
+
+
+def test_verbs_that_ask_the_kernel_for_more(house: Lodger, tmp_path: Path) -> None:
+    house.ok("run", "-d", "--name", "box", "--health-cmd", "true", "--health-interval", "100ms", IMAGE, "sleep", "1000")
+    house.ok("exec", "box", "touch", "/made")
+    assert "A /made" in house.ok("diff", "box")
+    house.ok("commit", "box", "snap")
+    assert house.ok("run", "--rm", "--pid", "host", "--ipc", "host", "snap", "ls", "/made") == "/made\n"
+    done = house("pause", "box")
+    assert (done.returncode, b"no cgroup of its own" in done.stderr) == (1, True), done.stderr
+    until(lambda: house.ok("inspect", "-f", "{{.State.Health.Status}}", "box") == "healthy\n")
+    house.ok("cp", "box:/made", str(house.directory / "home" / "copy"))
+    context = house.directory / "home" / "context"
+    context.mkdir()
+    (context / "file").write_text("content")
+    (context / "Dockerfile").write_text(
+        f"FROM {IMAGE}\nCOPY --chown=7:8 file /file\nRUN stat -c %u:%g /file >/who\nUSER 7\nCMD cat /who; id -u\n"
+    )
+    house.ok("build", "-q", "-t", "made", str(context))
+    assert house.ok("run", "--rm", "made") == "7:8\n7\n"
+    house.ok("rm", "-f", "box")
+    house.ok("rmi", "made", "snap")
+
+
+def test_with_a_single_id() -> None:
+    household = Lodger("")
+    household.settle()
+    try:
+        assert household.ok("run", "--rm", IMAGE, "sh", "-c", "id -u; id -G; cat /proc/self/uid_map").split() == [
+            *("0", "0"),
+            *("0", str(NOBODY), "1"),
+        ]
+        done = household("run", "--rm", "-u", "7", IMAGE, "true")
+        assert (done.returncode, b"uid 7" in done.stderr) == (125, True), done.stderr
+    finally:
+        household.leave()
 
 
 @needs("docker-registry", "skopeo")

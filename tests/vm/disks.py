@@ -168,7 +168,7 @@ def project(root: Path, command: str) -> bytes:
     """The project as a tar archive, byte code included (to compile it again takes longer there), with the command."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in ("pyproject.toml", "src", "tests", "dev"):
+        for name in ("pyproject.toml", "src", "tests", "tools", "dev"):
             if (root / name).exists():
                 archive.add(root / name, name)
         archive.add(root / "tests/vm/start.sh", ".vm/start")

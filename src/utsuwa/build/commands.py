@@ -111,7 +111,7 @@ def configuration(
     if in_user_namespace():
         from utsuwa.engine.rootless import adapt
 
-        return adapt(spec, wanted)
+        return adapt(spec, wanted, systemd=False)
     return spec
 
 

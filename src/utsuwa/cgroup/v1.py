@@ -192,7 +192,7 @@ class V1Manager:
         """See Manager.freeze (kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst)."""
         path = self._freezer()
         if path is None:
-            raise errors.FailedPrecondition("freeze: the freezer controller (cgroup v1) is not mounted")
+            raise self._no_freezer("freeze")
         try:
             with Directory(path) as freezer:
                 if _freeze(freezer):
@@ -207,7 +207,7 @@ class V1Manager:
         """See Manager.thaw."""
         path = self._freezer()
         if path is None:
-            raise errors.FailedPrecondition("thaw: the freezer controller (cgroup v1) is not mounted")
+            raise self._no_freezer("thaw")
         with Directory(path) as freezer:
             freezer.write("freezer.state", "THAWED")
 
@@ -221,6 +221,11 @@ class V1Manager:
                 return (freezer.peek("freezer.state") or "THAWED") != "THAWED"
         except errors.NotFound:
             return False
+
+    def _no_freezer(self, verb: str) -> errors.Error:
+        if self._unprivileged:
+            return errors.FailedPrecondition(f"{verb}: the container has no cgroup of its own")
+        return errors.FailedPrecondition(f"{verb}: the freezer controller (cgroup v1) is not mounted")
 
     def _freezer(self) -> str | None:
         return self.directories().get("freezer")

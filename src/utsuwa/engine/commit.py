@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.engine.status import RUNNING, derive
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor.records import now
 from utsuwa.spec.record import decode
 from utsuwa.spec.request import RunRequest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
     from utsuwa.image.store import Image
+    from utsuwa.runtime.record import Store
     from utsuwa.spec.image import ImageConfig, Settings
     from utsuwa.spec.reference import Reference
 
@@ -105,6 +107,8 @@ class Standstill:
         from utsuwa.runtime.record import Store
 
         store = Store(self._paths.runtime)
+        if in_user_namespace() and not _can_pause(store, record.id):
+            return
         waiting, self._held = os.pipe()
         self._child = os.fork()
         if not self._child:
@@ -117,6 +121,12 @@ class Standstill:
             os.close(self._held)
             os.waitpid(self._child, 0)
             self._child = 0
+
+
+def _can_pause(store: Store, identifier: str) -> bool:
+    """An ordinary user's container may have no cgroup, and then is read while it runs."""
+    manager = store.open(identifier).manager()
+    return manager is not None and bool({"", "freezer"} & manager.directories().keys())
 
 
 def _thaw_at_the_end(store: object, identifier: str, waiting: int, held: int) -> None:

@@ -13,6 +13,7 @@ from utsuwa.engine.limits import check_limits
 from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, InvalidArgument, from_oserror
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.spec.codec import dumps, encode, parse
 from utsuwa.spec.record import Record, decode, fields
 from utsuwa.spec.request import Restart, RunRequest, check
@@ -63,6 +64,11 @@ def update(paths: Paths, record: ContainerRecord, limits: Limits) -> ContainerRe
         check_limits(request)
         resources = _resources(found, limits)
         validate_resources(resources, "")
+        if encode(resources) and in_user_namespace():
+            from utsuwa.engine import delegation, rootless
+
+            if delegation.driver() == delegation.NONE:
+                rootless.refuse_limits(request)
         if encode(resources) and derive(paths, found).alive:
             from utsuwa.runtime.record import Store
             from utsuwa.runtime.update import update as apply

@@ -11,6 +11,7 @@ from time import sleep
 
 from utsuwa import __version__
 from utsuwa.errors import FailedPrecondition, Unavailable, Unsupported, from_oserror
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor import frames, guard
 from utsuwa.monitor.records import SOCKET_FILE, Execute, Start, is_locked, monitor_directory
 from utsuwa.spec.codec import dumps
@@ -20,6 +21,8 @@ LISTENER = 3
 _TRIES = 4
 _LOOKS, _MOMENT = 1000, 0.001
 """How often, and after how many seconds again, a monitor that is alive is looked for at its door."""
+_OF_USER = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+"""Where an ordinary user's systemd is to be found."""
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -154,6 +157,8 @@ def _spawn(listener: int, run: str, name: str) -> None:
         (os.POSIX_SPAWN_DUP2, spare, LISTENER),
     ]
     environment = dict([_PATH.split("=", 1)])
+    if in_user_namespace():
+        environment |= {name: os.environ[name] for name in _OF_USER if name in os.environ}
     try:
         os.posix_spawn(python, arguments, environment, file_actions=actions, setsid=True)
     except OSError as error:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
+    from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Draft
     from utsuwa.runtime.record import Store
 
@@ -79,7 +80,7 @@ class Creation:
         with Undo() as undo:
             container, child = build(
                 Store(runtime_root(self._start.run)),
-                _wanted(self._start).replace(console=console),
+                _wanted(self._start, self._draft.bundle).replace(console=console),
                 self._draft.bundle,
                 undo,
                 await_start=False,
@@ -105,7 +106,8 @@ class Creation:
         from utsuwa.runtime import bundle
         from utsuwa.runtime.draft import Draft
 
-        wanted, read = _wanted(start), bundle.read(start.directory)
+        read = bundle.read(start.directory)
+        wanted = _wanted(start, read)
         draft = Draft.recall(self._kept(start), self._key(start), wanted, read, self._host)
         if draft is None:
             draft = Draft.make(wanted, read, self._host)
@@ -128,7 +130,7 @@ class Creation:
             self._spare = None
 
 
-def _wanted(start: Start) -> CreateRequest:
+def _wanted(start: Start, bundle: Bundle) -> CreateRequest:
     """What the runtime is asked; a terminal's socket is not there yet, but whether there will be one is known."""
     from utsuwa.runtime.draft import CreateRequest
 
@@ -140,6 +142,7 @@ def _wanted(start: Start) -> CreateRequest:
         user=start.user,
         init=start.init,
         network=start.networks,
+        systemd_cgroup=f':utsuwa:{start.id}"'.encode() in bundle.config,  # the engine's word for a scope, found unread
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from errno import ESRCH
 
 from utsuwa.errors import Error, Internal, InvalidArgument
 from utsuwa.init.channel import CLONED, EXECUTING, REQUEST, WAITING
@@ -183,6 +184,7 @@ class Conversation:
         self._recalled = draft.recalled  # one with a user namespace is never kept
         self._runs = runs  # its program without waiting for start
         self._saved = False
+        self._unplugged: Error | None = None
 
     def hold(self, meanwhile: Callable[[int], object] | None = None) -> None:
         """Answer the child until it waits for `start`, or runs its program. Raises OpFailed for what failed.
@@ -215,8 +217,7 @@ class Conversation:
                 if meanwhile is not None:
                     meanwhile(child.pid)
             elif report.kind == REQUEST and report.value == ops.NETWORK:
-                assert self._plug is not None  # who asks for the sockets brings what uses them
-                self._plug(child.pid, report.descriptors)
+                self._plug_in(report.descriptors)
             elif report.kind == REQUEST and report.value != ops.CGROUPS:  # which has its answer
                 self._answer(report.value)
                 child.reply()
@@ -224,6 +225,18 @@ class Conversation:
                 hold_signals()
             elif report.kind == WAITING:
                 return
+        if self._unplugged:
+            raise self._unplugged
+
+    def _plug_in(self, descriptors: tuple[int, ...]) -> None:
+        """Set up the network. The process does not wait for it: when it has ended meanwhile, it says itself why."""
+        assert self._plug is not None  # who asks for the sockets brings what uses them
+        try:
+            self._plug(self._child.pid, descriptors)
+        except Error as error:
+            if getattr(error, "errno", 0) != ESRCH:
+                raise
+            self._unplugged = error
 
     def _check_joined_maps(self) -> None:
         """A user namespace that is joined has its maps; the configuration may repeat them, but not change them."""

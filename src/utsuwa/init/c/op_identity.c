@@ -3,7 +3,7 @@
 #include <linux/capability.h>
 #include <linux/prctl.h>
 
-static int set_groups(struct run *run, struct list groups)
+static int set_groups(struct run *run, struct list groups, u32 gid)
 {
 	u64 count = groups.count + (run->user.known ? run->user.group_count : 0);
 	u32 *all = arena((count + 1) * sizeof *all);
@@ -16,8 +16,11 @@ static int set_groups(struct run *run, struct list groups)
 	for (u64 i = 0; i < groups.count; i++)
 		all[used++] = (u32)((const u64 *)groups.at)[i];
 	int error = (int)sys(setgroups, used, all);
-	/* none are wanted, and where setgroups is denied (rootless) none can be had */
-	return error == -EPERM && !used ? 0 : error;
+	/* where setgroups is denied (rootless) none can be had: fine when none is wanted that the process has not anyway */
+	for (u64 i = 0; i < used; i++)
+		if (all[i] != gid)
+			return error;
+	return error == -EPERM ? 0 : error;
 }
 
 int op_SET_IDENTITY(struct run *run, struct cursor *fields)
@@ -29,7 +32,7 @@ int op_SET_IDENTITY(struct run *run, struct cursor *fields)
 		uid = run->user.uid;
 		gid = run->user.gid;
 	}
-	int error = keep_groups ? 0 : set_groups(run, groups);
+	int error = keep_groups ? 0 : set_groups(run, groups, gid);
 	if (!error) /* or leaving uid 0 would empty the sets that CAPABILITIES is to choose from */
 		error = uid ? (int)sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0) : 0;
 	if (!error)
