@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.build.checks import check, options, violation
 from utsuwa.build.crew import build_stages
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.graph import Graph
@@ -14,7 +13,6 @@ from utsuwa.build.output import deliver, write_tree
 from utsuwa.build.parser import parse
 from utsuwa.build.stage import stamp
 from utsuwa.errors import Error, NotFound
-from utsuwa.image.family import make_index, name_index
 from utsuwa.spec import reference
 from utsuwa.spec.image import ImageConfig, RootFS
 
@@ -71,6 +69,8 @@ def build(
         if not made:
             return None
         if several and stored:
+            from utsuwa.image.family import make_index, name_index
+
             name_index(images.store, make_index(images.store, made), made, tags)
         deliver(images.store, made, tags, outputs, progress)
         if not stored:
@@ -99,13 +99,16 @@ def _cook(
     target = graph.target(request.target)
     order = graph.order(target)
     step.done()
-    if options(graph.dockerfile, request).fatal:
-        _refuse(check(graph, request, lambda name: bring(name, request.platform)))
+    if graph.dockerfile.source.directives.get("check") or request.arguments.get("BUILDKIT_DOCKERFILE_CHECK"):
+        _check_first(graph, request, bring)
     kitchen = Kitchen(request, graph, paths, images, workshop, progress, bring, ledger)
     try:
         build_stages(kitchen, order)
     finally:
-        progress.warnings = check(graph, request, lambda name: here(images, name, request.platform))
+        if progress.is_watched:
+            from utsuwa.build.checks import check
+
+            progress.warnings = check(graph, request, lambda name: here(images, name, request.platform))
     state = kitchen.built[target.number]
     kitchen.ledger.final.update(layer.diff_id for layer in state.layers)
     return kitchen, state
@@ -121,6 +124,8 @@ def _forget(store: ImageStore, made: list[Image]) -> None:
 
 def check_only(request: BuildRequest, images: Images) -> list[Warning]:
     """What the checks find, and nothing built. Raises Fault, and StepFailed for a target that is not there."""
+    from utsuwa.build.checks import check
+
     graph = Graph(parse(request.dockerfile), request)
     graph.order(graph.target(request.target))
     return check(graph, request, lambda name: here(images, name, request.platform))
@@ -137,7 +142,13 @@ def here(images: Images, name: str, platform: Platform | None) -> Image | None:
         return None
 
 
-def _refuse(found: list[Warning]) -> None:
+def _check_first(graph: Graph, request: BuildRequest, bring: Bring) -> None:
+    """Raise StepFailed when the checks find something, and are to be errors."""
+    from utsuwa.build.checks import check, options, violation
+
+    if not options(graph.dockerfile, request).fatal:
+        return
+    found = check(graph, request, lambda name: bring(name, request.platform))
     if found:
         raise StepFailed(violation(found), found[0].first, found[0].last)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from utsuwa.build import fetching, git
 from utsuwa.build.check_names import looks_secret
 from utsuwa.build.checks import Warning
 from utsuwa.build.instructions import Arg, Command, Copy, Instruction, Pairs, Words
@@ -191,7 +190,7 @@ class _Checks:
         verb = instruction.keyword.capitalize()
         for source in instruction.sources:
             path = source.removeprefix("./").strip("/")
-            if not path or path == "." or "$" in path or fetching.is_url(source) or git.parse(source):
+            if not path or path == "." or "$" in path or "://" in source or "@" in source:
                 continue
             if self._ignored.excludes(path):
                 text = f'Attempting to {verb} file "{path}" that is excluded by .dockerignore'

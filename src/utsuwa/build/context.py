@@ -6,9 +6,8 @@ What comes from standard input or a network is unpacked into the build's own dir
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
-from utsuwa.build import fetching, git
+from utsuwa.build import fetching
 from utsuwa.build.archives import plain
 from utsuwa.build.filling import take
 from utsuwa.build.patterns import read_ignore_file
@@ -18,7 +17,9 @@ from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from utsuwa.build import git
 
 LIMIT = 16 << 20
 """Largest Dockerfile or .dockerignore read, in bytes."""
@@ -39,23 +40,26 @@ def open_context(
     scratch: Callable[[], str],
     read: Callable[[int], bytes],
     cwd: str,
-    access: git.Access | None = None,
+    access: Callable[[], git.Access] | None = None,
 ) -> Context:
     """The context at ``where``: a directory, a git repository, a URL of an archive or Dockerfile, or "-", standard
     input, which ``read`` delivers.
 
-    ``dockerfile``: what ``-f`` says, or "". ``scratch`` makes a directory to unpack into; ``access`` is for git.
+    ``dockerfile``: what ``-f`` says, or "". ``scratch`` makes a directory to unpack into; ``access``: what git may use.
     Raises NotFound, InvalidArgument, and what fetching raises.
     """
-    repository = None if os.path.isdir(os.path.join(cwd, where)) else git.parse(where)
-    if repository:
-        directory = git.Repository(repository, access or git.Access()).check_out_part(scratch())
-        return _within(directory, dockerfile, scratch, read, ("**/.git",))
+    if not os.path.isdir(os.path.join(cwd, where)) and where != "-":
+        from utsuwa.build import git
+
+        repository = git.parse(where)
+        if repository:
+            given = access() if access else git.Access()
+            directory = git.Repository(repository, given).check_out_part(scratch())
+            return _within(directory, dockerfile, scratch, read, ("**/.git",))
     if where == "-" or fetching.is_url(where):
         if where == "-" and dockerfile == "-":
             raise InvalidArgument("invalid argument: can't use stdin for both build context and dockerfile")
-        with _stream(where, scratch, read) as stream:
-            return _from_stream(dockerfile, scratch, stream, read)
+        return _from_stream(dockerfile, scratch, _stream(where, scratch, read), read)
     directory = os.path.join(cwd, where)
     if not os.path.isdir(directory):
         raise NotFound(f'unable to prepare context: path "{where}" not found')
@@ -74,21 +78,18 @@ def open_context(
 def unpacked(url: str, scratch: Callable[[], str]) -> str:
     """The directory of an archive behind a URL. Raises Unavailable, InvalidArgument for what is no archive."""
     directory = scratch()
-    with _stream(url, scratch, bytes) as stream:
-        take(directory, plain(stream))
+    take(directory, plain(_stream(url, scratch, bytes)))
     return directory
 
 
-@contextmanager
-def _stream(where: str, scratch: Callable[[], str], read: Callable[[int], bytes]) -> Iterator[Callable[[int], bytes]]:
+def _stream(where: str, scratch: Callable[[], str], read: Callable[[int], bytes]) -> Callable[[int], bytes]:
     """What reads standard input, or a URL's file."""
     if where == "-":
-        yield read
-        return
+        return read
     folder = scratch()
     name, _ = fetching.fetch(where, folder, "")
-    with open(f"{folder}/{name}", "rb", buffering=0) as file:
-        yield file.read
+    file = open(f"{folder}/{name}", "rb", buffering=0)
+    return file.read
 
 
 def _from_stream(
@@ -129,8 +130,7 @@ def _dockerfile_from_elsewhere(
     where: str, scratch: Callable[[], str], read: Callable[[int], bytes]
 ) -> tuple[bytes, str]:
     """Its bytes and its name."""
-    with _stream(where, scratch, read) as stream:
-        return _all(stream), "Dockerfile"
+    return _all(_stream(where, scratch, read)), "Dockerfile"
 
 
 def _all(read: Callable[[int], bytes]) -> bytes:

@@ -8,6 +8,7 @@ from utsuwa.build import fetching, git
 from utsuwa.build.context import unpacked
 from utsuwa.build.patterns import read_ignore_file
 from utsuwa.build.places import read_file
+from utsuwa.build.request import normal
 from utsuwa.errors import InvalidArgument, NotFound
 from utsuwa.snapshot.merged import Merged
 from utsuwa.spec.record import Record
@@ -42,12 +43,6 @@ def parse(texts: list[str], scratch: Callable[[], str], access: git.Access) -> d
             raise InvalidArgument(f"invalid context value: {text}, expected name=location")
         found[normal(name)] = _context(name, where, scratch, access)
     return found
-
-
-def normal(name: str) -> str:
-    """A name as it is looked up: of an image without a tag the latest is meant."""
-    name = name.lower().removeprefix("docker.io/").removeprefix("library/")
-    return name.removesuffix(":latest")
 
 
 def _context(name: str, where: str, scratch: Callable[[], str], access: git.Access) -> NamedContext:

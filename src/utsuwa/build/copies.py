@@ -8,7 +8,6 @@ from itertools import chain
 
 from utsuwa.build import archives, copying, members, origins, patterns, places
 from utsuwa.build.owners import owner
-from utsuwa.build.remotes import Remotes
 from utsuwa.build.words import Words as Lexer
 from utsuwa.errors import InvalidArgument
 from utsuwa.snapshot import tree
@@ -18,10 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from utsuwa.build.git import Repository
     from utsuwa.build.instructions import Copy
     from utsuwa.build.members import Match, Member, Origin
     from utsuwa.build.places import Path
     from utsuwa.build.progress import Step
+    from utsuwa.build.remotes import Remotes
     from utsuwa.build.stage import StageBuild
     from utsuwa.image.make import NewLayer
 
@@ -31,8 +32,13 @@ class Copying:
 
     def __init__(self, build: StageBuild, instruction: Copy) -> None:
         self._build, self._instruction = build, instruction
-        self._remotes = Remotes(build, instruction)
-        self._sources = self._remotes.others
+        self._remotes: Remotes | None = None
+        self._sources = [build.expand(source) for source in instruction.sources]
+        if instruction.keyword == "ADD":
+            from utsuwa.build.remotes import Remotes
+
+            self._remotes = Remotes(build, instruction)
+            self._sources = self._remotes.others
         self._target = build.state.absolute(build.expand(instruction.target))
         self._excluded = patterns.Exclusions([build.expand(text) for text in instruction.excludes])
         if len(instruction.sources) + len(instruction.documents) > 1 and not self._target.endswith("/"):
@@ -40,6 +46,10 @@ class Copying:
                 f"When using {instruction.keyword} with more than one source file, the destination must be a directory "
                 "and end with a /"
             )
+
+    @property
+    def _trees(self) -> list[Repository]:
+        return self._remotes.trees if self._remotes else []
 
     def layer(self, step: Step) -> tuple[NewLayer, int]:
         """The layer, from the cache or new, and when it was made."""
@@ -54,7 +64,7 @@ class Copying:
             # With --link it does not matter what is below: no link there is followed, and any base will do.
             ground = copying.Ground(Merged([]) if instruction.link else root)
             known = copying.digest_of(self._members(origin, matches, ground), wish)
-            trees = [(each.identity, chosen, mode, instruction.excludes) for each in self._remotes.trees]
+            trees = [(each.identity, chosen, mode, instruction.excludes) for each in self._trees]
             key = kitchen.key(below, instruction.keyword, self._target, known, trees)
             layer = build.cached(key)
             if layer is not None:
@@ -76,7 +86,7 @@ class Copying:
         for _, found in matches:
             for match in found:
                 yield from self._one(origin, match, resolved, into, there is not None)
-        for path, changed in self._remotes.files:
+        for path, changed in self._remotes.files if self._remotes else ():
             yield from self._download(path, changed, resolved, into)
         yield from self._documents(resolved, into)
 
@@ -118,8 +128,10 @@ class Copying:
     def _checked_out(self, ground: copying.Ground) -> Iterator[Member]:
         """The trees of git repositories, fetched only now: the cache knows them by their commits."""
         resolved, there = ground.resolve(places.split(self._target))
-        for repository in self._remotes.trees:
-            with self._remotes.check_out(repository) as (origin, match):
+        for repository in self._trees:
+            assert self._remotes is not None  # who else has some
+            origin, match = self._remotes.check_out(repository)
+            with origin.root:
                 yield from self._one(origin, match, resolved, into=True, exists=there is not None)
 
     def _download(self, path: str, changed: int, resolved: Path, into: bool) -> Iterator[Member]:

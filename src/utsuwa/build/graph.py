@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from utsuwa.build.contexts import normal
 from utsuwa.build.fault import Fault, StepFailed
 from utsuwa.build.instructions import Arg, Command, Copy
-from utsuwa.build.request import proxies
+from utsuwa.build.request import normal, proxies
 from utsuwa.build.words import Words, WrongWords
 from utsuwa.spec import platform as platforms
 

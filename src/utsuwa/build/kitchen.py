@@ -8,9 +8,9 @@ import time
 from _thread import allocate_lock
 
 from utsuwa.build.cache import Cache
-from utsuwa.build.contexts import normal
 from utsuwa.build.ledger import Ledger
 from utsuwa.build.lifelines import Lifelines
+from utsuwa.build.request import normal
 from utsuwa.errors import Error, Unsupported
 from utsuwa.spec import digest
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from utsuwa.build.contexts import normal
 from utsuwa.build.members import Origin
 from utsuwa.build.patterns import Exclusions
+from utsuwa.build.request import normal
 from utsuwa.errors import NotFound
 from utsuwa.snapshot.merged import Merged
 

@@ -71,11 +71,14 @@ class Step:
 
 
 class Progress:
-    """Steps, told to nobody. ``tell`` may come from several threads at once. ``warnings`` are those of the checks."""
+    """Steps, told to nobody. ``tell`` may come from several threads at once. ``warnings`` are those of the checks,
+    which are made for those who watch.
+    """
 
     def __init__(self) -> None:
         self._count = 0
         self.warnings: list[Warning] = []
+        self.is_watched = False
 
     def begin(self, title: str) -> Step:
         """A new step."""
@@ -96,6 +99,7 @@ class Plain(Progress):
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
+        self.is_watched = True
         self._out = out
         self._last = 0
 
@@ -115,6 +119,7 @@ class Terminal(Progress):
 
     def __init__(self, out: TextIO, columns: int) -> None:
         super().__init__()
+        self.is_watched = True
         self._out, self._columns = out, columns
         self._began = time.monotonic()
 

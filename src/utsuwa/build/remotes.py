@@ -4,8 +4,6 @@ cache has not what became of them.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 from utsuwa.build import fetching, git
 from utsuwa.build.members import Match, Origin
 from utsuwa.build.patterns import Exclusions
@@ -14,8 +12,6 @@ from utsuwa.snapshot.merged import Merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from utsuwa.build.instructions import Copy
     from utsuwa.build.stage import StageBuild
 
@@ -31,8 +27,7 @@ class Remotes:
         self.others = [build.expand(source) for source in instruction.sources]
         self.files: list[tuple[str, int]] = []
         self.trees: list[git.Repository] = []
-        if instruction.keyword == "ADD":
-            self._take(instruction, build.expand(instruction.checksum))
+        self._take(instruction, build.expand(instruction.checksum))
 
     def _take(self, instruction: Copy, checksum: str) -> None:
         sources, self.others = self.others, []
@@ -63,10 +58,8 @@ class Remotes:
             raise Unavailable(f"fetch {shown}: expected checksum to match {checksum}, got {found.commit}")
         self.trees.append(found)
 
-    @contextmanager
-    def check_out(self, repository: git.Repository) -> Iterator[tuple[Origin, Match]]:
-        """A repository's tree, and what of it is wanted."""
+    def check_out(self, repository: git.Repository) -> tuple[Origin, Match]:
+        """A repository's tree, and what of it is wanted; close its root."""
         directory = repository.check_out_part(self._build.kitchen.workshop.directory())
         left_out = Exclusions([] if repository.keeps_git else ["**/.git"])
-        with Merged.of([directory]) as root:
-            yield Origin(root, left_out, keeps_owners=False), Match((), ())
+        return Origin(Merged.of([directory]), left_out, keeps_owners=False), Match((), ())

@@ -57,6 +57,12 @@ class BuildRequest(Record):
     agents: dict[str, str] = {}
 
 
+def normal(name: str) -> str:
+    """A name as it is looked up: of an image without a tag the latest is meant."""
+    name = name.lower().removeprefix("docker.io/").removeprefix("library/")
+    return name.removesuffix(":latest")
+
+
 def proxies(arguments: Mapping[str, str]) -> dict[str, str]:
     """The build arguments that are about proxies."""
     return {name: value for name, value in arguments.items() if name.upper() in PROXIES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.build import commands, copying, emulation, members, mounts, networking, origins, patterns, places
+from utsuwa.build import commands, copying, members, mounts, origins, patterns, places
 from utsuwa.build.fault import StepFailed
 from utsuwa.build.request import proxies
 from utsuwa.build.stubs import Stubs
@@ -95,6 +95,7 @@ class Run:
     # -- the container ---------------------------------------------------------------------------------------------
 
     def _execute(self, name: str, step: Step) -> int:
+        from utsuwa.build import emulation, networking
         from utsuwa.build.running import Container, execute, prepare
 
         kitchen, state = self._build.kitchen, self._build.state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from utsuwa.cli import build_cache, build_options
+from utsuwa.cli import build_options
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import Error, InvalidArgument, NotFound, from_oserror
 
@@ -58,6 +58,8 @@ def run(words: list[str]) -> int:
     progress.close()
     _warn(progress)
     if arguments.list("cache-to"):
+        from utsuwa.cli import build_cache
+
         build_cache.export(house.images.store, ledger, arguments.list("cache-to"))
     if image is not None:
         _tell(house, arguments, request, image, outputs)
@@ -90,6 +92,10 @@ def _warn(progress: Progress) -> None:
 def _ledger(house: House, arguments: Arguments) -> Ledger:
     from utsuwa.build.ledger import Ledger
 
+    if not (arguments.list("cache-to") or arguments.list("cache-from")):
+        return Ledger()
+    from utsuwa.cli import build_cache
+
     for text in arguments.list("cache-to"):
         build_cache.parse(text, "cache-to")
     return Ledger(build_cache.sources(house.images.store, arguments.list("cache-from")))
@@ -97,16 +103,21 @@ def _ledger(house: House, arguments: Arguments) -> Ledger:
 
 def _prepare(arguments: Arguments, workshop: Workshop) -> tuple[Context, BuildRequest]:
     """The contexts where they can be copied from, and what is asked for."""
-    from utsuwa.build import contexts
     from utsuwa.build.context import open_context
 
     def read(count: int) -> bytes:
         return os.read(0, count)
 
-    access = _access(arguments, workshop)
+    def access() -> Access:
+        return _access(arguments, workshop)
+
     scratch = workshop.directory
     context = open_context(arguments.words[0], arguments.text("file"), scratch, read, os.getcwd(), access)
-    named = contexts.parse(arguments.list("build-context"), scratch, access)
+    named = {}
+    if arguments.list("build-context"):
+        from utsuwa.build import contexts
+
+        named = contexts.parse(arguments.list("build-context"), scratch, access())
     return context, build_options.request(arguments, context, named)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from utsuwa.build.contexts import NamedContext
     from utsuwa.build.request import BuildRequest, Secret
     from utsuwa.cli.flags import Arguments
-    from utsuwa.spec.request import RunRequest
+    from utsuwa.spec.request import RunRequest, Security
 
 _KEPT = (
     Option("add-host", "", LIST, "Add a custom host-to-IP mapping (host:ip, host:host-gateway)"),
@@ -102,7 +102,6 @@ def check(arguments: Arguments) -> None:
 
 def request(arguments: Arguments, context: Context, contexts: dict[str, NamedContext]) -> BuildRequest:
     """What the options ask for. Raises InvalidArgument, NotFound and Unsupported."""
-    from utsuwa.build.annotations import parse as annotations
     from utsuwa.build.request import BuildRequest
     from utsuwa.spec import flags, platform
 
@@ -116,7 +115,7 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
         contexts=contexts,
         arguments=_arguments(arguments),
         labels=flags.parse_labels(arguments.list("label")),
-        annotations=annotations(arguments.list("annotation")),
+        annotations=_annotations(arguments.list("annotation")),
         tags=tuple(arguments.list("tag")),
         target=given("target"),
         platform=platforms[0] if platforms else None,
@@ -136,7 +135,6 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
 
 def _container(arguments: Arguments) -> RunRequest:
     """What the container of every RUN is to have, as `run` would give it."""
-    from utsuwa.cli.create_options import security
     from utsuwa.spec import flags
     from utsuwa.spec import request as requests
 
@@ -155,11 +153,21 @@ def _container(arguments: Arguments) -> RunRequest:
         cpu_shares=arguments.number("cpu-shares"),
         cpuset_cpus=given("cpuset-cpus") or None,
         rlimits=tuple(map(flags.parse_ulimit, arguments.list("ulimit"))),
-        security=security(arguments),
+        security=_security(arguments),
         seldom=requests.Seldom(**few) if any(few.values()) else None,  # type: ignore[arg-type]
     )
     requests.check(found)
     return found
+
+
+def _security(arguments: Arguments) -> Security:
+    from utsuwa.spec.request import Security
+
+    if not arguments.list("security-opt"):
+        return Security()
+    from utsuwa.cli.create_options import security
+
+    return security(arguments)
 
 
 def _arguments(arguments: Arguments) -> dict[str, str]:
@@ -209,6 +217,14 @@ def _secret(text: str) -> Secret:
             return Secret(id=name, data=file.read())
     except OSError as error:
         raise from_oserror(error, f"secret {name}: {place or name}") from error
+
+
+def _annotations(texts: list[str]) -> dict[str, str]:
+    if not texts:
+        return {}
+    from utsuwa.build.annotations import parse
+
+    return parse(texts)
 
 
 def _agents(texts: list[str]) -> dict[str, str]:

@@ -43,7 +43,7 @@ def build(
         scratch = workshop.directory
         secrets = {secret.id: secret.data for secret in fields["secrets"]}
         access = access_of(secrets, fields["agents"].get("default", ""), workshop.lock, own_keys=True)
-        found = open_context(context, dockerfile, scratch, sys.stdin.buffer.read, os.getcwd(), access)
+        found = open_context(context, dockerfile, scratch, sys.stdin.buffer.read, os.getcwd(), lambda: access)
         contexts = parse([f"{name}={where}" for name, where in named.items()], scratch, access)
         request = BuildRequest(
             context=found.directory,
