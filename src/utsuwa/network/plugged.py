@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from fcntl import LOCK_EX, flock
 
 from utsuwa.errors import Error, FailedPrecondition, Unavailable, from_oserror
 from utsuwa.linux.rtnetlink import OF_PROCESS
@@ -153,18 +154,35 @@ def _call(asked: Plugged, namespace: str) -> cni.Call:
 
 
 def _take_back(path: str, asked: Plugged, namespace: str) -> None:
-    result = parse(asked.result) if asked.result else None
-    if result is None:  # who asked for it may have been killed, and the plugin not
-        cni.end_strays(asked.container)
-    try:
-        cni.delete(parse(asked.configuration), _call(asked, namespace), result)
-    except Unavailable:
-        write(path, asked.replace(hung=int(time.time())))
-        raise
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
+    """One at a time: a container's keeper and whoever removes it come at once."""
+    held = _hold(path)
+    if held < 0:
         return
+    try:
+        result = parse(asked.result) if asked.result else None
+        if result is None:  # who asked for it may have been killed, and the plugin not
+            cni.end_strays(asked.container)
+        try:
+            cni.delete(parse(asked.configuration), _call(asked, namespace), result)
+        except Unavailable:
+            write(path, asked.replace(hung=int(time.time())))
+            raise
+        os.unlink(path)
+    finally:
+        os.close(held)
+
+
+def _hold(path: str) -> int:
+    """A descriptor that locks the record until it is closed; -1 when somebody else has taken all back."""
+    while True:
+        try:
+            held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1
+        flock(held, LOCK_EX)
+        if os.path.exists(path) and os.stat(path).st_ino == os.fstat(held).st_ino:
+            return held
+        os.close(held)
 
 
 def _keep(places: Places, asked: Plugged) -> str:
