@@ -80,7 +80,7 @@ def clear(paths: Paths, images: Images, name: str) -> None:
                 delete(Store(paths.runtime), identifier, force=True)
             except Error:
                 continue
-    if os.path.isdir(f"{paths.run}/networks"):
+    if _has_places(f"{paths.run}/networks", f"{name}-"):
         from utsuwa.build.networking import leave_all
 
         leave_all(paths, f"{name}-")
@@ -89,6 +89,15 @@ def clear(paths: Paths, images: Images, name: str) -> None:
             images.snapshotter.remove(key)
     tree.remove(f"{paths.run}/secrets/{name}")
     tree.remove(f"{paths.workshops}/{name}")
+
+
+def _has_places(networks: str, prefix: str) -> bool:
+    """Whether a network has something of containers whose names begin so; what gives it back takes its time to load."""
+    return any(
+        each.startswith(prefix)
+        for network in _entries(networks)
+        for each in _entries(f"{networks}/{network}/endpoints")
+    )
 
 
 def sweep(paths: Paths, images: Images) -> None:
@@ -111,5 +120,5 @@ def sweep(paths: Paths, images: Images) -> None:
 def _entries(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

@@ -82,10 +82,9 @@ def _check(house: House, request: BuildRequest, context: Context) -> int:
 
 def _warn(progress: Progress) -> None:
     """What the checks have found, where progress is shown to people."""
-    from utsuwa.build import checks
-    from utsuwa.build.progress import Plain, Terminal
+    if progress.warnings and progress.is_watched:
+        from utsuwa.build import checks
 
-    if progress.warnings and isinstance(progress, (Plain, Terminal)):
         print(checks.summary(progress.warnings), file=sys.stderr)
 
 
