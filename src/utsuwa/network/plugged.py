@@ -180,9 +180,16 @@ def _hold(path: str) -> int:
         except FileNotFoundError:
             return -1
         flock(held, LOCK_EX)
-        if os.path.exists(path) and os.stat(path).st_ino == os.fstat(held).st_ino:
+        if _is_at(path, held):
             return held
         os.close(held)
+
+
+def _is_at(path: str, held: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(held))
+    except FileNotFoundError:
+        return False
 
 
 def _keep(places: Places, asked: Plugged) -> str:
