@@ -9,6 +9,7 @@ where this machine has not what it takes; then there is the plain launcher.
 
 from __future__ import annotations
 
+import ast
 import marshal
 import os
 import secrets
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -75,16 +77,41 @@ def _run(command: list[str], directory: Path) -> None:
 
 
 def contents(package: Path, program: str) -> dict[str, Path]:
-    """The modules of the image."""
-    wanted = image_utsuwa if program == "utsuwa" else image_urun
-    prefix = package.name + "."
-    chosen = {}
-    for name, path in modules(package).items():
-        short = name.removeprefix(prefix)
-        packed = short.split(".")[0] in wanted.PACKAGES and short not in wanted.LEFT_OUT
-        if name == package.name or short in wanted.COMMAND or packed:
-            chosen[name] = path
-    return chosen
+    """The modules of the image: for `urun` its packages, for `utsuwa` all that its verbs may ever import."""
+    known = modules(package)
+    if program == "utsuwa":
+        wanted = _reached(known)
+    else:
+        short = {name: name.removeprefix(f"{package.name}.") for name in known}
+        wanted = {package.name, *(name for name in known if short[name] in image_urun.COMMAND)}
+        packed = {name for name in known if short[name].split(".")[0] in image_urun.PACKAGES}
+        wanted |= {name for name in packed if short[name] not in image_urun.LEFT_OUT}
+    return {name: path for name, path in known.items() if name in wanted}
+
+
+def _reached(known: dict[str, Path]) -> set[str]:
+    waiting = ["utsuwa.cli.main", *(f"utsuwa.cli.{verb}" for verb in image_utsuwa.VERBS)]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in known and name not in found and name not in image_utsuwa.BEHIND_THE_DOOR:
+            found.add(name)
+            waiting += [name.rpartition(".")[0], *_imported(known[name])]
+    return found
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The modules, or names in modules, that a file imports, now or later, but not for the sake of types alone."""
+    waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            waiting += ast.iter_child_nodes(node)
 
 
 def inventory(package: Path, program: str, home: str, stamped: bool) -> bytes:

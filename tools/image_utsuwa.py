@@ -12,30 +12,8 @@ VERBS = (
     *("port", "ps", "recover", "rename", "restart", "rm", "rmi", "run", "start", "stats", "stop", "tag", "top"),
     *("unpause", "update", "version", "wait"),
 )
-PACKAGES = (
-    *("cgroup", "content", "engine", "errors", "identifiers", "image", "init", "linux", "monitor", "network", "plan"),
-    *("runtime", "seccomp", "snapshot", "spec"),
-)
-COMMAND = (
-    "cli",
-    *(f"cli.{verb}" for verb in VERBS),
-    *(
-        f"cli.{module}"
-        for module in ("create_options", "detach", "filters", "flags", "house", "interpreter", "listing", "main")
-        + ("network_options", "output", "seldom_options", "session", "signals", "template", "template_functions")
-        + ("template_words", "times", "volume_inspect")
-    ),
-)
-LEFT_OUT = (
-    *(f"image.{name}" for name in ("artifact", "import_archive", "install", "listing", "load", "load_docker", "make")),
-    *(f"image.{name}" for name in ("pull", "push")),
-    *(
-        f"monitor.{name}"
-        for name in ("creator", "duty", "executor", "forkserver", "interval", "keeper", "memory", "reaper", "rehearsal")
-    ),
-    *(f"snapshot.{name}" for name in ("intake", "worker")),
-)
-"""Modules of those packages that need extension modules, or belong to other processes."""
+BEHIND_THE_DOOR = ("utsuwa.cli.global_flags", "utsuwa.cli.pulling", "utsuwa.engine.rootless")
+"""What the verbs import behind `need_extensions()`, or for flags before the verb and for ordinary users."""
 FIRST = ("utsuwa.cli.run", "utsuwa.engine.containers", "utsuwa.cli.session")
 """What a run needs comes first, so that what it writes to lies close together."""
 

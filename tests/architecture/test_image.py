@@ -1,6 +1,4 @@
-"""The image of `utsuwa` (decision 0004) is enough for its verbs: whatever they may import can be had without extension
-modules, or the verb has become the plain interpreter before.
-"""
+"""The image of `utsuwa` (decision 0004) is enough for its verbs: what they may import needs no extension modules."""
 
 from __future__ import annotations
 
@@ -10,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import modules, ours
-from tools.image_utsuwa import VERBS
+from tests.architecture.sources import SRC, modules, ours
+from tools.image import contents
 
 PYTHON = "/usr/bin/python3"
-STARTS = ["utsuwa.cli.main", "utsuwa.cli.global_flags", *(f"utsuwa.cli.{verb}" for verb in VERBS)]
-BEHIND_THE_DOOR = {"utsuwa.cli.pulling", "utsuwa.engine.rootless"}
-"""Imported behind `need_extensions()`, and for ordinary users, whom the launcher gives the plain interpreter."""
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
 """Extension modules that somebody does without where they can't be had (empty: everybody, the launcher has its own)."""
 _BLOCKED = """
@@ -33,28 +28,26 @@ for name in sys.argv[2:]:
 """
 
 
-def reached() -> dict[str, set[str]]:
-    """What the verbs may import besides our own modules, and where."""
-    known, found = modules(), {}
-    waiting, seen = list(STARTS), set(BEHIND_THE_DOOR)
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
+def foreign_imports() -> dict[str, set[str]]:
+    """What the modules of the image import besides our own, with where."""
+    known = modules()
+    found: dict[str, set[str]] = {}
+    for name in contents(SRC / "utsuwa", "utsuwa"):
         for item in known[name].imports:
-            if item.typing_only:
-                continue
-            if ours(item.module):
-                waiting.append(item.module)
-            else:
+            if not item.typing_only and not ours(item.module):
                 found.setdefault(item.module, set()).add(name)
     return found
 
 
+def test_the_image_has_what_its_verbs_import_and_no_more() -> None:
+    packed = contents(SRC / "utsuwa", "utsuwa")
+    assert {"utsuwa", "utsuwa.cli", "utsuwa.cli.run", "utsuwa.engine.containers", "utsuwa.cgroup.v2"} <= set(packed)
+    assert {"utsuwa.cli.pull", "utsuwa.registry", "utsuwa.build", "utsuwa.monitor.forkserver"}.isdisjoint(packed)
+
+
 @pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"no {PYTHON}")
 def test_the_verbs_of_the_image_need_no_extension_modules() -> None:
-    foreign = reached()
+    foreign = foreign_imports()
     for name, users in OTHERWISE.items():
         where = foreign.pop(name, set())
         assert not users or where == users, f"{name} is imported by {sorted(where)}"

@@ -31,9 +31,9 @@ pytestmark = [
 ]
 
 
-def build(directory: Path, *options: str, home: str = "") -> Path:
+def build(directory: Path, *options: str, home: str = "", name: str = "urun") -> Path:
     """The program of the package in ``directory``; skips where there is no libpython to build it with."""
-    target = directory / "bin" / "urun"
+    target = directory / "bin" / name
     target.parent.mkdir(exist_ok=True)
     home = home or str(directory / "src")
     defines = [f'-DPYTHON="{PYTHON}"', '-DVERSION="3.11"', f'-DPACKAGE="{home}"' if options else '-DPACKAGE=""']
@@ -309,3 +309,15 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(utsuwa: dict[str, str]) 
     finally:
         events.kill()
         events.wait()
+
+
+def test_it_is_made_where_nothing_but_the_image_is_found(tmp_path: Path) -> None:
+    """As in a wheel: the modules are not where the image will look for them, while it is made."""
+    skipped = shutil.ignore_patterns("__pycache__", "modules.frozen", "*.c", "*.h")
+    shutil.copytree(TOP / "src", tmp_path / "src", ignore=skipped)
+    program = build(tmp_path, home="/somewhere/site-packages", name="utsuwa")
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    site.parent.mkdir(parents=True)
+    (tmp_path / "src").rename(site)
+    done = subprocess.run([program, "version"], capture_output=True, text=True, check=True)
+    assert "embedded" in done.stdout
