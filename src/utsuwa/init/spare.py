@@ -35,6 +35,13 @@ class Spare:
     def __init__(self, beginning: Plan) -> None:
         """``beginning`` ends with AWAIT_PLAN. Raises what spawn raises."""
         self._child = spawn(beginning)
+        self._held: tuple[bytes, int] = (b"", -1)
+
+    def hold(self, wire: bytes) -> None:
+        """Put the rest of a plan where the executor will read it, while nobody waits for that."""
+        description = os.memfd_create("plan", os.MFD_CLOEXEC)
+        write(description, wire)
+        self._held = wire, description
 
     def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int]) -> Child:
         """Have it carry out the rest, with our own 0, 1 and 2 as its.
@@ -42,9 +49,11 @@ class Spare:
         ``wire``: that rest, encoded with ``numbers(slots)``. ``plan`` gives it in words, should something fail. From
         here on this process never takes the processor from another: it is for looking on.
         """
-        description = os.memfd_create("plan", os.MFD_CLOEXEC)
+        if self._held[0] is not wire:
+            self._let_go()
+            self.hold(wire)
+        description = self._held[1]
         try:
-            write(description, wire)
             wanted = numbers(slots)
             given = [description, 0, 1, 2, *[slots[slot] for slot in wanted]]
             places = pack(f"<{len(given)}Q", 0, 0, 1, 2, *wanted.values())
@@ -52,12 +61,18 @@ class Spare:
             _look_on()
             self._child.instruct(plan, places, [(SOL_SOCKET, SCM_RIGHTS, rights)])
         finally:
-            os.close(description)
+            self._let_go()
         return self._child
 
     def dismiss(self) -> None:
         """Nobody needs it: it ends, and is collected."""
+        self._let_go()
         self._child.close()
+
+    def _let_go(self) -> None:
+        if self._held[1] >= 0:
+            os.close(self._held[1])
+            self._held = b"", -1
 
 
 def _look_on() -> None:

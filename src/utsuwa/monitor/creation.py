@@ -34,6 +34,7 @@ class Creation:
         self._start: Start | None = None
         self._problem: Error | None = None
         self._draft: Draft | None = None
+        self._wanted: CreateRequest | None = None
 
     def prepare(self, kind: int, payload: bytes) -> None:
         """Read the request, and do all that needs no go-ahead. What is wrong is told when it is asked for."""
@@ -50,6 +51,8 @@ class Creation:
             return
         try:
             self._draft = self._settled(self._start)
+            if self._spare:
+                self._draft.ready(self._spare)
         except Error as error:
             self._problem = error
 
@@ -69,7 +72,7 @@ class Creation:
         if self._start.runtime:
             pid = create_elsewhere(self._start, console)
             return pid, _mounts_of(pid)
-        assert self._draft is not None
+        assert self._draft is not None and self._wanted is not None
         start = self._start
         from utsuwa.runtime.create import build
         from utsuwa.runtime.record import Store
@@ -80,7 +83,7 @@ class Creation:
         with Undo() as undo:
             container, child = build(
                 Store(runtime_root(self._start.run)),
-                _wanted(self._start, self._draft.bundle).replace(console=console),
+                self._wanted if console < 0 else self._wanted.replace(console=console),
                 self._draft.bundle,
                 undo,
                 await_start=False,
@@ -107,7 +110,7 @@ class Creation:
         from utsuwa.runtime.draft import Draft
 
         read = bundle.read(start.directory)
-        wanted = _wanted(start, read)
+        wanted = self._wanted = _wanted(start, read)
         draft = Draft.recall(self._kept(start), self._key(start), wanted, read, self._host)
         if draft is None:
             draft = Draft.make(wanted, read, self._host)

@@ -85,7 +85,7 @@ def build(
             draft.settle(store.filters)
     manager = draft.manager
     container.adopt_manager(manager)
-    container.announce(draft.document)
+    container.announce(draft.document, draft.record())
     launch = _Launch(container, request, draft)
     if spare and not await_start:
         launch.start_first(spare, undo, store.filters)

@@ -96,6 +96,7 @@ class Draft:
         self._request, self.bundle, self._host = request, bundle, host
         self.manager, self.document, self.resources = manager, document, resources
         self._plan: Plan | None = None
+        self._record = b""
         self.settled: _Settled | None = None
 
     @classmethod
@@ -103,6 +104,19 @@ class Draft:
         """From a bundle; ``host``: what ``probe()`` told this process. The plan comes later."""
         manager = manager_for(request, bundle, host)
         return cls(request, bundle, host, manager, describe(request, bundle, manager), bundle.linux.resources)
+
+    def record(self) -> bytes:
+        """The document as it is going to be written down."""
+        from utsuwa.runtime.record import encoded
+
+        self._record = self._record or encoded(self.document)
+        return self._record
+
+    def ready(self, spare: Spare) -> None:
+        """Do what leaves no trace, for a creation that is about to be asked for."""
+        self.record()
+        if self.settled:
+            spare.hold(self.settled.wire)
 
     def settle(self, filters: str) -> None:
         """Make the plan for a spare executor, for a process that starts at once.

@@ -253,16 +253,18 @@ class Container:
             return False
         return True
 
-    def announce(self, document: Document) -> None:
-        """Write down what is about to be made, before the first trace of it is on the host."""
+    def announce(self, document: Document, data: bytes = b"") -> None:
+        """Write down what is about to be made, before the first trace of it is on the host. ``data``: what
+        :func:`encoded` has made of it.
+        """
         self.document = document
-        _write(f"{self.path}/{INTENT}", _encoded(document), 0o600)
+        _write(f"{self.path}/{INTENT}", data or encoded(document), 0o600)
 
     def save(self, **happened: object) -> None:
         """Change the document and put it in place as a whole."""
         self.document = self.document.replace(**happened)
         # No replacing rename while `creating` exists: on ext4 that starts writing the file out (auto_da_alloc).
-        replace_file(f"{self.path}/{STATE}", _encoded(self.document), 0o600)
+        replace_file(f"{self.path}/{STATE}", encoded(self.document), 0o600)
 
     def complete(self) -> None:
         """The container exists now: who finds it half made will not take it for abandoned."""
@@ -371,7 +373,8 @@ def _is_ours(name: str) -> bool:
     return name in (INTENT, STATE, CONFIG, SOCKET, NOTIFY) or name.startswith(f".{STATE}.")
 
 
-def _encoded(document: Document) -> bytes:
+def encoded(document: Document) -> bytes:
+    """As it is on disk."""
     from utsuwa.spec.codec import dumps, encode
 
     return dumps(encode(document)).encode()
