@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +62,18 @@ def test_the_verbs_of_the_image_need_no_extension_modules() -> None:
         [PYTHON, "-I", "-S", "-c", _BLOCKED, extensions, *sorted(foreign)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{done.stderr}\n{ {name: foreign[name] for name in foreign if name in done.stderr} }"
+
+
+def test_the_launcher_has_every_function_that_is_called_by_name() -> None:
+    called = set()
+    for module in modules().values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("call", "_call"):
+                names = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+                called.update(name for name in names if isinstance(name, str))
+    offered = set(re.findall(r"NAMED\((\w+)\)", (SRC / "utsuwa/cli/c/calls.c").read_text()))
+    assert "mount" in called
+    assert called <= offered, "add it to calls.c: the image of utsuwa has no other functions of the C library"
 
 
 def test_it_can_fail() -> None:

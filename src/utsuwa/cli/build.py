@@ -52,9 +52,7 @@ def run(words: list[str]) -> int:
         except (fault.Fault, fault.StepFailed) as error:
             progress.close()
             _warn(progress)
-            _explain(error, context)
-            failure = Error(f"failed to build: failed to solve: {error}")
-            raise failure from error
+            raise _explained(error, context) from error
     progress.close()
     _warn(progress)
     if arguments.list("cache-to"):
@@ -73,9 +71,7 @@ def _check(house: House, request: BuildRequest, context: Context) -> int:
     try:
         found = build.check_only(request, house.images)
     except (fault.Fault, fault.StepFailed) as error:
-        _explain(error, context)
-        failure = Error(f"failed to build: failed to solve: {error}")
-        raise failure from error
+        raise _explained(error, context) from error
     print(checks.report(found, context.name, context.dockerfile.decode("utf-8", "replace")))
     return 1 if found else 0
 
@@ -147,8 +143,6 @@ def _push(house: House, names: list[str], *, quiet: bool) -> None:
     from utsuwa.cli.pushing import push
     from utsuwa.spec import reference
 
-    if not names:
-        raise InvalidArgument("tag is needed when pushing to registry (--tag NAME)")
     for name in names:
         push(house, reference.parse(name).tagged(), quiet=quiet, out=sys.stderr)
 
@@ -211,8 +205,10 @@ def _bring(house: House, arguments: Arguments) -> Callable[[str, Platform | None
     return bring
 
 
-def _explain(error: Error, context: Context) -> None:
-    """What a failed step has printed last, and the lines of the Dockerfile that are meant."""
+def _explained(error: Error, context: Context) -> Error:
+    """The failure of the whole, after what a failed step has printed last, and the lines of the Dockerfile that are
+    meant.
+    """
     from utsuwa.build.fault import excerpt
 
     said = getattr(error, "output", "")
@@ -222,6 +218,7 @@ def _explain(error: Error, context: Context) -> None:
     shown = excerpt(context.name, text, getattr(error, "first", 0), getattr(error, "last", 0))
     if shown:
         print(shown, file=sys.stderr)
+    return Error(f"failed to build: failed to solve: {error}")
 
 
 def _write(path: str, text: str) -> None:

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Argument = int | bytes | bytearray | None
+    Argument = int | bytes | None
 
 
 def _find() -> Callable[..., int]:

@@ -29,11 +29,6 @@ def setns(fd: int, kind: int) -> None:
     call("setns", fd, kind)
 
 
-def prctl(option: int, value: int) -> None:
-    """prctl(2). Raises OSError."""
-    call("prctl", option, value, 0, 0, 0)
-
-
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """mount(2). Raises OSError; E2BIG when ``data`` is more than the page that the kernel takes."""
     if len(os.fsencode(data)) > _PAGE:

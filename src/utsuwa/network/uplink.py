@@ -7,15 +7,13 @@ import time
 from _signal import SIG_DFL, SIGPIPE, signal
 from select import POLLIN, poll
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from utsuwa.linux.libc import call
 
 _PLACES = ("/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin")
 _PATIENCE = 10.0
 """Seconds that such a program may take to begin."""
 _INTERFACE = "up0"
-_DIE_WITH_PARENT, _SIGKILL = 1, 9
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
 def program(name: str) -> str:
@@ -44,9 +42,12 @@ class Uplink:
 
     def start(self) -> bool:
         """Have one running and ready: the first that can be. What they say goes to our standard error."""
-        for path, words in self._candidates():
+        for name in ("pasta", "slirp4netns"):
+            path = program(name)
+            if not path:
+                continue
             ready, tell = os.pipe2(os.O_CLOEXEC)
-            self._pid = self._spawn(path, [word.replace("READY", str(tell)) for word in words], tell)
+            self._pid = self._spawn(path, self._words(name, tell), tell)
             os.close(tell)
             self.process = os.pidfd_open(self._pid)
             try:
@@ -57,21 +58,14 @@ class Uplink:
             self.end()
         return False
 
-    def _candidates(self) -> Iterator[tuple[str, list[str]]]:
-        pasta, slirp = program("pasta"), program("slirp4netns")
-        if pasta:
+    def _words(self, name: str, tell: int) -> list[str]:
+        """Its command line; ``tell`` is the descriptor to which slirp4netns writes that it is ready."""
+        if name == "pasta":
             closed = [word for option in "tuTU" for word in (f"-{option}", "none")]
-            yield (
-                pasta,
-                ["pasta", "--config-net", "-q", "-e", "-f", "-I", _INTERFACE, *closed, "--no-map-gw"]
-                + ["-P", f"{self._directory}/pid", "--netns", self._pin],
-            )
-        if slirp:
-            yield (
-                slirp,
-                ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd=READY"]
-                + ["--netns-type=path", self._pin, _INTERFACE],
-            )
+            words = [name, "--config-net", "-q", "-e", "-f", "-I", _INTERFACE, *closed, "--no-map-gw"]
+            return [*words, "-P", f"{self._directory}/pid", "--netns", self._pin]
+        words = [name, "--configure", "--mtu=65520", "--disable-host-loopback", f"--ready-fd={tell}"]
+        return [*words, "--netns-type=path", self._pin, _INTERFACE]
 
     def _spawn(self, path: str, words: list[str], tell: int) -> int:
         """Its pid; it ends with us, however that comes about."""
@@ -83,9 +77,7 @@ class Uplink:
         pid = os.fork()
         if pid == 0:
             try:
-                from utsuwa.linux.mounting import prctl
-
-                prctl(_DIE_WITH_PARENT, _SIGKILL)
+                call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
                 signal(SIGPIPE, SIG_DFL)  # pasta takes it for an error when it is ignored already
                 if os.getppid() == parent:
                     os.set_inheritable(tell, True)

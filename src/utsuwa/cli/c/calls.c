@@ -31,13 +31,11 @@ static function *find(const char *name)
 	return NULL;
 }
 
-/* An integer as it is, None as NULL, of anything else the address of its bytes, which it must hold on to meanwhile. */
+/* An integer as it is, None as NULL, of bytes their address. */
 static int convert(PyObject *value, long *word)
 {
 	if (PyBytes_Check(value))
 		*word = (long)PyBytes_AS_STRING(value);
-	else if (PyByteArray_Check(value))
-		*word = (long)PyByteArray_AS_STRING(value);
 	else if (value != Py_None)
 		*word = PyLong_AsLong(value);
 	return *word == -1 && PyErr_Occurred() ? -1 : 0;

@@ -142,7 +142,8 @@ static PyObject *ignored(PyObject *module, PyObject *unused)
 	return numbers;
 }
 
-/* Which pages the rehearsals write to, with a bit for each kind of start that does. A start copies these at once, which costs a third of the faults, and a tenth of those on pages that were read before. */
+/* Which pages the rehearsals write to, with a bit for each kind of start that does. A start copies these at once, which
+ * costs a third of the faults, and a tenth of those on pages that were read before. */
 static struct area {
 	char *begin, *end;
 	unsigned char *written; /* the bits of each page; not in the image, as the C library's memory is not */

@@ -2,8 +2,8 @@
  * Copies the image's pages that are going to be written to, before they are: a fault each would take twice as long.
  *
  * A second thread copies those that only some verbs take, on another processor if one is idle, while Python begins on this
- * one; on a busy machine it would cost more than it brings. It is bare: no C library (errno would be the first thread's), no thread-local memory, no signals. Where it finds
- * a page that the other one has copied already, it has nothing to do.
+ * one; on a busy machine it would cost more than it brings. It is bare: no C library (errno would be the first thread's), no
+ * thread-local memory, no signals. Where it finds a page that the other one has copied already, it has nothing to do.
  */
 #include "syscall.h"
 #include <linux/fcntl.h>
@@ -44,7 +44,8 @@ static int idle_processor(void)
 {
 	char text[64];
 	u64 processors[128] = {0};
-	long file = sys(openat, AT_FDCWD, "/proc/loadavg", O_RDONLY | O_CLOEXEC), size = file < 0 ? -1 : sys(read, file, text, sizeof text - 1);
+	long file = sys(openat, AT_FDCWD, "/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	long size = file < 0 ? -1 : sys(read, file, text, sizeof text - 1);
 	int fields = 0, running = 0, count = 0;
 	if (file >= 0)
 		sys(close, file);
