@@ -234,7 +234,7 @@ class Conversation:
         try:
             self._plug(self._child.pid, descriptors)
         except Error as error:
-            if getattr(error, "errno", 0) != ESRCH:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != ESRCH:
                 raise
             self._unplugged = error
 

@@ -31,6 +31,16 @@ def test_the_default_network_is_a_bridge(host: Host) -> None:
     assert host("run", "--rm", "--network", "none", IMAGE, "ping", "-c", "1", "-W", "1", place["IPAddress"]).returncode
 
 
+def test_a_process_that_fails_while_it_is_connected_says_why(host: Host) -> None:
+    """It may be gone before its interface is there, or after."""
+    for _ in range(6):
+        done = host("run", "--rm", "-u", "nobody-here", IMAGE, "true")
+        assert (done.returncode, done.stderr) == (
+            125,
+            b"utsuwa: unable to find user nobody-here: no matching entries in passwd file\n",
+        )
+
+
 def test_addresses_are_not_used_twice_and_come_back(host: Host) -> None:
     host.ok("network", "create", "--subnet", "10.99.0.0/29", "small")
     for number in range(5):  # of 8 addresses the network, its broadcast and the gateway are no container's

@@ -1,58 +1,35 @@
-"""The conversation with a process that becomes the program: whose signals are those that come meanwhile."""
+"""What the parent makes of a network that can't be set up."""
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
-from utsuwa.init.channel import EXECUTING, Report
-from utsuwa.runtime import create
-from utsuwa.runtime.undo import Interrupted
-
-SIGTERM = 15
+from utsuwa.errors import Error, from_oserror
+from utsuwa.runtime.create import Conversation
 
 
-class _Child:
-    """Is interrupted by a signal before it is heard of."""
+def conversation(number: int) -> Conversation:
+    """One whose network fails with an errno."""
 
-    def __init__(self, executes: bool) -> None:
-        self.pid = 12
-        self._executes = executes
-        self._next: list[Any] = [Interrupted(SIGTERM), *([Report(EXECUTING, 7)] if executes else [])]
+    def plug(_pid: int, _descriptors: tuple[int, ...]) -> None:
+        failure = OSError(number, os.strerror(number))
+        raise from_oserror(failure, "connect to network lan") from failure
 
-    def next(self) -> Report | None:
-        step = self._next.pop(0) if self._next else None
-        if isinstance(step, Exception):
-            raise step
-        return step
-
-    def executes(self) -> bool:
-        return self._executes
+    made = Conversation.__new__(Conversation)
+    made._plug, made._child, made._unplugged = plug, SimpleNamespace(pid=1), None  # type: ignore[assignment]
+    return made
 
 
-class _Nothing:
-    resources = manager = None
-    recalled = awaits_cgroups = False
-
-    def __init__(self, child: _Child) -> None:
-        self.child = child
+def test_a_process_that_has_ended_is_heard_first() -> None:
+    talk = conversation(errno.ESRCH)
+    talk._plug_in(())
+    assert "no such process" in str(talk._unplugged)
 
 
-def _hold(child: _Child) -> None:
-    nothing: Any = _Nothing(child)
-    create.Conversation(nothing, nothing, nothing, nothing, runs=True).hold()
-
-
-def test_a_signal_to_a_program_that_runs_is_the_program_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
-    _hold(_Child(executes=True))
-    assert sent == [(12, SIGTERM)]
-
-
-def test_a_signal_before_that_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("sent on"))
-    with pytest.raises(Interrupted):
-        _hold(_Child(executes=False))
+def test_any_other_failure_is_told_at_once() -> None:
+    with pytest.raises(Error, match="connect to network lan: operation not permitted"):
+        conversation(errno.EPERM)._plug_in(())
