@@ -13,7 +13,7 @@ from utsuwa.engine.metadata import ContainerRecord, Metadata
 from utsuwa.engine.mountpoints import Preparation, snapshot_keys, volume_names
 from utsuwa.engine.reboot import forget_other_boot
 from utsuwa.engine.revival import continued, is_interrupted, revive
-from utsuwa.engine.startlock import hold
+from utsuwa.engine.startlock import StartLock
 from utsuwa.engine.status import PAUSED, RUNNING, Status, derive
 from utsuwa.engine.volumes import Volumes
 from utsuwa.errors import Conflict, Error, FailedPrecondition, from_oserror
@@ -239,11 +239,8 @@ class Containers:
 
         Raises FailedPrecondition when it runs already, and what the runtime said, with Docker's exit code as ``code``.
         """
-        lock = hold(self._paths.container(record.id))
-        try:
+        with StartLock(self._paths.container(record.id)):
             return self._start(record, attach, size)
-        finally:
-            os.close(lock)
 
     def _start(self, record: ContainerRecord, attach: bool, size: tuple[int, int]) -> Connection:
         status = derive(self._paths, record)

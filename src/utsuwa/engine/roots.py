@@ -13,7 +13,7 @@ from threading import Thread
 
 from utsuwa.engine import syscalls
 from utsuwa.engine.inside import Inside
-from utsuwa.engine.startlock import hold
+from utsuwa.engine.startlock import StartLock
 from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, Unsupported, from_oserror
 from utsuwa.plan.rootfs import split_lower
@@ -39,7 +39,7 @@ def opened(paths: Paths, record: ContainerRecord) -> Iterator[Inside]:
     Meanwhile nobody else looks into a container that does not run, and nobody starts it.
     """
     with ExitStack() as held:
-        held.callback(os.close, hold(paths.container(record.id)))
+        held.enter_context(StartLock(paths.container(record.id)))
         status = derive(paths, record)
         if status.alive:
             held.close()

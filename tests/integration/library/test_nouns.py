@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,26 @@ def test_files_go_in_and_out(box: utsuwa.Container, tmp_path: Path) -> None:
             box.files.read(path)
     with pytest.raises(utsuwa.InvalidArgument, match="no regular file"):
         box.files.read("/tmp")
+
+
+def test_an_archive_in_the_making_keeps_its_container_from_starting(engine: utsuwa.Engine) -> None:
+    with engine.containers.create(IMAGE, ["true"]) as box:
+        archive = box.files.archive("/bin")
+        next(archive)
+        with pytest.raises(utsuwa.FailedPrecondition, match=r"read that to its end or close\(\) it"):
+            box.start()
+        with pytest.raises(utsuwa.FailedPrecondition):
+            box.files.extract(archive, "/tmp")
+        with ThreadPoolExecutor(1) as other:
+            started = other.submit(box.start)  # waits for us: that can end
+            archive.close()
+            started.result()
+        assert box.wait() == 0
+        archive = box.files.archive("/bin")
+        next(archive)
+        archive.close()
+        box.start()
+        assert box.wait() == 0
 
 
 def test_volumes(engine: utsuwa.Engine) -> None:
