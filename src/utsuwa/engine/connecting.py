@@ -58,7 +58,7 @@ def settle(paths: Paths, request: RunRequest, find: Callable[[str], ContainerRec
         if network.cni:
             plugs.append(network)
     if plugs and len(plugs) == len(found):
-        from utsuwa.engine.plugging import check_ports
+        from utsuwa.engine.cni import check_ports
 
         check_ports(plugs, request)
     return request.replace(network=found[0].network, networks=tuple(found))
@@ -84,7 +84,7 @@ def _check_alone(request: RunRequest, mode: str, wishes: tuple[NetworkWish, ...]
 
 def _check_wish(network: Network, wish: NetworkWish) -> None:
     if network.cni:
-        from utsuwa.engine.plugging import check_wish
+        from utsuwa.engine.cni import check_wish
 
         check_wish(network, wish)
         return
@@ -247,9 +247,9 @@ def _give_up(places: Places, container: str, network: str, namespace: str) -> bo
     if endpoint is None:
         return False
     if endpoint.plugged:
-        from utsuwa.network import plugged
+        from utsuwa.network.cni import membership
 
-        plugged.leave(places, container, network, namespace)
+        membership.leave(places, container, network, namespace)
     else:
         plug.unplug(places, [endpoint.veth])
     plug.give_up(places, endpoint)
@@ -330,10 +330,10 @@ def recover(paths: Paths, metadata: Metadata) -> None:
 
 def _take_back(paths: Paths, metadata: Metadata, places: Places) -> None:
     """Have plugins take back what they were asked for by containers that are gone, or run no more since a reboot."""
-    from utsuwa.network import plugged
+    from utsuwa.network.cni import membership
 
-    for asked in plugged.residents(places):
-        if not plugged.hung_lately(asked) and _has_ended(paths, metadata, asked.container):
+    for asked in membership.residents(places):
+        if not membership.hung_lately(asked) and _has_ended(paths, metadata, asked.container):
             leave_networks(places, asked.container)
 
 

@@ -21,7 +21,7 @@ def network(paths: Paths, found: Network, *, ask: bool = False) -> dict[str, obj
     places = Places(paths.root, paths.run)
     residents = {each.container: _resident(paths, each) for each in places.endpoints(found.id)}
     if ask and found.cni:
-        from utsuwa.engine.plugging import complaints
+        from utsuwa.engine.cni import complaints
 
         for container, words in complaints(paths, places, found).items():
             residents[container]["Check"] = words

@@ -76,7 +76,7 @@ class Networks:
         return made
 
     def _plugged(self, name: str, options: dict[str, str], labels: dict[str, str], attachable: bool) -> Network:
-        from utsuwa.engine.plugging import describe
+        from utsuwa.engine.cni import describe
 
         network = describe(name, _check_name(name), options, labels, attachable)
         lock = self.places.lock("making")
@@ -222,10 +222,10 @@ class Networks:
                     f"error while removing network: network {network.name} has active endpoints ({_shown(users)})"
                 )
             if network.cni:
-                from utsuwa.network import plugged
+                from utsuwa.network.cni import membership
 
-                for asked in plugged.residents(self.places, network.id):  # whom nobody has cleaned up after
-                    plugged.leave(self.places, asked.container, network.id)
+                for asked in membership.residents(self.places, network.id):  # whom nobody has cleaned up after
+                    membership.leave(self.places, asked.container, network.id)
             else:
                 bridge.remove(self.places, network)
             self._forget(network)

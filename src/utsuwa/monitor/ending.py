@@ -47,9 +47,9 @@ def leave_networks(places: Places, identifier: str) -> None:
     try:
         unplug(places, leave(places, identifier))
         if os.path.isdir(places.plugged):
-            from utsuwa.network import plugged
+            from utsuwa.network.cni import membership
 
-            plugged.leave(places, identifier)
+            membership.leave(places, identifier)
     except Error:  # recovery looks for what is left
         pass
 

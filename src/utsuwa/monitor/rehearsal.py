@@ -18,7 +18,7 @@ _PACKAGES = ("cgroup", "init", "linux", "monitor", "network", "plan", "runtime",
 _STRANGERS = (
     *("features", "explain", "ps", "list", "compile", "assembler", "profile", "syscalls", "flags", "foreign"),
     *("mounting", "seldom_flags", "mount_flag", "network_flags", "resolver", "directory", "dns"),
-    *("gate", "relay", "uplink", "cni", "plugged", "sweeping"),
+    *("gate", "relay", "uplink", "summoned", "sweeping"),
 )
 """Modules of those packages that no start needs."""
 _TIMES = 3

@@ -11,14 +11,12 @@ import time
 from _socket import (
     AF_INET,
     AF_INET6,
-    AF_UNIX,
     IPPROTO_IPV6,
     IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_CLOEXEC,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
-    SOCK_SEQPACKET,
     SOCK_STREAM,
     SOL_SOCKET,
     socket,
@@ -28,32 +26,23 @@ from select import EPOLL_CLOEXEC, epoll
 from utsuwa.errors import Error
 from utsuwa.network import ground
 from utsuwa.network.relay import Datagrams, Stream, Watch
-from utsuwa.network.state import Places
+from utsuwa.network.summoned import hear
 from utsuwa.network.uplink import Uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.network.records import Endpoint
+    from utsuwa.network.state import Places
     from utsuwa.spec.request import PublishedPort
 
     Key = tuple[str, str, int, str, int]
 
-CONTROL = 3
 _LOOK_AROUND = 30.0
 """Seconds after which it looks whether somebody needs it still, should nobody have told."""
 _STEADY = 1.0
 """Seconds after which a program that has ended is not thought to do so again and again."""
 _STOCK = 8
 """As many sockets of the other namespace are made at once."""
-
-
-def main(root: str, run: str) -> None:
-    """Serve until no container needs us. Runs as ``python3 -I -S``; descriptor 3 listens for who tells of changes."""
-    os.set_inheritable(CONTROL, False)
-    os.chdir("/")
-    with open("/proc/self/comm", "wb", buffering=0) as file:
-        file.write(b"utsuwa-gate")
-    Gate(Places(root, run), socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL)).serve()
 
 
 class Gate:
@@ -86,16 +75,9 @@ class Gate:
         self._uplink.end()
 
     def _told(self, _events: int) -> None:
-        """Something has changed: have what is needed, and say that we do, or what is in the way."""
-        connection = socket(AF_UNIX, SOCK_SEQPACKET, 0, self._control._accept()[0])  # type: ignore[attr-defined]
-        try:
-            problem = self._open()
-            self._heard = True
-            connection.send(problem.encode() or b"!")
-        except OSError:  # it did not wait
-            pass
-        finally:
-            connection.close()
+        """Something has changed."""
+        hear(self._control, self._open)
+        self._heard = True
 
     def _open(self) -> str:
         """Have the way out, and exactly the ports that are published; what went wrong, "" for nothing."""

@@ -54,9 +54,9 @@ def join_all(places: Places, container: str, inside: Inside) -> None:
         return
     leave(places, container)  # whatever a start that was killed has left
     if os.path.isdir(places.plugged):
-        from utsuwa.network import plugged
+        from utsuwa.network.cni import membership
 
-        plugged.leave(places, container)
+        membership.leave(places, container)
     endpoints: list[Endpoint] = []
     for attachment in plugs.attachments:
         own = unpublished(plugs, endpoints)
@@ -116,7 +116,7 @@ def _have_plugged(
     inside: Inside,
     interface: str,
 ) -> Endpoint:
-    from utsuwa.network import plugged
+    from utsuwa.network.cni import membership
 
     endpoint = Endpoint(
         id=os.urandom(32).hex(),
@@ -130,7 +130,7 @@ def _have_plugged(
         priority=attachment.priority,
         plugged=True,
     )
-    return plugged.join(places, network, plugs, attachment, inside, endpoint)
+    return membership.join(places, network, plugs, attachment, inside, endpoint)
 
 
 def _describe(
@@ -259,9 +259,9 @@ def tell(
     host = files.host_resolution()
     servers = _servers(plugs) if endpoints else []
     if endpoints and endpoints[0].plugged and not plugs.dns:
-        from utsuwa.network import plugged
+        from utsuwa.network.cni import membership
 
-        servers = plugged.servers(places, endpoints) or servers
+        servers = membership.servers(places, endpoints) or servers
     if asks:
         servers = _lead(places, asks, inside, anew)
     try:

@@ -12,14 +12,12 @@ import time
 from _socket import (
     AF_INET,
     AF_INET6,
-    AF_UNIX,
     IPPROTO_IPV6,
     IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_CLOEXEC,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
-    SOCK_SEQPACKET,
     SOCK_STREAM,
     SOL_SOCKET,
     socket,
@@ -28,13 +26,14 @@ from select import POLLIN, POLLOUT, poll
 
 from utsuwa.network import dns, files, ground
 from utsuwa.network.directory import Directory
-from utsuwa.network.state import Places
+from utsuwa.network.summoned import hear
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTROL = 3
+    from utsuwa.network.state import Places
+
 _LOOK_AROUND = 60.0
 """Seconds after which it looks whether somebody needs it still, should nobody have told."""
 _PATIENCE, _TRIES, _MOST = 4.0, 3, 256
@@ -42,15 +41,6 @@ _PATIENCE, _TRIES, _MOST = 4.0, 3, 256
 _SIZE = 1 << 16
 _UNWILLING = (dns.SERVER_FAILURE, dns.REFUSED)
 """Answers of servers after which another one is asked."""
-
-
-def main(root: str, run: str) -> None:
-    """Serve until nobody asks us any more. Runs as ``python3 -I -S``; descriptor 3 listens for who tells of changes."""
-    os.set_inheritable(CONTROL, False)
-    os.chdir("/")
-    with open("/proc/self/comm", "wb", buffering=0) as file:
-        file.write(b"utsuwa-names")
-    Resolver(Places(root, run), socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL)).serve()
 
 
 class Resolver:
@@ -86,16 +76,9 @@ class Resolver:
     _heard = False
 
     def _told(self) -> None:
-        """Something has changed: listen where we should, and say that we do, or what is in the way."""
-        connection = socket(AF_UNIX, SOCK_SEQPACKET, 0, self._control._accept()[0])  # type: ignore[attr-defined]
-        try:
-            problem = self._listen()
-            self._heard = True
-            connection.send(problem.encode() or b"!")
-        except OSError:  # it did not wait
-            pass
-        finally:
-            connection.close()
+        """Something has changed."""
+        hear(self._control, self._listen)
+        self._heard = True
 
     def _listen(self) -> str:
         """Have sockets for exactly the networks where somebody asks us; what went wrong, "" for nothing."""

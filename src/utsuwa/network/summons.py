@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from utsuwa.network.state import Places
 
 RESOLVER, GATE = "resolver", "gate"
-"""Such processes: a module of this package, and a directory RUN/networks/NAME."""
+"""Such processes (``summoned.py``): a module of this package, and a directory RUN/networks/NAME."""
 _FAILURES = {RESOLVER: "names of containers can't be answered", GATE: "ports can't be published"}
+LISTENER = 3
+"""The descriptor on which they listen for what they are told."""
 _SOCKET = "socket"
-_LISTENER = 3
 _TRIES = 4
 
 
@@ -86,15 +87,14 @@ def _spawn(places: Places, name: str, listener: int) -> None:
     python = getattr(sys, "_base_executable", "") or sys.executable
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     root, run = os.path.dirname(places.root), os.path.dirname(places.run)
-    code = (
-        f"import sys; sys.path.insert(0, {source!r}); from utsuwa.network.{name} import main; main({root!r}, {run!r})"
-    )
+    begin = f"from utsuwa.network.summoned import main; main({name!r}, {root!r}, {run!r})"
+    code = f"import sys; sys.path.insert(0, {source!r}); {begin}"
     spare = os.dup(listener)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
         (os.POSIX_SPAWN_DUP2, 0, 1),
         (os.POSIX_SPAWN_OPEN, 2, f"{places.run}/{name}/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-        (os.POSIX_SPAWN_DUP2, spare, _LISTENER),
+        (os.POSIX_SPAWN_DUP2, spare, LISTENER),
     ]
     try:
         command = [python, "-I", "-S", "-X", "utf8", "-c", code]

@@ -19,7 +19,8 @@ from utsuwa.engine.networks import Networks
 from utsuwa.engine.paths import Paths
 from utsuwa.errors import Conflict
 from utsuwa.linux import rtnetlink
-from utsuwa.network import bridge, plug, plugged  # nothing is imported on the way
+from utsuwa.network import bridge, plug
+from utsuwa.network.cni import membership  # nothing is imported on the way
 
 STEPS = ("os.", "open", "socket.bind", "socket.connect", "socket.__new__")
 paths = Paths(root, run)

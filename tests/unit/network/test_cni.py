@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from utsuwa.errors import FailedPrecondition, InvalidArgument, Unavailable, Unsupported
-from utsuwa.network import cni
+from utsuwa.network.cni import plugins
 
 
 def plugin(directory: Path, name: str, script: str) -> None:
@@ -23,8 +23,8 @@ def listed(*types: str, **more: Any) -> dict[str, Any]:
     return {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": each} for each in types], **more}
 
 
-def call(directory: Path) -> cni.Call:
-    return cni.Call("c" * 64, "eth0", "/proc/1/ns/net", f"/nowhere:{directory}", {})
+def call(directory: Path) -> plugins.Call:
+    return plugins.Call("c" * 64, "eth0", "/proc/1/ns/net", f"/nowhere:{directory}", {})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def call(directory: Path) -> cni.Call:
     ],
 )
 def test_the_version_is_the_last_that_both_speak(text: str, version: str) -> None:
-    found = cni.read(text.encode(), "it")
+    found = plugins.read(text.encode(), "it")
     assert found["cniVersion"] == version
     assert [each["type"] for each in found["plugins"]] == ["x"]
 
@@ -54,22 +54,22 @@ def test_the_version_is_the_last_that_both_speak(text: str, version: str) -> Non
 )
 def test_what_is_no_configuration(text: str) -> None:
     with pytest.raises(InvalidArgument):
-        cni.read(text.encode(), "it")
+        plugins.read(text.encode(), "it")
 
 
 def test_versions_that_nobody_speaks() -> None:
     with pytest.raises(Unsupported, match=r"is of CNI version 0\.1\.0"):
-        cni.read(b'{"name": "n", "plugins": [{"type": "x"}]}', "it")
+        plugins.read(b'{"name": "n", "plugins": [{"type": "x"}]}', "it")
 
 
 def test_results_are_handed_on_and_taken_back_in_reverse(tmp_path: Path) -> None:
     plugin(tmp_path, "one", f'echo "$CNI_COMMAND one $(cat)" >>{tmp_path}/log; echo \'{{"ips": []}}\'')
     plugin(tmp_path, "two", f'echo "$CNI_COMMAND two $(cat)" >>{tmp_path}/log; echo \'{{"ips": [1]}}\'')
-    result = cni.add(listed("one", "two"), call(tmp_path))
+    result = plugins.add(listed("one", "two"), call(tmp_path))
     assert result == {"ips": [1]}
-    cni.check(listed("one", "two"), call(tmp_path), result)
-    cni.check(listed("one", "two", disableCheck=True), call(tmp_path), result)
-    cni.delete(listed("one", "two"), call(tmp_path), result)
+    plugins.check(listed("one", "two"), call(tmp_path), result)
+    plugins.check(listed("one", "two", disableCheck=True), call(tmp_path), result)
+    plugins.delete(listed("one", "two"), call(tmp_path), result)
     said = [line.split()[:2] for line in (tmp_path / "log").read_text().splitlines()]
     assert said == [["ADD", "one"], ["ADD", "two"], ["CHECK", "one"], ["CHECK", "two"], ["DEL", "two"], ["DEL", "one"]]
 
@@ -90,26 +90,26 @@ def test_results_are_handed_on_and_taken_back_in_reverse(tmp_path: Path) -> None
 def test_failures_are_told_in_the_plugins_words(tmp_path: Path, script: str, said: str) -> None:
     plugin(tmp_path, "bad", script)
     with pytest.raises(FailedPrecondition, match=said):
-        cni.add(listed("bad"), call(tmp_path))
+        plugins.add(listed("bad"), call(tmp_path))
 
 
 def test_all_are_asked_to_take_back_though_one_fails(tmp_path: Path) -> None:
     plugin(tmp_path, "good", f"touch {tmp_path}/asked")
     plugin(tmp_path, "bad", "exit 1")
     with pytest.raises(FailedPrecondition, match=r"plugin bad \(DEL\)"):
-        cni.delete(listed("good", "bad"), call(tmp_path), None)
+        plugins.delete(listed("good", "bad"), call(tmp_path), None)
     assert (tmp_path / "asked").exists()
     with pytest.raises(FailedPrecondition, match="plugin missing is not in /nowhere:"):
-        cni.delete(listed("missing"), call(tmp_path), None)
+        plugins.delete(listed("missing"), call(tmp_path), None)
 
 
 def test_one_that_does_not_end_is_killed_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cni, "_LIMIT", 0.2)
+    monkeypatch.setattr(plugins, "_LIMIT", 0.2)
     plugin(tmp_path, "slow", f"sleep 1000 & echo $! >{tmp_path}/child; wait")
     with pytest.raises(Unavailable, match=r"plugin slow \(ADD\) did not end within 0 seconds, and was killed"):
-        cni.add(listed("slow"), call(tmp_path))
+        plugins.add(listed("slow"), call(tmp_path))
     child = int((tmp_path / "child").read_text())
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
 
@@ -119,7 +119,7 @@ def test_its_status_is_heard_where_children_are_ignored(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(FailedPrecondition, match="status 4"):
-            cni.delete(listed("bad"), call(tmp_path), None)
+            plugins.delete(listed("bad"), call(tmp_path), None)
         assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGCHLD, before)
@@ -131,7 +131,7 @@ def test_strays_of_a_container_are_ended(tmp_path: Path) -> None:
     script.write_text("#!/bin/sh\nsleep 1000\n")
     script.chmod(0o755)
     pid = os.posix_spawn(str(script), ["stray"], {"CNI_CONTAINERID": mark, "PATH": "/bin:/usr/bin"}, setpgroup=0)
-    cni.end_strays("0" * 64)
+    plugins.end_strays("0" * 64)
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    cni.end_strays(mark)
+    plugins.end_strays(mark)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL

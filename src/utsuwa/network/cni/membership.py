@@ -13,7 +13,8 @@ from fcntl import LOCK_EX, flock
 
 from utsuwa.errors import Error, FailedPrecondition, Unavailable, from_oserror
 from utsuwa.linux.rtnetlink import OF_PROCESS
-from utsuwa.network import cni, ports
+from utsuwa.network import ports
+from utsuwa.network.cni import plugins
 from utsuwa.network.records import Endpoint, Plugged
 from utsuwa.network.state import read, write
 from utsuwa.spec.codec import dumps, parse
@@ -43,7 +44,7 @@ def join(
     """
     os.makedirs(f"{places.run}/{network.id}/endpoints", 0o711, exist_ok=True)
     write(places.endpoint(network.id, endpoint.container), endpoint)
-    if plugs.ports and "portMappings" in cni.capabilities(parse(network.cni)):
+    if plugs.ports and "portMappings" in plugins.capabilities(parse(network.cni)):
         endpoint = ports.take(places, endpoint, plugs.ports)
     wishes = _wishes(network, attachment, endpoint.ports)
     asked = Plugged(
@@ -56,7 +57,7 @@ def join(
     )
     path = _keep(places, asked)
     try:
-        result = cni.add(parse(network.cni), _call(asked, _path(inside)))
+        result = plugins.add(parse(network.cni), _call(asked, _path(inside)))
         write(path, asked.replace(result=dumps(result)))
         endpoint = _described(endpoint, result)
         write(places.endpoint(network.id, endpoint.container), endpoint)
@@ -97,7 +98,7 @@ def check(asked: Plugged, namespace: str) -> str:
     """What plugins have to say against a container's place in a network, "" for nothing."""
     try:
         if asked.result:
-            cni.check(parse(asked.configuration), _call(asked, namespace), parse(asked.result))
+            plugins.check(parse(asked.configuration), _call(asked, namespace), parse(asked.result))
     except Error as error:
         return str(error)
     return ""
@@ -149,8 +150,8 @@ def _path(inside: Inside) -> str:
     return f"/proc/{number}/ns/net" if kind == OF_PROCESS else f"/proc/{os.getpid()}/fd/{number}"
 
 
-def _call(asked: Plugged, namespace: str) -> cni.Call:
-    return cni.Call(asked.container, asked.interface, namespace, asked.plugins, parse(asked.wishes))
+def _call(asked: Plugged, namespace: str) -> plugins.Call:
+    return plugins.Call(asked.container, asked.interface, namespace, asked.plugins, parse(asked.wishes))
 
 
 def _take_back(path: str, asked: Plugged, namespace: str) -> None:
@@ -161,9 +162,9 @@ def _take_back(path: str, asked: Plugged, namespace: str) -> None:
     try:
         result = parse(asked.result) if asked.result else None
         if result is None:  # who asked for it may have been killed, and the plugin not
-            cni.end_strays(asked.container)
+            plugins.end_strays(asked.container)
         try:
-            cni.delete(parse(asked.configuration), _call(asked, namespace), result)
+            plugins.delete(parse(asked.configuration), _call(asked, namespace), result)
         except Unavailable:
             write(path, asked.replace(hung=int(time.time())))
             raise

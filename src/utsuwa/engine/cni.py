@@ -7,7 +7,7 @@ import os
 from utsuwa.errors import InvalidArgument, NotFound, Unsupported, from_oserror
 from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor.records import now
-from utsuwa.network import cni, plugged
+from utsuwa.network.cni import membership, plugins
 from utsuwa.network.records import Network
 from utsuwa.spec.codec import dumps, parse
 
@@ -39,11 +39,11 @@ def describe(name: str, identifier: str, options: dict[str, str], labels: dict[s
         id=identifier,
         name=name,
         createdAt=now(),
-        driver=plugged.DRIVER,
+        driver=membership.DRIVER,
         attachable=attachable,
         names=False,
         cni=dumps(found),
-        plugins=options.get("plugins") or os.environ.get("CNI_PATH") or cni.PLUGINS,
+        plugins=options.get("plugins") or os.environ.get("CNI_PATH") or plugins.PLUGINS,
         labels=labels,
         options=options,
     )
@@ -52,7 +52,7 @@ def describe(name: str, identifier: str, options: dict[str, str], labels: dict[s
 def _read(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb", buffering=0) as file:
-            return cni.read(file.read(_SIZE), path)
+            return plugins.read(file.read(_SIZE), path)
     except OSError as error:
         raise from_oserror(error, f"read the CNI configuration {path}") from error
 
@@ -60,23 +60,23 @@ def _read(path: str) -> dict[str, Any]:
 def _look_up(name: str) -> dict[str, Any]:
     """The first list of that name where such lists are kept, in the order of the files' names."""
     try:
-        files = sorted(os.listdir(cni.CONFIGURATIONS))
+        files = sorted(os.listdir(plugins.CONFIGURATIONS))
     except FileNotFoundError:
         files = []
     for file in files:
         if file.endswith((".conflist", ".conf", ".json")):
             try:
-                found = _read(f"{cni.CONFIGURATIONS}/{file}")
+                found = _read(f"{plugins.CONFIGURATIONS}/{file}")
             except (InvalidArgument, Unsupported):  # of somebody else's
                 continue
             if found["name"] == name:
                 return found
-    raise NotFound(f"no CNI configuration {name} in {cni.CONFIGURATIONS}: name a file with -o config=FILE")
+    raise NotFound(f"no CNI configuration {name} in {plugins.CONFIGURATIONS}: name a file with -o config=FILE")
 
 
 def check_wish(network: Network, wish: NetworkWish) -> None:
     """Raise InvalidArgument for what no plugin of the list can be told."""
-    able = cni.capabilities(parse(network.cni))
+    able = plugins.capabilities(parse(network.cni))
     asked = (
         ("aliases", "aliases", wish.aliases),
         ("ips", "an address", wish.ip or wish.ip6),
@@ -94,7 +94,7 @@ def check_ports(networks: list[Network], request: RunRequest) -> None:
     """Raise InvalidArgument when ports are to be published and no network can do that."""
     if not (request.networking.ports or request.networking.publish_all) or not all(each.cni for each in networks):
         return
-    if not any("portMappings" in cni.capabilities(parse(each.cni)) for each in networks):
+    if not any("portMappings" in plugins.capabilities(parse(each.cni)) for each in networks):
         raise InvalidArgument(
             f"ports can't be published in network {networks[0].name}: no plugin is able of portMappings"
         )
@@ -106,11 +106,11 @@ def complaints(paths: Paths, places: Places, network: Network) -> dict[str, str]
     from utsuwa.engine.status import derive
 
     found, metadata = {}, Metadata(paths)
-    for asked in plugged.residents(places, network.id):
+    for asked in membership.residents(places, network.id):
         try:
             status = derive(paths, metadata.load(asked.container))
         except NotFound:
             continue
         if status.alive:
-            found[asked.container] = plugged.check(asked, f"/proc/{status.pid}/ns/net")
+            found[asked.container] = membership.check(asked, f"/proc/{status.pid}/ns/net")
     return found
