@@ -7,23 +7,13 @@ take all of them first.
 
 from __future__ import annotations
 
-import _ctypes
 import os
+
+from utsuwa.linux.libc import call
 
 _POPULATE_WRITE = 23
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT, _LARGE = 1 << 22, 1 << 20
-
-
-class _Word(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """An unsigned long; plain integers are passed as C's int."""
-
-    _type_ = "L"
-
-
-# The C half of ctypes only: the package costs 2.5 ms and 200 kB. Looked up where this is imported, before any fork.
-_LIBRARY = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-_MADVISE, _MALLOPT = _ctypes.dlsym(_LIBRARY, "madvise"), _ctypes.dlsym(_LIBRARY, "mallopt")
 
 
 def take() -> None:
@@ -32,7 +22,10 @@ def take() -> None:
     On an older kernel nothing happens: the pages come one by one, as ever.
     """
     for begin, end in _areas():
-        _ctypes.call_function(_MADVISE, (_Word(begin), _Word(end - begin), _POPULATE_WRITE))
+        try:
+            call("madvise", begin, end - begin, _POPULATE_WRITE)
+        except OSError:
+            continue
 
 
 def keep() -> None:
@@ -40,8 +33,8 @@ def keep() -> None:
 
     A relay that gives 200 kB back to the kernel after every chunk of output, and takes them again, does little else.
     """
-    _ctypes.call_function(_MALLOPT, (_M_TRIM_THRESHOLD, _KEPT))
-    _ctypes.call_function(_MALLOPT, (_M_MMAP_THRESHOLD, _LARGE))
+    call("mallopt", _M_TRIM_THRESHOLD, _KEPT)
+    call("mallopt", _M_MMAP_THRESHOLD, _LARGE)
 
 
 def _areas() -> list[tuple[int, int]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import _ctypes
-from _signal import SIG_DFL, SIG_IGN, SIGCHLD, signal
+from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGKILL, signal
+
+from utsuwa.linux.libc import call
 
 _PR_SET_PDEATHSIG = 1
-_SIGKILL = 9
-# The C half of ctypes only: the package costs 2.5 ms and 200 kB. Looked up where this is imported, before any fork.
-_PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
 
 
 def die_with_parent(wanted: bool) -> None:
     """Be killed when the parent ends, or no more (prctl(2), PR_SET_PDEATHSIG)."""
-    _ctypes.call_function(_PRCTL, (_PR_SET_PDEATHSIG, _SIGKILL if wanted else 0, 0, 0, 0))
+    call("prctl", _PR_SET_PDEATHSIG, SIGKILL if wanted else 0, 0, 0, 0)
 
 
 def ignore_children() -> None:

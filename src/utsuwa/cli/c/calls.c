@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -17,9 +18,9 @@ static const struct {
 	const char *name;
 	function *function;
 } functions[] = {
-	NAMED(inotify_add_watch), NAMED(inotify_init1), NAMED(inotify_rm_watch), NAMED(mount),	NAMED(prctl),
-	NAMED(setns),		  NAMED(syncfs),	NAMED(syscall),		 NAMED(timerfd_create), NAMED(timerfd_settime),
-	NAMED(umount2),		  NAMED(unshare),
+	NAMED(inotify_add_watch), NAMED(inotify_init1), NAMED(inotify_rm_watch), NAMED(madvise),	NAMED(mallopt),
+	NAMED(mount),		  NAMED(prctl),		NAMED(setns),		 NAMED(syncfs),		NAMED(syscall),
+	NAMED(timerfd_create),	  NAMED(timerfd_settime), NAMED(umount2),	 NAMED(unshare),
 };
 
 static function *find(const char *name)
