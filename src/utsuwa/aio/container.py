@@ -106,7 +106,8 @@ class Container(Facts):
 
         No thread waits: thousands of these cost a descriptor each.
         """
-        return await self._drive(ending(self.services.paths, self.record()), timeout, "has not ended")
+        errand = ending(self.services.paths, self.record(), settle=self.settle)
+        return await self._drive(errand, timeout, "has not ended")
 
     async def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; ``force`` kills it first, ``volumes`` takes its anonymous volumes along. Raises Conflict when it
@@ -168,7 +169,7 @@ class Container(Facts):
 
     async def attach(self) -> Process:
         """Its first process, with what it prints from now on. Raises FailedPrecondition when it does not run."""
-        return Process(await call(self.services.containers.attach, self.record()), self.command)
+        return Process(await call(self.blocking.attached), self.command)
 
     # --- its output and readiness -----------------------------------------------------------------------------------
 

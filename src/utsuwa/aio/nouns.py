@@ -6,7 +6,7 @@ import asyncio
 
 from utsuwa.aio.container import Container
 from utsuwa.aio.process import Process
-from utsuwa.aio.threads import call, made
+from utsuwa.aio.threads import call, made, reporting
 from utsuwa.library.images import Image, image
 
 TYPE_CHECKING = False
@@ -100,16 +100,16 @@ class Containers:
         """
         foreground = await made(
             lambda: self.blocking.begin(image, command, stdin=input is not None, pull=pull, options=options),
-            lambda begun: call(begun.discard),
+            lambda begun: call(self.blocking.discard, begun.record.id),
         )
         try:
-            process = Process(foreground.connection, foreground.command)
+            process = Process(foreground.connection, foreground.record.command)
             try:
                 output = await process.communicate(input, timeout)
             finally:
                 process.close()
         except BaseException:
-            await asyncio.shield(call(foreground.discard))
+            await asyncio.shield(call(self.blocking.discard, foreground.record.id))
             raise
         return output.checked(f"container of {image}") if check else output
 
@@ -128,12 +128,16 @@ class Images:
 
         A task that is cancelled stops the pull.
         """
+        if self.blocking.services.envoy:
+            return await reporting(lambda told: self.blocking.pull(name, platform=platform, progress=told), progress)
         return image(await self.blocking.pulling(name, platform, progress))
 
     async def push(
         self, name: str, *, platform: str | None = None, progress: Callable[[PushEvent], None] | None = None
     ) -> str:
         """Send an image to the registry that its name says; the digest it has there."""
+        if self.blocking.services.envoy:
+            return await reporting(lambda told: self.blocking.push(name, platform=platform, progress=told), progress)
         return await self.blocking.pushing(name, progress, platform)
 
     async def get(self, name: str) -> Image:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
+    E = TypeVar("E")
 
 _THREADS = 64
 """At most; made when there is work, and shared by all engines."""
@@ -21,6 +22,24 @@ _POOL = ThreadPoolExecutor(_THREADS, "utsuwa")
 async def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What a blocking function gives. When the caller is cancelled, the function goes on to its end."""
     return await asyncio.get_running_loop().run_in_executor(_POOL, lambda: function(*args, **kwargs))
+
+
+async def reporting(work: Callable[[Callable[[E], None]], T], report: Callable[[E], None] | None) -> T:
+    """As ``call``, for what tells of its progress, in the event loop then: a caller who is cancelled stops it at its
+    next word.
+    """
+    loop, over = asyncio.get_running_loop(), False
+
+    def tell(event: E) -> None:
+        if over:
+            raise asyncio.CancelledError
+        if report:
+            loop.call_soon_threadsafe(report, event)
+
+    try:
+        return await call(work, tell)
+    finally:
+        over = True
 
 
 async def made(function: Callable[[], T], unmake: Callable[[T], Awaitable[None]]) -> T:

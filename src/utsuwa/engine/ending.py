@@ -12,11 +12,13 @@ from utsuwa.monitor.records import EXIT_FILE, Exit, is_locked, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
+
+    Settle = Callable[[Paths, ContainerRecord, Status], None]
 
 CONDITIONS = ("not-running", "next-exit", "removed")
 """What can be waited for."""
@@ -26,13 +28,15 @@ _AT_LEAST = 1.0
 """Seconds after which to look anyway."""
 
 
-def ending(paths: Paths, record: ContainerRecord, condition: str = "not-running") -> Generator[Pause, None, int]:
+def ending(
+    paths: Paths, record: ContainerRecord, condition: str = "not-running", settle: Settle = recovery.settle
+) -> Generator[Pause, None, int]:
     """Until the container does not run, or its next end ("next-exit"), or it is "removed"; the exit code of its last
-    run. The pause before a restart counts as an end.
+    run. The pause before a restart counts as an end. ``settle`` finishes what a killed monitor has left.
     """
     status = derive(paths, record)
     if condition == "not-running" and _is_over(status):
-        recovery.settle(paths, record, status)
+        settle(paths, record, status)
         return status.code
     directory = paths.container(record.id)
     before = _number(_last(directory))
@@ -44,17 +48,17 @@ def ending(paths: Paths, record: ContainerRecord, condition: str = "not-running"
         over = condition == "not-running" and _is_over(status)
         if condition != "removed" and (over or _number(last) != before):
             if not (status.restarting or status.alive):
-                yield from settled(paths, record)
+                yield from settled(paths, record, settle)
             return last.exitCode if last and _number(last) != before else status.code
         yield Pause(_keepers(status), directory, _AT_LEAST)
 
 
-def settled(paths: Paths, record: ContainerRecord) -> Generator[Pause, None, None]:
+def settled(paths: Paths, record: ContainerRecord, settle: Settle = recovery.settle) -> Generator[Pause, None, None]:
     """Until the monitor of a process that has ended is gone; one whose monitor was killed is settled here."""
     for _ in range(_LOOKS):
         status = derive(paths, record)
         if not (status.kept or is_locked(paths.monitor(record.id))):
-            recovery.settle(paths, record, status)
+            settle(paths, record, status)
             return
         yield Pause(((status.monitor, status.monitor_start),) if status.monitor else (), seconds=_AGAIN)
 

@@ -6,6 +6,7 @@ from utsuwa.engine import logs
 from utsuwa.engine.containers import log_name
 from utsuwa.engine.errands import Pause
 from utsuwa.engine.logs import Line
+from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, Unsupported
 from utsuwa.linux.sockets import listening
 from utsuwa.monitor.health import HEALTHY
@@ -14,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from utsuwa.engine.containers import Containers
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
@@ -27,8 +27,8 @@ _LAST_WORDS = 5
 class Readiness:
     """Errands for readers of logs and for callers who wait until a container is of use."""
 
-    def __init__(self, paths: Paths, containers: Containers) -> None:
-        self._paths, self._containers = paths, containers
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
 
     def follow(self, record: ContainerRecord, tail: int | None = None) -> Generator[Line | Pause, None, None]:
         """The lines of the log, and those to come, until the container's run is over. Raises Unsupported without a
@@ -38,7 +38,7 @@ class Readiness:
         if not name:
             raise Unsupported(f"container {record.name} has no log that can be read (log driver {record.logDriver})")
         directory = self._paths.container(record.id)
-        status = self._containers.status(record)
+        status = derive(self._paths, record)
 
         def goes_on() -> bool:
             return status.alive or status.kept
@@ -47,7 +47,7 @@ class Readiness:
             if line:
                 yield line
                 continue
-            status = self._containers.status(record)
+            status = derive(self._paths, record)
             if goes_on():
                 yield Pause(_keepers(status), directory)
 
@@ -69,7 +69,7 @@ class Readiness:
         if not record.health:
             raise FailedPrecondition(f"container {record.name} has no healthcheck")
         while True:
-            status = self._containers.status(record)
+            status = derive(self._paths, record)
             if not (status.alive or status.kept):
                 raise self._ended(record)
             if status.health == HEALTHY:
@@ -80,7 +80,7 @@ class Readiness:
         """Until ``ask``, called again and again with the status of the running container, says yes."""
         seconds = _QUICK
         while True:
-            status = self._containers.status(record)
+            status = derive(self._paths, record)
             if not (status.alive or status.kept):
                 raise self._ended(record)
             if status.alive and ask(status):
@@ -90,7 +90,7 @@ class Readiness:
 
     def _ended(self, record: ContainerRecord) -> FailedPrecondition:
         """It will not be ready any more; with its last words, which mostly say why."""
-        status = self._containers.status(record)
+        status = derive(self._paths, record)
         message = f"container {record.name} is {status.name} (exit code {status.code}) and was not ready before"
         if log_name(record):
             lines = logs.read(self._paths.container(record.id), log_name(record), _LAST_WORDS)

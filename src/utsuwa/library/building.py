@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -31,19 +32,21 @@ def build(
     context: str,
     dockerfile: str,
     report: Callable[[str], None] | None,
+    stdin: bytes | None,
     *,
     pull: bool,
     named: dict[str, str],
     **fields: Any,
 ) -> Image:
     """Build an image; ``fields`` are those of the request, ``named`` further contexts, ``report`` is called with every
-    line of progress.
+    line of progress, ``stdin`` what was read of that already.
     """
+    read = sys.stdin.buffer.read if stdin is None else io.BytesIO(stdin).read
     with Workshop(services.paths, services.images) as workshop:
         scratch = workshop.directory
         secrets = {secret.id: secret.data for secret in fields["secrets"]}
         access = access_of(secrets, fields["agents"].get("default", ""), workshop.lock, own_keys=True)
-        found = open_context(context, dockerfile, scratch, sys.stdin.buffer.read, os.getcwd(), lambda: access)
+        found = open_context(context, dockerfile, scratch, read, os.getcwd(), lambda: access)
         contexts = parse([f"{name}={where}" for name, where in named.items()], scratch, access)
         request = BuildRequest(
             context=found.directory,

@@ -12,6 +12,7 @@ from utsuwa.engine.execs import ExecRequest
 from utsuwa.errors import NotFound, Unsupported
 from utsuwa.image.names import new_name
 from utsuwa.library import options
+from utsuwa.library.envoy import indoors
 from utsuwa.library.facts import Facts
 from utsuwa.library.failures import TimedOut
 from utsuwa.library.files import Files
@@ -55,11 +56,13 @@ class Container(Facts):
         except NotFound:  # somebody was faster
             pass
 
+    @indoors
     def inspect(self) -> dict[str, object]:
         """All about it, in the shape of Docker's API."""
         record = self.record()
         return inspection.container(self.services.paths, record, self.services.containers.status(record))
 
+    @indoors
     def usage(self) -> Usage:
         """What it uses now. Raises FailedPrecondition when it does not run."""
         return usage(self.services, self.record())
@@ -68,35 +71,49 @@ class Container(Facts):
 
     def start(self) -> Self:
         """Start it, again perhaps. Raises FailedPrecondition when it runs, and what the runtime says."""
-        self.services.containers.start(self.record()).close()
+        self._start()
         return self
 
+    @indoors
+    def _start(self) -> None:
+        self.services.containers.start(self.record()).close()
+
+    @indoors
     def stop(self, timeout: int | None = None, signal: str | None = None) -> None:
         """Ask it to end, and kill it after ``timeout`` seconds (its own, or 10; -1: never)."""
         self.services.containers.stop(self.record(), timeout, signal)
 
+    @indoors
     def kill(self, signal: str = "KILL") -> None:
         """Send a signal to its process. Raises FailedPrecondition when there is none."""
         self.services.containers.kill(self.record(), signal)
 
+    @indoors
     def restart(self, timeout: int | None = None) -> None:
         """Stop it if it runs (see ``stop``), and start it."""
         self.services.containers.restart(self.record(), timeout)
 
+    @indoors
     def pause(self) -> None:
         """Let nothing in it run until ``unpause``. Raises FailedPrecondition when it does not run, Conflict when it is
         paused.
         """
         pausing.pause(self.services.paths, self.record())
 
+    @indoors
     def unpause(self) -> None:
         """Let it go on. Raises FailedPrecondition unless it is paused."""
         pausing.unpause(self.services.paths, self.record())
 
     def rename(self, name: str) -> None:
         """Give it another name. Raises Conflict when that is taken."""
-        self.name = renaming.rename(self.services.paths, self.record(), name).name
+        self.name = self._rename(name)
 
+    @indoors
+    def _rename(self, name: str) -> str:
+        return renaming.rename(self.services.paths, self.record(), name).name
+
+    @indoors
     def commit(self, name: str, *, message: str = "", changes: Sequence[str] = ()) -> Image:
         """Make an image of what it has become; ``changes`` are instructions as ``CMD ["sh"]``."""
         asked = commit.Asked(new_name(name), "", message, changes)
@@ -104,8 +121,9 @@ class Container(Facts):
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code of its run, once that is over. Raises TimedOut after ``timeout`` seconds."""
-        return self._await(ending(self.services.paths, self.record()), timeout, "has not ended")
+        return self._await(ending(self.services.paths, self.record(), settle=self.settle), timeout, "has not ended")
 
+    @indoors
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; ``force`` kills it first, ``volumes`` takes its anonymous volumes along. Raises Conflict when it
         runs.
@@ -156,6 +174,7 @@ class Container(Facts):
         )
         return Process(*started)
 
+    @indoors
     def execute(
         self,
         command: Command,
@@ -182,7 +201,12 @@ class Container(Facts):
 
     def attach(self) -> Process:
         """Its first process, with what it prints from now on. Raises FailedPrecondition when it does not run."""
-        return Process(self.services.containers.attach(self.record()), self.command)
+        return Process(self.attached(), self.command)
+
+    @indoors
+    def attached(self) -> Connection:
+        """The connection of ``attach``."""
+        return self.services.containers.attach(self.record())
 
     # --- its output -------------------------------------------------------------------------------------------------
 

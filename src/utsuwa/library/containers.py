@@ -7,12 +7,13 @@ from typing import NamedTuple
 from utsuwa.errors import NotFound
 from utsuwa.library import options as choices
 from utsuwa.library.container import Container
+from utsuwa.library.envoy import indoors, made_indoors
 from utsuwa.library.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Unpack
+    from typing import TypeVar, Unpack
 
     from utsuwa.engine.metadata import ContainerRecord
     from utsuwa.library.images import Images
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
     from utsuwa.monitor.client import Connection
     from utsuwa.spec.request import RunRequest
 
+    T = TypeVar("T")
     List = list  # within the class, list is a method
 
 
 class Foreground(NamedTuple):
-    """A container of ``run`` that has been started; ``discard`` removes it, for when something goes wrong."""
+    """A container of ``run`` that has been started."""
 
     connection: Connection
-    command: tuple[str, ...]
-    discard: Callable[[], None]
+    record: ContainerRecord
+
+
+def _take_back(containers: Containers, made: Container | Foreground) -> None:
+    if isinstance(made, Foreground):
+        made.connection.close()
+    containers.discard(made.id if isinstance(made, Container) else made.record.id)
 
 
 class Containers:
@@ -38,34 +45,32 @@ class Containers:
 
     def __init__(self, services: Services, images: Images) -> None:
         """For the library's own use."""
-        self._services, self._images = services, images
+        self.services, self._images = services, images
 
+    @indoors
     def get(self, name: str) -> Container:
         """The container of a name, an id, or the beginning of one. Raises NotFound."""
-        return Container(self._services, self._services.containers.find(name))
+        return Container(self.services, self.services.containers.find(name))
 
+    @indoors
     def list(self, *, all: bool = False) -> List[Container]:
         """Those that run, or all, the newest first."""
-        found = self._services.containers.list(everything=all)
-        return [Container(self._services, record) for record, _status in found]
+        found = self.services.containers.list(everything=all)
+        return [Container(self.services, record) for record, _status in found]
 
     def create(
         self, image: str, command: Command = (), *, pull: str = "missing", **options: Unpack[Options]
     ) -> Container:
         """Make a container, without a process yet; see ``run`` for what is raised."""
-        return Container(self._services, self._make(choices.request(image, command, options, detach=True), pull))
+        request = choices.request(image, command, options, detach=True)
+        return self._with_image(request.image, pull, lambda: self._created(request))
 
     def start(
         self, image: str, command: Command = (), *, pull: str = "missing", **options: Unpack[Options]
     ) -> Container:
         """Start a container, which lives on by itself; best used in a ``with``. See ``run`` for what is raised."""
-        record = self._make(choices.request(image, command, options, detach=True), pull)
-        try:
-            self._services.containers.start(record).close()
-        except BaseException:
-            self._discard(record)
-            raise
-        return Container(self._services, record)
+        request = choices.request(image, command, options, detach=True)
+        return self._with_image(request.image, pull, lambda: self._started(request))
 
     def run(
         self,
@@ -86,41 +91,65 @@ class Containers:
         """
         begun = self.begin(image, command, stdin=input is not None, pull=pull, options=options)
         try:
-            process = Process(begun.connection, begun.command)
+            process = Process(begun.connection, begun.record.command)
             try:
                 output = process.communicate(input, timeout)
             finally:
                 process.close()
         except BaseException:
-            begun.discard()
+            self.discard(begun.record.id)
             raise
         return output.checked(f"container of {image}") if check else output
 
     def begin(self, image: str, command: Command, *, stdin: bool, pull: str, options: Options) -> Foreground:
         """The first half of ``run``."""
         fixed = {"auto_remove": True, "stdin_open": stdin or options.get("stdin_open", False)}
-        record = self._make(choices.request(image, command, options, **fixed), pull)
-        try:
-            connection = self._services.containers.start(record, attach=True)
-        except BaseException:
-            self._discard(record)
-            raise
-        return Foreground(connection, record.command, lambda: self._discard(record))
+        request = choices.request(image, command, options, **fixed)
+        return self._with_image(request.image, pull, lambda: self._begun(request))
 
-    def _make(self, request: RunRequest, pull: str) -> ContainerRecord:
-        """Create it, and pull its image first where that is asked for, or where it turns out to be missing."""
-        if pull != "missing":
-            self._images.ensure(request.image, pull)
+    @indoors
+    def discard(self, identifier: str) -> None:
+        """Remove a container of ``run``, when something went wrong; it may have gone by itself."""
         try:
-            return self._services.containers.create(request, started_by_maker=True)
+            self.services.containers.remove(self.services.containers.find(identifier), force=True, volumes=True)
+        except NotFound:
+            pass
+
+    @made_indoors(_take_back)
+    def _created(self, request: RunRequest) -> Container:
+        return Container(self.services, self._make(request))
+
+    @made_indoors(_take_back)
+    def _started(self, request: RunRequest) -> Container:
+        connection, record = self._start(request, attach=False)
+        connection.close()
+        return Container(self.services, record)
+
+    @made_indoors(_take_back)
+    def _begun(self, request: RunRequest) -> Foreground:
+        return self._start(request, attach=True)
+
+    def _start(self, request: RunRequest, *, attach: bool) -> Foreground:
+        record = self._make(request)
+        try:
+            return Foreground(self.services.containers.start(record, attach=attach), record)
+        except BaseException:
+            self.discard(record.id)
+            raise
+
+    def _make(self, request: RunRequest) -> ContainerRecord:
+        return self.services.containers.create(request, started_by_maker=True)
+
+    def _with_image(self, image: str, pull: str, make: Callable[[], T]) -> T:
+        """What ``make`` gives; the image is pulled first where that is asked for, or where it turns out to be
+        missing.
+        """
+        if pull != "missing":
+            self._images.ensure(image, pull)
+        try:
+            return make()
         except NotFound as error:
             if pull != "missing" or not str(error).startswith("No such image"):
                 raise
-        self._images.pull(request.image)
-        return self._services.containers.create(request, started_by_maker=True)
-
-    def _discard(self, record: ContainerRecord) -> None:
-        try:
-            self._services.containers.remove(self._services.containers.find(record.id), force=True, volumes=True)
-        except NotFound:
-            pass
+        self._images.pull(image)
+        return make()

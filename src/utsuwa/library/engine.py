@@ -28,7 +28,8 @@ class Engine:
 
     def __init__(self, root: str | PathLike[str] | None = None, run: str | PathLike[str] | None = None) -> None:
         """``root`` holds what outlives a reboot, ``run`` what does not; by default those of the environment's
-        UTSUWA_ROOT and UTSUWA_RUN, or the command line's, /var/lib/utsuwa and /run/utsuwa.
+        UTSUWA_ROOT and UTSUWA_RUN, or the command line's: /var/lib/utsuwa and /run/utsuwa, or those of an ordinary
+        user.
         """
         self.services = Services(_text(root), _text(run))
         self.images = Images(self.services)

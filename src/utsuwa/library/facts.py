@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+from utsuwa.engine import recovery
+from utsuwa.library.envoy import indoors
+from utsuwa.monitor.records import RUN_FILE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.engine.metadata import ContainerRecord
+    from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
     from utsuwa.library.services import Services
 
@@ -62,9 +69,20 @@ class Facts:
         """Those of the image and its own."""
         return dict(self.record().labels)
 
+    @indoors
     def record(self) -> ContainerRecord:
         """What the engine has written down of it. Raises NotFound."""
         return self.services.containers.find(self.id)
 
+    def settle(self, _paths: Paths, record: ContainerRecord, status: Status) -> None:
+        """Finish what a monitor that was killed has left, where there is such a thing."""
+        if os.path.exists(f"{self.services.paths.monitor(record.id)}/{RUN_FILE}"):
+            self._settle(record, status)
+
+    @indoors
+    def _settle(self, record: ContainerRecord, status: Status) -> None:
+        recovery.settle(self.services.paths, record, status)
+
+    @indoors
     def _status(self) -> Status:
         return self.services.containers.status(self.record())

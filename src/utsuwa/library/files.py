@@ -8,6 +8,8 @@ import tarfile
 
 from utsuwa.engine.copies import Copies
 from utsuwa.errors import InvalidArgument
+from utsuwa.library.envoy import indoors, indoors_by_pieces
+from utsuwa.library.parcels import Chunks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ class Files:
 
     def __init__(self, services: Services, name: str) -> None:
         """For the library's own use."""
-        self._services, self._name = services, name
+        self.services, self._name = services, name
 
+    @indoors
     def put(self, source: str | PathLike[str], path: str) -> None:
         """Copy a file or a directory of the host to ``path``: into it where it is a directory, else to that name.
 
@@ -32,6 +35,7 @@ class Files:
         """
         self._copies().put(os.fspath(source), path)
 
+    @indoors
     def get(self, path: str, destination: str | PathLike[str]) -> None:
         """Copy a file or a directory to the host, by the same rules."""
         self._copies().get(path, os.fspath(destination))
@@ -59,14 +63,19 @@ class Files:
             archive.addfile(member, io.BytesIO(content))
         self.extract([buffer.getvalue()], directory or "/")
 
+    @indoors_by_pieces
     def archive(self, path: str) -> Iterator[bytes]:
         """What is at ``path`` as a tar archive, in chunks; a link at its end is followed."""
         return self._copies().archive(path, follow=True)
 
     def extract(self, chunks: Iterable[bytes], path: str) -> None:
         """Unpack a tar archive into a directory. Raises NotFound when there is none."""
+        self._extract(Chunks(chunks), path)
+
+    @indoors
+    def _extract(self, chunks: Chunks, path: str) -> None:
         self._copies().extract(iter(chunks), path)
 
     def _copies(self) -> Copies:
-        record: ContainerRecord = self._services.containers.find(self._name)
-        return Copies(self._services.paths, record)
+        record: ContainerRecord = self.services.containers.find(self._name)
+        return Copies(self.services.paths, record)

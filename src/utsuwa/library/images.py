@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from utsuwa.engine.images import with_tag
 from utsuwa.errors import InvalidArgument, NotFound
+from utsuwa.library.envoy import indoors, indoors_by_pieces
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
@@ -43,7 +45,7 @@ class Images:
 
     def __init__(self, services: Services) -> None:
         """For the library's own use."""
-        self._services = services
+        self.services = services
 
     def pull(self, name: str, *, platform: str | None = None, progress: Callable[[Event], None] | None = None) -> Image:
         """Bring an image from its registry. ``progress`` is called with every piece of news, in the thread that
@@ -51,6 +53,10 @@ class Images:
 
         Raises NotFound, PermissionDenied, Unavailable, naming registry and repository.
         """
+        return self._pull(name, platform, progress or _ignore)
+
+    @indoors
+    def _pull(self, name: str, platform: str | None, progress: Callable[[Event], None]) -> Image:
         return image(run_apart(self.pulling(name, platform, progress)))
 
     def pulling(
@@ -61,7 +67,7 @@ class Images:
         from utsuwa.spec import platform as platforms
 
         wanted = platforms.parse(platform) if platform else None
-        return pull(self._services.images.store, with_tag(name), wanted, progress)
+        return pull(self.services.images.store, with_tag(name), wanted, progress)
 
     def push(
         self, name: str, *, platform: str | None = None, progress: Callable[[PushEvent], None] | None = None
@@ -69,6 +75,10 @@ class Images:
         """Send an image to the registry that its name says; the digest it has there. A name of several platforms sends
         all of them and an index, or with ``platform`` that one. Raises NotFound, PermissionDenied, Unavailable.
         """
+        return self._push(name, platform, progress or _ignore)
+
+    @indoors
+    def _push(self, name: str, platform: str | None, progress: Callable[[PushEvent], None]) -> str:
         return run_apart(self.pushing(name, progress, platform))
 
     def pushing(
@@ -80,22 +90,24 @@ class Images:
         from utsuwa.spec import reference
 
         wanted = platforms.parse(platform) if platform else None
-        told = progress or (lambda _event: None)
-        return push(self._services.images.store, reference.parse(name).tagged(), told, platform=wanted)
+        return push(self.services.images.store, reference.parse(name).tagged(), progress or _ignore, platform=wanted)
 
+    @indoors
     def get(self, name: str) -> Image:
         """The image of a name or an id (or its beginning). Raises NotFound."""
-        return image(self._services.images.resolve(name))
+        return image(self.services.images.resolve(name))
 
+    @indoors
     def list(self) -> List[Image]:
         """All of them, the newest first."""
-        return [image(each) for each in self._services.images.store.list()]
+        return [image(each) for each in self.services.images.store.list()]
 
+    @indoors
     def load(self, path: str) -> List[Image]:
         """The images of what ``save`` has written, or of an OCI layout, a tar archive or a directory."""
         from utsuwa.image.load import load
 
-        return [image(found) for found, _names in load(self._services.images.store, path)]
+        return [image(found) for found, _names in load(self.services.images.store, path)]
 
     def build(
         self,
@@ -126,16 +138,14 @@ class Images:
         failed.
         """
         from utsuwa.build.request import Secret
-        from utsuwa.library.building import build
         from utsuwa.spec import platform as platforms
 
         wanted = [platforms.parse(each) for each in platform.split(",")] if platform else []
-        made = build(
-            self._services,
-            self,
+        return self._build(
             os.fspath(context),
             dockerfile,
             progress,
+            sys.stdin.buffer.read() if self.services.envoy and "-" in (context, dockerfile) else None,
             pull=pull,
             tags=tuple(tags),
             target=target,
@@ -151,8 +161,22 @@ class Images:
             agents=dict(agents or {}),
             annotations=dict(annotations or {}),
         )
-        return image(made)
 
+    @indoors
+    def _build(
+        self,
+        context: str,
+        dockerfile: str,
+        report: Callable[[str], None] | None,
+        stdin: bytes | None,
+        /,
+        **fields: Any,
+    ) -> Image:
+        from utsuwa.library.building import build
+
+        return image(build(self.services, self, context, dockerfile, report, stdin, **fields))
+
+    @indoors_by_pieces
     def save(self, *names: str, platform: str | None = None) -> Iterator[bytes]:
         """Images as one tar archive, in chunks, for ``load`` here and elsewhere; all platforms of a name, or one.
 
@@ -161,19 +185,21 @@ class Images:
         from utsuwa.image.save import save
         from utsuwa.spec import platform as platforms
 
-        return save(self._services.images.store, names, platforms.parse(platform) if platform else None)
+        return save(self.services.images.store, names, platforms.parse(platform) if platform else None)
 
+    @indoors
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
-        self._services.images.store.tag(source, target)
+        self.services.images.store.tag(source, target)
 
+    @indoors
     def remove(self, name: str, *, force: bool = False) -> None:
         """Take a name from an image, and with its last name the image itself. Raises NotFound, and Conflict when a
         container uses it.
         """
         from utsuwa.image.remove import remove
 
-        services = self._services
+        services = self.services
         uses = services.images.uses(services.containers)
         services.images.resolve(name)
         remove(services.images.store, name, uses, force)
@@ -187,7 +213,7 @@ class Images:
 
     def _has(self, name: str) -> bool:
         try:
-            self._services.images.resolve(name)
+            self.get(name)
         except NotFound:
             return False
         return True
@@ -199,6 +225,10 @@ def image(found: store.Image) -> Image:
     return Image(
         id=found.id, tags=found.names, digests=found.digests, size=found.size, created=found.created, labels=labels
     )
+
+
+def _ignore(_event: object) -> None:
+    """An ordinary user's program is told even so: when it is interrupted it stops to listen, which stops the work."""
 
 
 def run_apart(work: Coroutine[Any, Any, T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from utsuwa.engine import connecting, subnets
 from utsuwa.engine.networks import PREDEFINED
 from utsuwa.library.container import Container
+from utsuwa.library.envoy import indoors
 from utsuwa.spec.network_flags import parse_network
 from utsuwa.spec.record import Record
 
@@ -37,8 +38,9 @@ class Networks:
 
     def __init__(self, services: Services) -> None:
         """For the library's own use."""
-        self._services = services
+        self.services = services
 
+    @indoors
     def create(
         self,
         name: str,
@@ -62,40 +64,46 @@ class Networks:
         )
         return _shown(made)
 
+    @indoors
     def get(self, name: str) -> Network:
         """The network of a name, an id, or the beginning of one. Raises NotFound."""
         return _shown(self._networks.find(name))
 
+    @indoors
     def list(self) -> List[Network]:
         """All of them, those that are always there too."""
         return [_shown(network) for network in self._networks.all()]
 
+    @indoors
     def remove(self, name: str) -> None:
         """Remove one. Raises Conflict while a container that runs is in it, NotFound when there is none."""
         self._networks.remove(self._networks.find(name))
 
+    @indoors
     def connect(self, network: str, container: str | Container) -> None:
         """Put a container into one more network, at once if it runs. ``network`` is a name, or, with more to say,
         ``"name=lan,alias=web,ip=10.1.0.7"``.
         """
         wish = parse_network(network)
-        connecting.connect(self._services.paths, self._container(container), self._networks.find(wish.network), wish)
+        connecting.connect(self.services.paths, self._container(container), self._networks.find(wish.network), wish)
 
+    @indoors
     def disconnect(self, network: str, container: str | Container, *, force: bool = False) -> None:
         """Take a container out of a network, at once if it runs. Raises FailedPrecondition when it is not in it."""
         found = self._networks.find(network)
-        connecting.disconnect(self._services.paths, self._container(container), found, force=force)
+        connecting.disconnect(self.services.paths, self._container(container), found, force=force)
 
+    @indoors
     def prune(self) -> List[str]:
         """Remove those that no container wants, running or not; their names."""
         return self._networks.prune(lambda network: network.name not in PREDEFINED or network.name == "bridge")
 
     @property
     def _networks(self) -> networks.Networks:
-        return self._services.networks
+        return self.services.networks
 
     def _container(self, container: str | Container) -> ContainerRecord:
-        return self._services.containers.find(container.id if isinstance(container, Container) else container)
+        return self.services.containers.find(container.id if isinstance(container, Container) else container)
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:

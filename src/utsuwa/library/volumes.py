@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.library.envoy import indoors
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False
@@ -27,25 +28,29 @@ class Volumes:
 
     def __init__(self, services: Services) -> None:
         """For the library's own use."""
-        self._services = services
+        self.services = services
 
+    @indoors
     def create(self, name: str = "", *, labels: Mapping[str, str] | None = None) -> StoredVolume:
         """Make a volume, or find the one of that name; without a name it gets one that nobody has."""
-        return self._shown(self._services.volumes.create(name, labels=dict(labels or {}) or None))
+        return self._shown(self.services.volumes.create(name, labels=dict(labels or {}) or None))
 
+    @indoors
     def get(self, name: str) -> StoredVolume:
         """The volume of a name. Raises NotFound."""
-        return self._shown(self._services.volumes.find(name))
+        return self._shown(self.services.volumes.find(name))
 
+    @indoors
     def list(self) -> List[StoredVolume]:
         """All of them."""
-        return [self._shown(record) for record in self._services.volumes.all()]
+        return [self._shown(record) for record in self.services.volumes.all()]
 
+    @indoors
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove one. Raises Conflict when a container has it, NotFound (unless ``force``) when there is none."""
-        self._services.volumes.remove(name, force=force)
+        self.services.volumes.remove(name, force=force)
 
     def _shown(self, record: VolumeRecord) -> StoredVolume:
         return StoredVolume(
-            name=record.name, path=self._services.volumes.data(record.name), labels=dict(record.labels or {})
+            name=record.name, path=self.services.volumes.data(record.name), labels=dict(record.labels or {})
         )

@@ -29,10 +29,11 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Connection:
     """A blocking stream of frames."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, unread: bytes = b"") -> None:
+        """``unread`` was read from the descriptor already."""
         self.fd = fd
         self._decoder = frames.Decoder()
-        self._ready: list[tuple[int, bytes]] = []
+        self._ready = self._decoder.feed(unread)
 
     def send(self, kind: int, payload: bytes = b"") -> None:
         """Send a whole frame; BrokenPipeError when the monitor is gone."""
@@ -64,6 +65,10 @@ class Connection:
         """Frames that came along with those that ``next`` gave."""
         ready, self._ready = self._ready, []
         return ready
+
+    def unread(self) -> bytes:
+        """What has come and was not asked for yet: who goes on with a copy of the descriptor needs it."""
+        return b"".join([frames.pack(*frame) for frame in self._ready]) + self._decoder.rest
 
     def close(self) -> None:
         """Hang up. A container goes on."""

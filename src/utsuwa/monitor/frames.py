@@ -57,6 +57,11 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = b""
 
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a frame."""
+        return self._buffer
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The frames that are complete now, as (kind, payload); ValueError for one longer than LIMIT."""
         buffer = self._buffer + data if self._buffer else data

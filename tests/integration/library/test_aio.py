@@ -180,7 +180,7 @@ def test_both_faces_have_the_same_names() -> None:
         (type(utsuwa.volumes), type(aio.volumes)),
         (files.Files, soon_files.Files),
     ]
-    inner = {"execute", "record", "readiness", "begin", "pulling", "pushing", "ensure"}
+    inner = {"attached", "begin", "discard", "ensure", "execute", "pulling", "pushing", "readiness", "record", "settle"}
     iterators = {"events", "save", "archive", "extract"}  # blocking ones, for threads
     for blocking, soon in pairs:
         names = {name for name in vars(blocking) if name[0] != "_"}

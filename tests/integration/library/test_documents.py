@@ -13,7 +13,7 @@ from tests.integration.documents import ROOT, busybox_pulled, examples  # noqa: 
 from tests.needs import needs
 
 pytestmark = [needs("root", "overlay", "busybox")]
-_PROGRAM = """
+PROGRAM = """
 import sys
 for code in sys.stdin.read().split("\\0"):
     exec(compile(code, "example", "exec"), {"__name__": "__main__"})
@@ -25,7 +25,7 @@ for code in sys.stdin.read().split("\\0"):
 def test_examples_print_what_the_page_says(page: str, busybox_pulled: dict[str, str]) -> None:  # noqa: F811
     found = examples(page)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _PROGRAM],
+        [sys.executable, "-W", "error", "-c", PROGRAM],
         input="\0".join(example.code for example in found),
         capture_output=True,
         text=True,
