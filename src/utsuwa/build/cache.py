@@ -16,7 +16,7 @@ import time
 from utsuwa.errors import InvalidArgument, from_oserror
 from utsuwa.image.store import Kept
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.keyed import disk_usage
+from utsuwa.snapshot.measure import disk_usage
 from utsuwa.spec import codec
 from utsuwa.spec.image import Descriptor
 from utsuwa.spec.record import Record

@@ -12,6 +12,7 @@ from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
 from utsuwa.linux.host import in_user_namespace
 from utsuwa.network.files import HOSTS
+from utsuwa.snapshot.overlay import escaped
 from utsuwa.spec import digest
 from utsuwa.spec.request import Tmpfs
 from utsuwa.spec.runtime import Mount
@@ -231,17 +232,13 @@ def add_bind(prepared: Prepared, mount: mounts.RunMount, directories: list[str],
         return
     if len(directories) == 1 and not os.path.isdir(directories[0]):
         raise InvalidArgument(f"--mount target {mount.target}: a single file can't be bound writable")
-    options = [f"lowerdir={':'.join(map(_escaped, directories))}"]
+    options = [f"lowerdir={':'.join(map(escaped, directories))}"]
     if mount.writable:
         upper, work = scratch(), scratch()
         os.chmod(upper, os.stat(directories[0]).st_mode & 0o7777)
         options += [f"upperdir={upper}", f"workdir={work}"]
     options += ["index=off", "metacopy=off", "rw" if mount.writable else "ro"]
     prepared.binds.append(Mount(destination=mount.target, type="overlay", source="overlay", options=tuple(options)))
-
-
-def _escaped(path: str) -> str:
-    return path.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _bind(source: str, target: str, *, writable: bool) -> Mount:

@@ -10,7 +10,6 @@ from utsuwa.build.request import proxies
 from utsuwa.build.stubs import Stubs
 from utsuwa.errors import NotFound
 from utsuwa.snapshot import diff
-from utsuwa.snapshot.tree import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ class Run:
                         directories = [os.readlink(f"/proc/self/fd/{fd}") for fd in inside.directories]
                 else:
                     holder = os.readlink(f"/proc/self/fd/{found.directory}")
-                    directories = [f"{holder}/{show(found.name)}"]
+                    directories = [f"{holder}/{os.fsdecode(found.name)}"]
         commands.add_bind(prepared, mount, directories, scratch)
 
     def _fill(self, mount: RunMount, directory: str) -> None:

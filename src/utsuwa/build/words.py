@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 _BLANKS = " \t\n\v\f\r"
 _SPECIAL = "@*#?-$!"
+LIMIT = 4 << 20
+"""Letters that the variables of a Dockerfile may have, and that they may make of one text: ten lines of
+``ENV A=$A$A$A$A`` would be more than a host's memory.
+"""
+_TOO_LONG = f"the variables make it longer than the limit of {LIMIT} letters"
+_DEPTH = 64
+"""Substitutions within substitutions."""
 
 
 class WrongWords(InvalidArgument):
@@ -32,15 +39,18 @@ class Words:
 
     def expand(self, text: str, variables: Mapping[str, str] | None = None) -> str:
         """``text`` as one word. Raises WrongWords."""
-        scan = _Scan(text, variables or {}, self._escape, self._raw, self._quotes)
-        scan.until("")
-        return scan.text()
+        return self._scan(text, variables or {}).text()
 
     def split(self, text: str, variables: Mapping[str, str] | None = None) -> list[str]:
         """The words of ``text``; a variable's value may be several. Raises WrongWords."""
-        scan = _Scan(text, variables or {}, self._escape, self._raw, self._quotes)
+        return self._scan(text, variables or {}).words()
+
+    def _scan(self, text: str, variables: Mapping[str, str]) -> _Scan:
+        if sum(map(len, variables.values())) > LIMIT:
+            raise WrongWords(f"the variables are longer than the limit of {LIMIT} letters")
+        scan = _Scan(text, variables, self._escape, self._raw, self._quotes)
         scan.until("")
-        return scan.words()
+        return scan
 
 
 class _Scan:
@@ -50,6 +60,7 @@ class _Scan:
         self._text, self._at = text, 0
         self._variables, self._escape, self._raw, self._quotes = variables, escape, raw, quotes
         self._out: list[tuple[str, bool]] = []
+        self._grown = self._depth = 0
 
     def text(self) -> str:
         """All of it."""
@@ -133,6 +144,13 @@ class _Scan:
         raise WrongWords("unexpected end of statement while looking for matching double-quote")
 
     def _variable(self) -> str:
+        value = self._value()
+        self._grown += len(value)
+        if self._grown > LIMIT:
+            raise WrongWords(_TOO_LONG)
+        return value
+
+    def _value(self) -> str:
         """The value of what begins with the ``$`` that is next."""
         self._at += 1
         if self._text[self._at : self._at + 1] != "{":
@@ -173,7 +191,9 @@ class _Scan:
     def _inner(self, stop: str = "}") -> str:
         """The word up to ``stop``, its variables expanded."""
         scan = _Scan(self._text, self._variables, self._escape, False, True)
-        scan._at = self._at
+        scan._at, scan._depth = self._at, self._depth + 1
+        if scan._depth > _DEPTH:
+            raise WrongWords(f"more than {_DEPTH} substitutions within one another")
         scan.until(stop)
         self._at = scan._at
         self._next()
@@ -220,6 +240,8 @@ def _replaced(value: str, pattern: str, word: str, everywhere: bool) -> str:
             at += 1
             continue
         found.append(word)
+        if len(found) * len(word) > LIMIT:
+            raise WrongWords(_TOO_LONG)
         at = end
         if not everywhere:
             break

@@ -342,7 +342,7 @@ class Containers:
         for record in self._metadata.all():
             status = derive(self._paths, record)
             if recovery.is_orphan(record, status) and not recovery.is_awaited(self._paths, record):
-                self._discard(record.id)
+                recovery.attempt(self._discard, record.id)
                 continue
             if record.restart and is_interrupted(self._paths, record, status):
                 revive(self, record)

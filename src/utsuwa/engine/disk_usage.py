@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.errors import NotFound
-from utsuwa.snapshot.keyed import disk_usage
+from utsuwa.snapshot.measure import disk_usage
 from utsuwa.spec.record import Record
 
 TYPE_CHECKING = False

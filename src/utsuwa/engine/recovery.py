@@ -46,13 +46,23 @@ def settle(paths: Paths, record: ContainerRecord, status: Status) -> None:
 def sweep(paths: Paths, metadata: Metadata, remove: Callable[[str], None]) -> None:
     """Remove what nobody will come back for. ``remove`` takes an id and removes every trace."""
     for identifier in metadata.abandoned():
-        remove(identifier)
+        attempt(remove, identifier)
     _drop_dead_names(paths)
     for identifier in _names(f"{paths.run}/monitors"):
         directory = paths.monitor(identifier)
         if not os.path.exists(paths.container(identifier)) and not is_locked(directory):
             forget_runtime(paths.run, identifier)
             empty(directory, keep_lock=False)
+
+
+def attempt(remove: Callable[[str], None], identifier: str) -> None:
+    """Remove a container that somebody else has left. What can't be removed waits for the next who comes by: it must
+    not be in the way of who asks for other containers.
+    """
+    try:
+        remove(identifier)
+    except (Error, OSError):
+        return
 
 
 def is_orphan(record: ContainerRecord, status: Status) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
-from utsuwa.errors import Conflict, Error, InvalidArgument, NotFound, Unsupported, from_oserror
+from utsuwa.errors import Conflict, InvalidArgument, NotFound, Unsupported, from_oserror
 from utsuwa.identifiers import check_name, new_engine_id
 from utsuwa.monitor import journal
 from utsuwa.monitor import volumes as ends
@@ -243,14 +243,17 @@ class Volumes:
             users = self.users().get(name, [])
             if users:
                 raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
-            ends.remove(f"{self._paths.volumes}/{name}")
+            try:
+                ends.remove(f"{self._paths.volumes}/{name}")
+            except OSError as error:
+                raise from_oserror(error, f"remove {name}") from error
             journal.emit(self._paths.run, "volume", "destroy", name, {"driver": "local"})
         finally:
             os.close(lock)
 
     def prune(self, wanted: Callable[[VolumeRecord], bool]) -> tuple[list[str], int]:
         """Remove the volumes that no container has and that ``wanted`` takes; their names, and the bytes on disk."""
-        from utsuwa.snapshot.keyed import disk_usage
+        from utsuwa.snapshot.measure import disk_usage
 
         users, removed, freed = self.users(), [], 0
         for record in self.all():
@@ -296,7 +299,7 @@ def _remove_abandoned(directory: str) -> None:
     try:
         flock(lock, LOCK_EX | LOCK_NB)
         _remove_tree(directory)
-    except (BlockingIOError, FileNotFoundError, Error):
+    except OSError:  # somebody has it, or it is gone, or can't be removed now: the next who sweeps will try
         return
     finally:
         os.close(lock)

@@ -103,8 +103,24 @@ def parse(words: tuple[str, ...] | None) -> Options:
         elif word in _SUPERBLOCK:
             options.superblock.append(word)
         elif word and word not in _WITHOUT_EFFECT:
-            options.data += [part for part in word.split(",") if part]
+            options.data += _parts(word)
     return options
+
+
+def _parts(word: str) -> list[str]:
+    """What commas separate. As overlayfs has it, one with a backslash before it is part of a name: names may be an
+    image's, which must not add options of its own.
+    """
+    if "\\" not in word:
+        return [part for part in word.split(",") if part]
+    parts, escaped = [""], False
+    for letter in word:
+        if letter == "," and not escaped:
+            parts.append("")
+        else:
+            parts[-1] += letter
+        escaped = letter == "\\" and not escaped
+    return [part for part in parts if part]
 
 
 def _apply(word: str, bits: int, cleared: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import os
 from utsuwa.errors import Conflict, InvalidArgument, NotFound, from_oserror
 from utsuwa.snapshot import tree
 from utsuwa.snapshot.layers import LayerStore
+from utsuwa.snapshot.measure import disk_usage
 from utsuwa.spec import codec
 from utsuwa.spec.record import Record
 
@@ -112,20 +113,3 @@ class KeyedSnapshots:
         if not key or key[0] == "." or len(key) > 200 or not _KEY.issuperset(key):
             raise InvalidArgument(f'invalid snapshot key "{key[:200]}", use letters, digits, _ . and -')
         return f"{self.root}/keys/{key}"
-
-
-def disk_usage(directory: str) -> int:
-    """Bytes on disk of a tree, hard links counted once; no link is followed."""
-    total, seen, waiting = 0, set(), [directory]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                state = entry.stat(follow_symlinks=False)
-                if state.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
-                    if state.st_ino in seen:
-                        continue
-                    seen.add(state.st_ino)
-                total += state.st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-    return total

@@ -45,7 +45,7 @@ class OverlaySnapshotter(KeyedSnapshots):
             return (Mount(type="bind", source=source, options=("rbind", "ro" if snapshot.readOnly else "rw")),)
         if snapshot.readOnly:
             return (merged(lower),)
-        options = [f"lowerdir={':'.join(map(_escaped, lower))}"]
+        options = [f"lowerdir={':'.join(map(escaped, lower))}"]
         options += [f"upperdir={directory}/upper", f"workdir={directory}/work", *_FLAGS]
         return (Mount(type="overlay", source="overlay", options=tuple(options)),)
 
@@ -58,9 +58,11 @@ def merged(lower: list[str]) -> Mount:
     """One or more directories (top first) as one that is read-only."""
     if len(lower) == 1:
         return Mount(type="bind", source=lower[0], options=("rbind", "ro"))
-    return Mount(type="overlay", source="overlay", options=(f"lowerdir={':'.join(map(_escaped, lower))}", *_FLAGS))
+    return Mount(type="overlay", source="overlay", options=(f"lowerdir={':'.join(map(escaped, lower))}", *_FLAGS))
 
 
-def _escaped(path: str) -> str:
-    """A path for the list in lowerdir, where a colon separates."""
-    return path.replace("\\", "\\\\").replace(":", "\\:")
+def escaped(path: str) -> str:
+    """A path for the list in lowerdir, where a colon separates, and a comma ends the option: it may be of an image."""
+    for letter in "\\:,":
+        path = path.replace(letter, f"\\{letter}")
+    return path

@@ -25,6 +25,8 @@ DEPTH_LIMIT = 512
 LINK_LIMIT = 40
 """Most symbolic links followed for one name, as path_resolution(7) has it."""
 _KEPT = 64
+_OPEN = 100
+"""Levels that a removal has open at once; a process may have 1024 files, and a container makes trees much deeper."""
 
 
 def split(name: bytes, limit: int = DEPTH_LIMIT) -> list[bytes]:
@@ -176,8 +178,11 @@ def remove(name: bytes | str, parent: int | None = None) -> None:
         stack.append(_emptied(name, parent))
         while stack:
             fd, _, inner = stack[-1]
-            if inner:
+            if inner and len(stack) < _OPEN:
                 stack.append(_emptied(inner.pop(), fd))
+                continue
+            if inner:
+                stack[0][2].append(_lifted(inner.pop(), fd, stack[0][0]))
                 continue
             _, done, _ = stack.pop()
             os.close(fd)
@@ -185,6 +190,13 @@ def remove(name: bytes | str, parent: int | None = None) -> None:
     finally:
         for fd, _, _ in stack:
             os.close(fd)
+
+
+def _lifted(name: bytes | str, parent: int, top: int) -> str:
+    """Move a directory out of the depth, to the top of what is being removed; its name there."""
+    lifted = f".{os.urandom(8).hex()}"
+    os.rename(name, lifted, src_dir_fd=parent, dst_dir_fd=top)
+    return lifted
 
 
 def _emptied(name: bytes | str, parent: int | None) -> tuple[int, bytes | str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utsuwa.build.words import Words, WrongWords, matches
+from utsuwa.build.words import LIMIT, Words, WrongWords, matches
 
 VARIABLES = {"x": "foo.tar.gz", "empty": "", "two": "a b"}
 
@@ -75,3 +75,13 @@ def test_stars_do_not_take_for_ever() -> None:
     assert matches("a?c*", "abcdef")
     assert matches("\\*", "*")
     assert not matches("\\*", "x")
+
+
+@pytest.mark.parametrize("text", ["$long$long$long", "${a//?/$long}", "${nosuch:-" * 5000 + "}" * 5000])
+def test_words_are_bounded(text: str) -> None:
+    """Proven: each took all memory, or ended in a RecursionError."""
+    long = "a" * (LIMIT // 2)
+    with pytest.raises(WrongWords, match=r"limit of|within one another"):
+        Words().expand(text, {"long": long, "a": "aaa"})
+    with pytest.raises(WrongWords, match="limit of"):
+        Words().expand("$a", {"a": long, "b": long, "c": "c"})
