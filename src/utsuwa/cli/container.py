@@ -18,5 +18,6 @@ VERB = Group(
         "inspect": ("inspect", "--type=container"),
         "prune": "container_prune",
     },
+    {"inspect": "Display detailed information on one or more containers"},
 )
 run = VERB.run

@@ -49,7 +49,7 @@ def run(words: list[str]) -> int:
 
 def condition(filters: list[str]) -> Callable[[ContainerRecord | Network], bool]:
     """What --filter says of a container or a network; everything has to hold."""
-    from utsuwa.cli.logs import moment
+    from utsuwa.cli.times import moment
     from utsuwa.engine.labels import has_labels
 
     found: dict[str, list[str]] = {"until": [], "label": [], "label!": []}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from utsuwa.cli.absent import Typed
 from utsuwa.cli.flags import LIST, WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.listing import one_line
-from utsuwa.cli.logs import moment
+from utsuwa.cli.times import moment
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def _shown(wanted: str) -> Callable[[Event], str]:
     from utsuwa.cli.template import Template
 
     template = Template(wanted.replace("\\t", "\t").replace("\\n", "\n"))
-    return lambda event: template.render(document(event))
+    return lambda event: template.render(_named(event))
 
 
 def document(event: Event) -> Event:
@@ -62,6 +63,15 @@ def document(event: Event) -> Event:
     if event["Type"] == "container":
         older["from"] = event["Actor"]["Attributes"].get("image", "")
     return {**(older if event["Type"] in ("container", "image") else {}), **event}
+
+
+def _named(event: Event) -> Typed:
+    """With the names that Go's events have, which their JSON writes small."""
+    found = Typed(document(event))
+    older = {"Status": event["Action"], "ID": event["Actor"]["ID"], "From": "", "Time": event["time"]}
+    older["From"] = event["Actor"]["Attributes"].get("image", "") if event["Type"] == "container" else ""
+    found.absent = older | {"TimeNano": event["timeNano"], "Scope": event.get("scope", "local")}
+    return found
 
 
 def line(event: Event) -> str:

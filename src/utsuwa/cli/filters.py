@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.cli.flags import BadUsage
 from utsuwa.engine.labels import has_labels
+from utsuwa.engine.names import name_matches
 from utsuwa.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 _STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _KEYS = (
     *("status", "name", "id", "label", "ancestor", "exited", "volume", "network", "before", "since"),
-    *("health", "publish"),
+    *("health", "publish", "expose", "is-task", "isolation"),
 )
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _HEALTH = ("starting", "healthy", "unhealthy", "none")
 
 
@@ -26,6 +28,7 @@ class Filters:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._wanted: dict[str, list[str]] = {}
+        self._known_images: dict[str, set[str]] = {}
         for text in texts:
             key, equals, value = text.partition("=")
             key = key.strip().lower()
@@ -39,14 +42,23 @@ class Filters:
                 raise InvalidArgument(f"invalid filter 'status={value}': expected one of {', '.join(_STATES)}")
             if key == "health" and value not in _HEALTH:
                 raise InvalidArgument(f"invalid filter 'health={value}': expected one of {', '.join(_HEALTH)}")
-            if key == "publish":
-                _ports(value)
+            if key in ("publish", "expose"):
+                _ports(value, key)
+            if key == "exited" and not value.removeprefix("-").isdecimal():
+                raise InvalidArgument(f"invalid filter 'exited={value}': expected an exit code")
+            if key == "is-task" and value not in _TRUTHS:
+                raise InvalidArgument(f"invalid filter 'is-task=[{value}]'")
             self._wanted.setdefault(key, []).append(value.strip())
 
     @property
     def any_state(self) -> bool:
         """Containers that don't run are looked at, too."""
         return any(key in self._wanted for key in ("status", "exited", "before", "since"))
+
+    def _images_on(self, name: str) -> set[str]:
+        if name not in self._known_images:
+            self._known_images[name] = _images_on(name)
+        return self._known_images[name]
 
     def match(
         self, record: ContainerRecord, status: Status, everybody: Sequence[tuple[ContainerRecord, Status]]
@@ -56,14 +68,17 @@ class Filters:
             return False
         checks: dict[str, Callable[[str], bool]] = {
             "status": lambda value: value == status.name,
-            "name": lambda value: _name_matches(value, record.name),
+            "name": lambda value: name_matches(value, record.name, f"/{record.name}"),
             "id": lambda value: record.id.startswith(value),
-            "ancestor": lambda value: _stands_on(record, value),
+            "ancestor": lambda value: record.imageId in self._images_on(value),
             "exited": lambda value: status.name == "exited" and str(status.code) == value,
             "volume": lambda value: any(value in _places(point) for point in record.mountPoints),
             "network": lambda value: value in _networks(record),
             "health": lambda value: value == (status.health or "none"),
-            "publish": lambda value: not _ports(value).isdisjoint(_published(record)),
+            "publish": lambda value: status.alive and not _ports(value).isdisjoint(_published(record)),
+            "expose": lambda value: status.alive and not _ports(value).isdisjoint(_exposed(record)),
+            "is-task": lambda value: not _TRUTHS[value],
+            "isolation": lambda _value: True,  # there is one kind only, as with Docker on Linux
             "before": lambda value: record.createdAt < _born(value, everybody),
             "since": lambda value: record.createdAt > _born(value, everybody),
         }
@@ -71,23 +86,19 @@ class Filters:
         return all(any(checks[key](value) for value in values) for key, values in wanted if key != "label")
 
 
-def _name_matches(pattern: str, name: str) -> bool:
-    """A regular expression found in the name, with or without the slash before it."""
-    if pattern.replace("_", "").replace("-", "").isalnum():
-        return pattern in name
-    import re
+def _images_on(name: str) -> set[str]:
+    """The ids of an image and of those that were made of it."""
+    from utsuwa.cli.house import House
 
+    images = House().images
     try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise InvalidArgument(f"invalid filter 'name={pattern}': {error}") from None
-    return bool(found.search(name) or found.search(f"/{name}"))
-
-
-def _stands_on(record: ContainerRecord, image: str) -> bool:
-    by_name = record.image.removesuffix(":latest") == image.removesuffix(":latest")
-    digest = image.removeprefix("sha256:")
-    return by_name or (len(digest) >= 12 and record.imageId.removeprefix("sha256:").startswith(digest))
+        found = {images.resolve(name).id}
+    except (InvalidArgument, NotFound):
+        return set()
+    parents = {image.id: image.record.parent for image in images.store.list()}
+    while further := {each for each, parent in parents.items() if parent in found} - found:
+        found |= further
+    return found
 
 
 def _places(point: object) -> tuple[str, ...]:
@@ -107,20 +118,30 @@ def _networks(record: ContainerRecord) -> set[str]:
     return {word for each in plugs.attachments for word in (each.name, each.network, each.network[:12])}
 
 
-def _ports(text: str) -> set[tuple[int, str]]:
+def _ports(text: str, key: str = "publish") -> set[tuple[int, str]]:
     """``80``, ``80/udp`` or ``8000-8010/tcp`` as ports and protocols. Raises InvalidArgument."""
     numbers, _, protocol = text.partition("/")
     first, dash, last = numbers.partition("-")
     if not all(each.isascii() and each.isdigit() and int(each) < 1 << 16 for each in (first, last if dash else first)):
-        raise InvalidArgument(f"invalid filter 'publish={text}': expected PORT[-PORT][/PROTOCOL]")
+        raise InvalidArgument(f"invalid filter '{key}={text}': expected PORT[-PORT][/PROTOCOL]")
     return {(number, protocol or "tcp") for number in range(int(first), int(last or first) + 1)}
 
 
 def _published(record: ContainerRecord) -> set[tuple[int, str]]:
-    """The ports that were asked for: those of the host, and those of the container behind them."""
-    ports = (record.request.get("networking") or {}).get("ports") or ()  # type: ignore[attr-defined]
-    numbers = [(each.get(key) or 0, each["protocol"]) for each in ports for key in ("host_port", "port")]
-    return {(number, protocol) for number, protocol in numbers if number}
+    """Ports of the host that lead to a running container."""
+    from utsuwa.cli.house import House
+    from utsuwa.engine.network_inspection import published
+
+    return {(port.host_port, port.protocol) for port in published(House().paths, record.id)}
+
+
+def _exposed(record: ContainerRecord) -> set[tuple[int, str]]:
+    """Ports of a running container that it exposes, or that are published."""
+    from utsuwa.cli.house import House
+    from utsuwa.engine.network_inspection import ports
+
+    pairs = [text.partition("/") for text in ports(House().paths, record)]
+    return {(int(number), protocol) for number, _, protocol in pairs}
 
 
 def _born(name: str, everybody: Sequence[tuple[ContainerRecord, Status]]) -> str:

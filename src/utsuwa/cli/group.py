@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from utsuwa.cli.flags import BadUsage, operands
+from utsuwa.cli.house import MissingWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,16 +13,27 @@ if TYPE_CHECKING:
 
 
 class Group:
-    """``verbs``: what is typed -> the module, and words that go before those of the user (``inspect --type=image``)."""
+    """``verbs``: what is typed -> the module, and words that go before those of the user (``inspect --type=image``);
+    several of one module are other names of the first. ``purposes`` are told instead of the modules' own.
+    """
 
-    def __init__(self, name: str, purpose: str, verbs: Mapping[str, str | tuple[str, ...]]) -> None:
-        self.name, self.purpose = name, purpose
+    def __init__(
+        self,
+        name: str,
+        purpose: str,
+        verbs: Mapping[str, str | tuple[str, ...]],
+        purposes: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self.purpose, self._purposes = name, purpose, purposes or {}
         self.usage = f"{name} COMMAND"
         self.verbs = {verb: (place,) if isinstance(place, str) else place for verb, place in verbs.items()}
 
     def run(self, words: list[str]) -> int:
         """The exit code of the verb that the words begin with."""
-        verb, *rest = words or ["--help"]
+        if not words:
+            print(self.describe(), file=sys.stderr)
+            return 0
+        verb, *rest = words
         if verb in ("-h", "--help"):
             print(self.describe())
             return 0
@@ -32,6 +46,8 @@ class Group:
         try:
             code: int = module.run([*fixed, *rest])
         except BadUsage as error:
+            if isinstance(error, MissingWords):
+                error.under(f"{self.name} {verb}")
             if not hasattr(error, "usage"):
                 error.usage = f"{self.name} {verb} {operands(module.VERB.usage)}"  # type: ignore[attr-defined]
             raise
@@ -39,8 +55,10 @@ class Group:
 
     def describe(self) -> str:
         """The text of ``--help``."""
-        width = max(map(len, self.verbs)) + 3
-        rows = [f"  {verb:{width}}{load(place[0]).VERB.purpose}" for verb, place in sorted(self.verbs.items())]
+        first = {place: verb for verb, place in reversed(self.verbs.items())}
+        told = {verb: self._purposes.get(verb) or load(place[0]).VERB.purpose for place, verb in first.items()}
+        width = max(map(len, told)) + 3
+        rows = [f"  {verb:{width}}{told[verb]}" for verb in sorted(told)]
         ending = f"Run 'utsuwa {self.name} COMMAND --help' for more information on a command."
         return "\n".join([f"Usage:  utsuwa {self.usage}", "", self.purpose, "", "Commands:", *rows, "", ending])
 

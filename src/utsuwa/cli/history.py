@@ -43,10 +43,10 @@ def run(words: list[str]) -> int:
     whole, human = arguments.on("no-trunc"), arguments.on("human")
     rows = [_row(step, whole, human) for step in history(house.images.store, image)]
     header = _HEADER if human else {**_HEADER, "CreatedSince": "CREATED AT"}
-    if arguments.on("quiet"):
-        text = "\n".join(row["ID"] for row in rows)
-    elif arguments.text("format") not in ("", "table"):
+    if arguments.text("format") not in ("", "table"):
         text = formatted(arguments.text("format"), {**header, "CreatedAt": "CREATED AT"}, rows)
+    elif arguments.on("quiet"):
+        text = "\n".join(row["ID"] for row in rows)
     else:
         text = table(tuple(header.values()), [[row[name] for name in header] for row in rows])
     if text:

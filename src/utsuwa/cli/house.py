@@ -6,7 +6,7 @@ import os
 import sys
 
 from utsuwa.cli import output
-from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, parse
+from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, operands, parse
 from utsuwa.engine.images import Images
 from utsuwa.engine.paths import ROOT, RUN, Paths
 from utsuwa.errors import Error, printable
@@ -78,21 +78,36 @@ class Verb:
         return arguments
 
     def _count(self, count: int) -> None:
-        verb = self.usage.split(" ", 1)[0]
-        if count < self._least:
-            plural = "" if self._least == 1 else "s"
-            exactly = "" if self._most == self._least else " at least"
-            raise MissingWords(f"'utsuwa {verb}' requires{exactly} {self._least} argument{plural}")
-        if self._most is not None and count > self._most:
-            plural = "" if self._most == 1 else "s"
-            bound = "no arguments" if not self._most else f"at most {self._most} argument{plural}"
-            raise MissingWords(f"'utsuwa {verb}' accepts {bound}")
+        if count >= self._least and (self._most is None or count <= self._most):
+            return
+        called = self.usage.removesuffix(operands(self.usage)).rstrip()
+        if self._most is None:
+            bound = f"at least {self._least}"
+        elif self._most == self._least:
+            bound = str(self._most)
+        elif self._least:
+            bound = f"at least {self._least} and at most {self._most}"
+        else:
+            bound = f"at most {self._most}"
+        number = self._least if self._most is None else self._most
+        wants = f"requires {bound} argument{'' if number == 1 else 's'}" if number else "accepts no arguments"
+        raise MissingWords(called, wants)
 
 
 class MissingWords(BadUsage):
-    """Too few words, or too many; unlike with other usage errors Docker ends with 1."""
+    """Too few words, or too many: what was ``called`` ``wants`` another number. Unlike with other usage errors Docker
+    ends with 1.
+    """
 
     exit_code = 1
+
+    def __init__(self, called: str, wants: str) -> None:
+        super().__init__(f"'utsuwa {called}' {wants}")
+        self._wants = wants
+
+    def under(self, called: str) -> None:
+        """It was called by another name."""
+        self.args = (f"'utsuwa {called}' {self._wants}",)
 
 
 def each(names: Sequence[str], act: Callable[[str], str | None]) -> int:

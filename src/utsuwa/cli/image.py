@@ -16,5 +16,6 @@ VERB = Group(
         "inspect": ("inspect", "--type=image"),
         "prune": "image_prune",
     },
+    {"inspect": "Display detailed information on one or more images"},
 )
 run = VERB.run

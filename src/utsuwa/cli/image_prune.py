@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
 
 def removed(house: House, filters: list[str], *, everything: bool) -> tuple[list[str], int]:
     """Remove them; a line for everything that is gone, and the bytes that this freed."""
-    from utsuwa.cli.logs import moment
+    from utsuwa.cli.times import moment
     from utsuwa.engine.image_filters import PRUNE_KEYS, ImageFilters
     from utsuwa.engine.image_pruning import prune
 

@@ -52,10 +52,10 @@ def run(words: list[str]) -> int:
         return 0
     whole, house = arguments.on("no-trunc"), House()
     rows = _chosen(house, arguments, whole)
-    if arguments.on("quiet"):
-        text = "\n".join(dict.fromkeys(row["ID"] for row in rows))
-    elif arguments.text("format") not in ("", "table"):
+    if arguments.text("format") not in ("", "table"):
         text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)
+    elif arguments.on("quiet"):
+        text = "\n".join(row["ID"] for row in rows)
     else:
         columns = [name for name in _HEADER if name != "Digest" or arguments.on("digests")]
         text = table([_HEADER[name] for name in columns], [[row[name] for name in columns] for row in rows])
@@ -77,7 +77,7 @@ def _chosen(house: House, arguments: Arguments, whole: bool) -> list[dict[str, s
             raise BadUsage(
                 f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter (expected name=value)'
             )
-    from utsuwa.cli.logs import moment
+    from utsuwa.cli.times import moment
     from utsuwa.engine.image_filters import LIST_KEYS, ImageFilters
 
     wanted = ImageFilters([*texts, *(f"reference={word}" for word in arguments.words)], LIST_KEYS, house.images, moment)
@@ -112,16 +112,16 @@ def _rows(image: Image, whole: bool) -> list[dict[str, str]]:
             "Containers": "N/A",
             "SharedSize": "N/A",
             "UniqueSize": "N/A",
-            "VirtualSize": size(image.size),
+            "VirtualSize": size(image.size, 4),
         }
         for repository, tag in names
     ]
 
 
-def size(count: int) -> str:
-    """Bytes in decimal units with three digits, as Docker prints them: 4.26MB."""
+def size(count: int, digits: int = 3) -> str:
+    """Bytes in decimal units with three digits, or four, as Docker prints them: 4.26MB."""
     value, unit = float(count), 0
     while value >= 1000 and unit < len(_UNITS) - 1:
         value /= 1000
         unit += 1
-    return f"{value:.3g}{_UNITS[unit]}"
+    return f"{value:.{digits}g}{_UNITS[unit]}"

@@ -1,13 +1,13 @@
-"""`utsuwa inspect`: all that is known of containers, images and volumes (docker inspect)."""
+"""`utsuwa inspect`: all that is known of containers, images, networks and volumes (docker inspect)."""
 
 from __future__ import annotations
 
 import sys
 
 from utsuwa.cli import output
-from utsuwa.cli.flags import SWITCH, WORD, BadUsage, Option
+from utsuwa.cli.flags import SWITCH, WORD, Option
 from utsuwa.cli.house import House, Verb
-from utsuwa.errors import NotFound, printable
+from utsuwa.errors import NotFound, Unsupported, printable
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ VERB = Verb(
     (
         Option("format", "f", WORD, "Format output: 'json' or a Go template, as '{{.State.Status}}'"),
         Option("size", "s", SWITCH, "Display total file sizes if the type is container"),
-        Option("type", "", WORD, "Only look for a container, an image or a volume"),
+        Option("type", "", WORD, "Only look for a container, an image, a network or a volume"),
     ),
     least=1,
 )
@@ -33,7 +33,8 @@ def run(words: list[str]) -> int:
         return 0
     kind = arguments.text("type")
     if kind not in ("", *_LOOKS):
-        raise BadUsage(f'"{kind}" is not a valid value for --type ({", ".join(_LOOKS)})')
+        known = ", ".join(f'"{each}"' for each in _LOOKS)
+        raise Unsupported(f'unknown type: "{kind}": must be one of {known}')
     wanted = arguments.text("format")
     template = _template(wanted)
     house, found, missing = House(), [], []
@@ -45,8 +46,10 @@ def run(words: list[str]) -> int:
     if template is None:
         print(dumps(found, None if wanted else 4))
     else:
+        from utsuwa.cli.absent import typed
+
         for document in found:
-            print(template.render(document))
+            print(template.render(typed(document)))
     output.flush()
     for text in missing:
         print(f"utsuwa: {printable(text)}", file=sys.stderr)
@@ -86,14 +89,32 @@ def _container(house: House, name: str, sized: bool) -> dict[str, object]:
 def _image(house: House, name: str, sized: bool) -> dict[str, object]:
     from utsuwa.engine.image_document import document
 
-    return document(house.images, house.images.resolve(name))
+    found = house.images.resolve(name)
+    _ignore(sized, "image")
+    return document(house.images, found)
+
+
+def _network(house: House, name: str, sized: bool) -> dict[str, object]:
+    from utsuwa.engine.network_inspection import network
+    from utsuwa.engine.networks import Networks
+
+    found = Networks(house.paths).find(name)
+    _ignore(sized, "network")
+    return network(house.paths, found)
 
 
 def _volume(house: House, name: str, sized: bool) -> dict[str, object]:
     from utsuwa.cli.volume_inspect import document
 
-    return document(house.volumes, house.volumes.find(name))
+    found = house.volumes.find(name)
+    _ignore(sized, "volume")
+    return document(house.volumes, found)
 
 
-_LOOKS = {"container": _container, "image": _image, "volume": _volume}
+def _ignore(sized: bool, kind: str) -> None:
+    if sized:
+        print(f"WARNING: --size ignored for {kind}", file=sys.stderr)
+
+
+_LOOKS = {"container": _container, "image": _image, "network": _network, "volume": _volume}
 """What has a name, in the order in which it is looked for."""

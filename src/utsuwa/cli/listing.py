@@ -32,22 +32,36 @@ def formatted(wanted: str, header: Mapping[str, str], rows: Iterable[Mapping[str
     """The rows, each a document, by ``--format``: ``json``, a template, or ``table`` and a template with tabs between
     its columns, whose names are in ``header``. Raises BadTemplate and Failed.
     """
-    from utsuwa.cli.template import Template
+    from utsuwa.cli.template import BadTemplate, Template
+    from utsuwa.cli.template_functions import FUNCTIONS, HEADING
 
     if wanted == "json":
         wanted = "{{json .}}"
     wanted = wanted.replace("\\t", "\t").replace("\\n", "\n")
-    if wanted.split(" ", 1)[0] != "table":
-        template = Template(wanted)
-        return "\n".join(template.render(row) for row in rows)
-    from utsuwa.cli.template_functions import HEADING
-
-    template = Template(wanted[len("table") :].strip())
+    plain = wanted.split(" ", 1)[0] != "table"
+    try:
+        template = Template(wanted if plain else wanted[len("table") :].strip())
+    except BadTemplate as error:
+        error.exit_code = 1
+        raise
+    functions = {**FUNCTIONS, "json": _as_json}
+    if plain:
+        return "\n".join(template.render(row, functions) for row in rows)
     names = template.render(_Heading(header), HEADING).split("\t")
-    cells = [template.render(row).split("\t") for row in rows]
+    cells = [template.render(row, functions).split("\t") for row in rows]
     width = max(len(names), *map(len, cells)) if cells else len(names)
     filled = [line + [""] * (width - len(line)) for line in (names, *cells)]
     return table(filled[0], filled[1:])
+
+
+def _as_json(value: Any) -> str:
+    """A row has its names in order, and what means something in HTML escaped; parts of it are plain JSON."""
+    from utsuwa.cli.template_functions import as_json
+
+    if not isinstance(value, dict):
+        return as_json(value)
+    text = as_json({key: value[key] for key in sorted(value)})
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 class _Heading(dict):  # type: ignore[type-arg]

@@ -49,7 +49,9 @@ def run(words: list[str]) -> int:
     tail = _tail(arguments.text("tail"))
     house = House()
     record = house.containers.find(arguments.words[0])
-    lines = _lines(house, record, tail, moment(arguments.text("until")) if arguments.on("follow") else None, arguments)
+    lines = _lines(
+        house, record, tail, times.moment(arguments.text("until")) if arguments.on("follow") else None, arguments
+    )
     shown = _Shown(arguments.on("timestamps"), arguments.on("details"))
     _print(_within(lines, arguments), shown, flush=arguments.on("follow"))
     return 0
@@ -82,40 +84,8 @@ def _tail(text: str) -> int | None:
     return int(text)
 
 
-def moment(text: str) -> float | None:
-    """Seconds since 1970 of ``2024-01-02T03:04:05Z``, ``1704164645.5`` or ``1h30m`` ago; None for an empty word."""
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        if "T" in text:
-            return times.parse(text)
-        return time.time() - _ago(text)
-    except (ValueError, IndexError):
-        raise BadUsage(
-            f'invalid time "{text}": expected RFC 3339 in UTC, Unix seconds or a duration as 1h30m'
-        ) from None
-
-
-def _ago(text: str) -> float:
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
-    seconds, number = 0.0, ""
-    for letter in text:
-        if letter in units:
-            seconds += float(number) * units[letter]
-            number = ""
-        else:
-            number += letter
-    if number:
-        raise ValueError(text)
-    return seconds
-
-
 def _within(lines: Iterable[Line], arguments: Arguments) -> Iterable[Line]:
-    since, until = moment(arguments.text("since")), moment(arguments.text("until"))
+    since, until = times.moment(arguments.text("since")), times.moment(arguments.text("until"))
     if since is None and until is None:
         return lines
     return (

@@ -11,6 +11,7 @@ from utsuwa.errors import InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from utsuwa.network.records import Network
 
@@ -26,7 +27,14 @@ VERB = Verb(
     most=0,
 )
 _HEADER = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}
-_FURTHER = {"CreatedAt": "CREATED AT", "IPv4": "IPV4", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS"}
+_FURTHER = {
+    "CreatedAt": "CREATED AT",
+    "IPv4": "IPV4",
+    "IPv6": "IPV6",
+    "Internal": "INTERNAL",
+    "Labels": "LABELS",
+    "Label": None,
+}
 
 
 def run(words: list[str]) -> int:
@@ -42,10 +50,10 @@ def run(words: list[str]) -> int:
     found = [network for network in networks.all() if _matches(network, wanted, used)]
     found.sort(key=lambda network: network.name)
     rows = [_row(network, arguments.on("no-trunc")) for network in found]
-    if arguments.on("quiet"):
+    if arguments.text("format") not in ("", "table"):
+        text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)  # type: ignore[dict-item]
+    elif arguments.on("quiet"):
         text = "\n".join(row["ID"] for row in rows)
-    elif arguments.text("format") not in ("", "table"):
-        text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)
     else:
         text = table(tuple(_HEADER.values()), [[row[name] for name in _HEADER] for row in rows])
     if text:
@@ -53,7 +61,7 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _row(network: Network, whole: bool) -> dict[str, str]:
+def _row(network: Network, whole: bool) -> dict[str, Any]:
     return {
         "ID": network.id if whole else network.id[:12],
         "Name": network.name,
@@ -64,6 +72,7 @@ def _row(network: Network, whole: bool) -> dict[str, str]:
         "IPv6": str(network.ipv6).lower(),
         "Internal": str(network.internal).lower(),
         "Labels": ",".join(f"{key}={network.labels[key]}" for key in sorted(network.labels)),
+        "Label": lambda key: network.labels.get(key, ""),
     }
 
 
@@ -73,6 +82,8 @@ def _filters(texts: list[str]) -> dict[str, list[str]]:
         key, equals, value = text.partition("=")
         if not equals or key not in ("dangling", "driver", "id", "label", "name", "scope", "type"):
             raise InvalidArgument(f"invalid filter '{text}'")
+        if key == "type" and value not in ("builtin", "custom"):
+            raise InvalidArgument(f"invalid filter: 'type'='{value}'")
         if key == "dangling" and value not in ("true", "false", "1", "0"):
             raise InvalidArgument(f"invalid filter 'dangling=[{value}]'")
         found.setdefault(key, []).append(value)
@@ -82,13 +93,14 @@ def _filters(texts: list[str]) -> dict[str, list[str]]:
 def _matches(network: Network, wanted: dict[str, list[str]], used: set[str]) -> bool:
     """Of the values of one key one must fit, of labels all."""
     from utsuwa.engine.labels import has_labels
+    from utsuwa.engine.names import name_matches
     from utsuwa.engine.networks import PREDEFINED
 
     builtin = network.name in PREDEFINED
     checks: dict[str, Callable[[str], bool]] = {
         "driver": lambda value: value == network.driver,
         "id": lambda value: value in network.id,
-        "name": lambda value: value in network.name,
+        "name": lambda value: name_matches(value, network.name),
         "scope": lambda value: value == "local",
         "type": lambda value: value == ("builtin" if builtin else "custom"),
         "dangling": lambda value: (value in ("true", "1")) == (not builtin and network.id not in used),

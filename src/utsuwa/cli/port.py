@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
         if not wanted or key == wanted:
             lines.append(bound if wanted else f"{key} -> {bound}")
     if wanted and not lines:
-        raise NotFound(f"no public port '{wanted}' published for {arguments.words[0]}")
+        raise NotFound(f"No public port '{arguments.words[1]}' published for {arguments.words[0]}")
     if lines:
         print("\n".join(lines))
     return 0

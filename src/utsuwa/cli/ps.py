@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from utsuwa.cli import times
@@ -45,6 +46,7 @@ _FURTHER = {
     "LocalVolumes": "LOCAL VOLUMES",
     "Mounts": "MOUNTS",
     "Networks": "NETWORKS",
+    "Platform": "PLATFORM",
     "Size": "SIZE",
     "State": "STATE",
     "Label": None,
@@ -57,11 +59,13 @@ def run(words: list[str]) -> int:
     arguments = VERB.read(words)
     if arguments is None:
         return 0
-    last = 1 if arguments.on("latest") else arguments.number("last")
-    found = _find(arguments.list("filter"), arguments.on("all") or (last is not None and last >= 0))
-    found = found[:last] if last is not None and last >= 0 else found
+    last = 1 if arguments.on("latest") else max(0, arguments.number("last") or 0)
+    found = _find(arguments.list("filter"), arguments.on("all") or last > 0)
+    found = found[:last] if last else found
     whole = arguments.on("no-trunc")
     if arguments.on("quiet"):
+        if arguments.text("format"):
+            print("WARNING: Ignoring custom format, because both --format and --quiet are set.", file=sys.stderr)
         text = "\n".join(record.id if whole else record.id[:12] for record, _status in found)
     elif arguments.text("format") not in ("", "table"):
         sized = arguments.on("size") or ".Size" in arguments.text("format")
@@ -150,6 +154,7 @@ def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str,
         "LocalVolumes": str(len(volumes)),
         "Mounts": ",".join(shown),
         "Networks": _networks(record),
+        "Platform": None,
         "State": status.name,
         "Label": lambda key: record.labels.get(key, ""),
     }

@@ -6,6 +6,7 @@ Actions: ``{{.A.B}}``, pipelines, ``if``/``else if``/``else``, ``range``, ``with
 
 from __future__ import annotations
 
+from utsuwa.cli.absent import Typed, empty
 from utsuwa.cli.template_functions import FUNCTIONS, show, truth
 from utsuwa.cli.template_words import Word, actions, words
 from utsuwa.errors import Error
@@ -248,9 +249,13 @@ def _follow(value: Any, path: str, given: list[Any]) -> Any:
     for key in filter(None, path.split(".")):
         if value is None:
             raise Failed(f'template: :1: executing "" at <{path}>: nil pointer evaluating interface {{}}.{key}')
+        if isinstance(value, Typed) and key not in value and key in value.absent:
+            value = value.absent[key]
+            continue
         if not isinstance(value, dict) or key not in value:
             raise Failed(f'template: :1: executing "" at <{path}>: map has no entry for key "{key}"')
-        value = value[key]
+        found = value[key]
+        value = empty(key) if found is None else found
         if callable(value):
             try:
                 value, given = value(*given), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.cli.absent import NOTHING
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
@@ -36,6 +37,8 @@ def truth(value: Any) -> bool:
 
 def as_json(value: Any) -> str:
     """The value as compact JSON; methods are left out."""
+    if isinstance(value, NOTHING):
+        return "null"
     if isinstance(value, dict):
         value = {key: part() if callable(part) else part for key, part in value.items() if not _takes(part)}
     return dumps(value)

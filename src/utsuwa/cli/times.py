@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+from utsuwa.errors import InvalidArgument
 from utsuwa.monitor.records import moment as parse
 
-__all__ = ["ago", "duration", "local", "parse"]
+__all__ = ["ago", "duration", "local", "moment", "parse"]
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 def duration(seconds: float) -> str:
@@ -42,3 +45,40 @@ def ago(text: str) -> str:
 def local(text: str) -> str:
     """An RFC 3339 time as Go prints times: ``2026-01-02 15:04:05 +0000 UTC``."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(parse(text)))
+
+
+def moment(text: str) -> float | None:
+    """Seconds since 1970 of ``--since`` and ``--until``, None for "": ``2024-01-02T03:04:05Z`` or less of it (in the
+    local zone when it names none), ``1704164645.5``, or ``1h30m`` ago. Raises InvalidArgument.
+    """
+    if not text:
+        return None
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return float(text)
+    try:
+        if text.endswith("Z") and len(text) > 18:
+            return parse(text)
+        if "-" in text[1:]:
+            from datetime import datetime
+
+            return datetime.fromisoformat(text).timestamp()
+        return time.time() - _seconds(text)
+    except (ValueError, IndexError, OverflowError):
+        raise InvalidArgument(f'failed to parse value as time or duration: "{text}"') from None
+
+
+def _seconds(text: str) -> float:
+    """Of a duration as Go has it: ``-1.5h``, ``300ms``. Raises ValueError."""
+    sign, rest = (-1, text[1:]) if text[0] == "-" else (1, text)
+    seconds = 0.0
+    if not rest:
+        raise ValueError(text)
+    while rest:
+        unit = rest.lstrip("0123456789.")
+        number = rest[: len(rest) - len(unit)]
+        name = unit[: len(unit) - len(unit.lstrip("hmsunµ"))]
+        if name not in _UNITS:
+            raise ValueError(text)
+        seconds += float(number) * _UNITS[name]
+        rest = unit[len(name) :]
+    return sign * seconds

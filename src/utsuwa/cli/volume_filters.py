@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utsuwa.cli.flags import BadUsage
 from utsuwa.engine.labels import has_labels
+from utsuwa.engine.names import name_matches
 from utsuwa.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def match(wanted: dict[str, list[str]], record: VolumeRecord, used: bool = False
         has_labels(record.labels or {}, wanted.get("label", ()), wanted.get("label!", ()))
         and ("dangling" not in wanted or used is not _TRUTHS[wanted["dangling"][-1]])
         and ("driver" not in wanted or record.driver in wanted["driver"])
-        and ("name" not in wanted or any(value in record.name for value in wanted["name"]))
+        and ("name" not in wanted or any(name_matches(value, record.name) for value in wanted["name"]))
     )
 
 

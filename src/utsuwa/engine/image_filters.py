@@ -41,7 +41,7 @@ class ImageFilters:
             if key not in keys:
                 raise InvalidArgument(f"invalid filter '{key}'")
             if key == "dangling" and value not in _TRUTHS:
-                raise InvalidArgument(f"invalid filter 'dangling={value}'")
+                raise InvalidArgument(f"invalid filter 'dangling=[{value}]'")
             self._wanted.setdefault(key, []).append(value.strip())
         self._before = min((images.resolve(name).created for name in self._wanted.get("before", ())), default=None)
         self._since = max((images.resolve(name).created for name in self._wanted.get("since", ())), default=None)
@@ -77,13 +77,15 @@ class ImageFilters:
 
 def matches(name: str, pattern: str) -> bool:
     """A name fits a pattern for it, with or without its tag; ``*`` stands for anything but a slash, as in Go's
-    path.Match.
+    path.Match. A pattern is for names as people write them; a whole name fits, too. Raises InvalidArgument.
     """
     from fnmatch import fnmatchcase
 
+    if pattern.rfind("[") > pattern.rfind("]"):
+        raise InvalidArgument(f"invalid filter 'reference={pattern}': syntax error in pattern")
     parsed = reference.parse(name)
-    whole, bare = parsed.familiar(), parsed.familiar_repository
-    for text in (whole, bare, str(parsed), parsed.repository):
-        if text.count("/") == pattern.count("/") and fnmatchcase(text, pattern):
-            return True
-    return False
+    if pattern in (str(parsed), parsed.repository):
+        return True
+    pattern = pattern.replace("[^", "[!")
+    names = (parsed.familiar(), parsed.familiar_repository)
+    return any(text.count("/") == pattern.count("/") and fnmatchcase(text, pattern) for text in names)

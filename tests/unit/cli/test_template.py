@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from utsuwa.cli.absent import typed
 from utsuwa.cli.listing import formatted, table
 from utsuwa.cli.template import BadTemplate, Failed, Template
 
@@ -97,3 +98,20 @@ def test_tables() -> None:
     assert formatted('table {{upper .Name}}\\t{{.Label "k"}}', header, rows) == "NAME      k\nN         kk"
     assert formatted("json", header, rows) == '{"Name":"n","Size":"1B"}'
     assert formatted("table {{.Name}}", header, []) == "NAME"
+
+
+def test_what_has_a_type_but_no_value() -> None:
+    document = {"State": {"Status": "up"}, "HostConfig": {"Binds": None, "Init": None}, "Config": {"Labels": None}}
+
+    def show(text: str) -> str:
+        return Template(text).render(typed(document))
+
+    assert show("{{.State.Health}} {{.SizeRw}} {{.HostConfig.Binds}} {{.Config.Labels}} {{.Config.Volumes}}") == (
+        "<nil> <nil> [] map[] map[]"
+    )
+    assert show("{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}{{len .HostConfig.Binds}}") == "none0"
+    assert show("{{json .State.Health}}{{json .HostConfig.Binds}}{{json .State}}") == 'nullnull{"Status":"up"}'
+    with pytest.raises(Failed, match="no entry"):
+        show("{{.State.Labels}}")
+    with pytest.raises(Failed):
+        show("{{.State.Health.Status}}")
