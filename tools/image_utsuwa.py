@@ -12,7 +12,10 @@ VERBS = (
     *("port", "ps", "recover", "rename", "restart", "rm", "rmi", "run", "start", "stats", "stop", "tag", "top"),
     *("unpause", "update", "version", "wait"),
 )
-BEHIND_THE_DOOR = ("utsuwa.cli.global_flags", "utsuwa.cli.pulling", "utsuwa.engine.rootless")
+BEHIND_THE_DOOR = (
+    *("utsuwa.cli.global_flags", "utsuwa.cli.pulling"),
+    *("utsuwa.engine.rootless", "utsuwa.engine.user_namespace"),
+)
 """What the verbs import behind `need_extensions()`, or for flags before the verb and for ordinary users."""
 FIRST = ("utsuwa.cli.run", "utsuwa.engine.containers", "utsuwa.cli.session")
 """What a run needs comes first, so that what it writes to lies close together."""

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.household import IMAGE, SOURCE, Household, until
 from tools.oci_image import busybox_layer, write_layout
+from utsuwa.runtime.process import start_time
 
 NOBODY = 65534
 LAUNCHER = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "utsuwa"
@@ -153,7 +154,9 @@ class Lodger(Household):
         if (self.run_directory / "rootless").exists():
             self.end()
             until(lambda: not self.named("utsuwa-gate"))
-            os.kill(self.holder(), signal.SIGKILL)
+            holder = self.holder()
+            os.kill(holder, signal.SIGKILL)
+            until(lambda: start_time(holder) is None)  # it may be in a cgroup that is to be removed
         for pid in filter(None, (self._other, self._holder.pid)):
             os.kill(pid, signal.SIGKILL)
         self._holder.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from tests.integration import registry
 from tests.integration.household import IMAGE, until
 from tests.integration.lodger import LAUNCHER, NOBODY, Lodger
 from tests.needs import needs
+from utsuwa.runtime.process import start_time
 
+_ADDRESS = ("inspect", "-f", "{{.NetworkSettings.IPAddress}}")
 pytestmark = [needs("root", "overlay", "busybox", "newuidmap", "setpriv", "unshare", "ip")]
 
 
@@ -89,6 +93,34 @@ def test_verbs_that_ask_the_kernel_for_more(house: Lodger, tmp_path: Path) -> No
     assert house.ok("run", "--rm", "made") == "7:8\n7\n"
     house.ok("rm", "-f", "box")
     house.ok("rmi", "made", "snap")
+
+
+def test_when_what_keeps_the_namespace_is_killed_it_is_found_by_who_lives_there(house: Lodger) -> None:
+    def space() -> str:
+        return os.readlink(f"/proc/{house.holder()}/ns/user")
+
+    def kill(*pids: int) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # some end together with the one before
+                os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: start_time(pid) is None)
+
+    house.ok("run", "-d", "--name", "box", "-v", "/data", IMAGE, "sh", "-c", "echo begun; sleep 1000")
+    before = space()
+    kill(house.holder(), house.forkserver())
+    assert house.ok("exec", "box", "touch", "/data/made") == ""
+    assert space() == before
+    kill(house.holder())
+    house.ok("cp", "box:/data/made", str(house.directory / "home" / "made"))
+    assert (house.ok("logs", "box"), space()) == ("begun\n", before)
+    house.ok("run", "--rm", IMAGE, "ping", "-c", "1", "-W", "5", house.ok(*_ADDRESS, "box").strip())
+    house.ok("rm", "-fv", "box")
+    kill(house.holder())
+    house.ok("run", "--rm", IMAGE, "true")  # only the forkserver is there
+    assert space() == before
+    kill(house.holder(), *house._family())
+    house.ok("run", "--rm", IMAGE, "true")
+    assert house.holder()
 
 
 def test_with_a_single_id() -> None:

@@ -27,13 +27,13 @@ class House:
     def __init__(self) -> None:
         usual = House._usual
         if os.geteuid() != 0:
-            from utsuwa.engine import rootless
+            from utsuwa.engine import user_namespace
 
-            usual = rootless.directories()
+            usual = user_namespace.directories()
         root = os.path.abspath(os.environ.get("UTSUWA_ROOT") or usual[0])
         run = os.path.abspath(os.environ.get("UTSUWA_RUN") or usual[1])
         if os.geteuid() != 0:
-            rootless.enter(run)
+            user_namespace.enter(run)
             House._usual = usual  # from here on we are root
         self.paths = Paths(root, run)
         self.images = Images(self.paths)

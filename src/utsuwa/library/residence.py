@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from operator import attrgetter
 
-from utsuwa.engine import rootless
+from utsuwa.engine import user_namespace
 from utsuwa.errors import KINDS, Error, Internal
 from utsuwa.library import parcels
 from utsuwa.library.parcels import Wire
 from utsuwa.library.services import Services
 from utsuwa.linux.mounting import unshare
+from utsuwa.monitor.inhabitants import move_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def main(descriptor: int, root: str, run: str) -> None:
         file.write("utsuwa-envoy")
     os.set_inheritable(descriptor, False)
     problem = _enter(run)
-    services = Services(root, run)
+    services, holder = Services(root, run), user_namespace.holder(run)
     os.chdir("/")
     while rights := socket.recv_fds(door, 1, 1)[1]:
         wire = Wire(socket.socket(fileno=rights[0]), services)
@@ -47,13 +48,15 @@ def main(descriptor: int, root: str, run: str) -> None:
         door.close()  # so that the next call finds another envoy, and perhaps a host that has changed
         _answer(wire, problem)
         break
+    user_namespace.forsake(run, holder)
     os._exit(0)
 
 
 def _enter(run: str) -> Error | None:
     """Go to where the engine lives; why that is impossible."""
     try:
-        rootless.enter(run)
+        user_namespace.enter(run)
+        move_in(run)
     except Error as error:
         return error
     return None

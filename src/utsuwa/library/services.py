@@ -28,9 +28,9 @@ class Services:
         """
         usual = (ROOT, RUN)
         if os.geteuid() != 0:
-            from utsuwa.engine import rootless
+            from utsuwa.engine import user_namespace
 
-            usual = rootless.directories()
+            usual = user_namespace.directories()
         root = os.path.abspath(root or os.environ.get("UTSUWA_ROOT") or usual[0])
         run = os.path.abspath(run or os.environ.get("UTSUWA_RUN") or usual[1])
         self.paths = Paths(root, run)

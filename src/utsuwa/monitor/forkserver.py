@@ -17,6 +17,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket, 
 from select import POLLIN, poll
 from time import sleep
 
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor import duty, guard, memory, reaper
 from utsuwa.monitor.creator import Creator
 
@@ -43,6 +44,10 @@ def main(address: str, command: list[str]) -> None:
     os.chdir("/")
     os.umask(0o022)
     name_process("utsuwa-forks")
+    if in_user_namespace():
+        from utsuwa.monitor.inhabitants import move_in
+
+        move_in(os.path.dirname(address))
     signal(SIGCHLD, SIG_IGN)  # the kernel reaps
     signal(SIGHUP, SIG_IGN)
     signal(SIGINT, SIG_IGN)
