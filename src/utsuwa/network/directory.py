@@ -91,15 +91,26 @@ class Directory:
         records = [(kinds[len(data)], data) for data in packed if question.kind in (kinds[len(data)], dns.ANY)]
         return question.answer(dns.NO_ERROR, records, room)
 
-    def upstream(self, source: str) -> list[str] | None:
-        """The servers that a container wants to be asked, [] for the host's; None: it may reach nobody outside."""
-        known = self._visible_to(source)
-        if known and all(names.network.internal for names in known):
+    def upstream(self, source: str, gateway: str) -> list[str] | None:
+        """The servers that a container wants to be asked, [] for the host's; None: nobody outside is to be reached.
+
+        That is for the network to say in which the question came: who has a place in another one, too, asks there.
+        """
+        here = self._at(gateway)
+        if here is None or here.network.internal or source not in here.residents:
             return None
-        for names in known:
-            if source in names.residents:
-                return list(names.residents[source].dns)
-        return []
+        return list(here.residents[source].dns)
+
+    def admits(self, source: str, gateway: str) -> bool:
+        """``source`` has a place in the network where it asks. An address that nobody was given, or that somebody has
+        elsewhere, is feigned, or a neighbour's of the host.
+        """
+        here = self._at(gateway)
+        return here is not None and source in here.residents
+
+    def _at(self, gateway: str) -> _Names | None:
+        every = (names for _, names in self._read.values())
+        return next((names for names in every if any(pool.gateway == gateway for pool in names.network.pools)), None)
 
     def _visible_to(self, source: str) -> list[_Names]:
         """The networks of the container that has this address; its own first."""

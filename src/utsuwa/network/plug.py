@@ -255,7 +255,8 @@ def tell(
     """
     directory = f"{places.containers}/{container}"
     gateway = _host_in(places, endpoints)
-    asks = [endpoint for endpoint in endpoints if endpoint.resolver]
+    # by way of a network that leads out, if there is one: in others nothing goes on to servers elsewhere
+    asks = sorted([each for each in endpoints if each.resolver], key=lambda each: not each.gateways)
     host = files.host_resolution()
     servers = _servers(plugs) if endpoints else []
     if endpoints and endpoints[0].plugged and not plugs.dns:

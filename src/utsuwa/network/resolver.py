@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 _LOOK_AROUND = 60.0
 """Seconds after which it looks whether somebody needs it still, should nobody have told."""
-_PATIENCE, _TRIES, _MOST = 4.0, 3, 256
-"""Seconds that a server may take, how many servers are asked, and how many questions may be under way."""
+_PATIENCE, _TRIES, _MOST, _EACH = 4.0, 3, 512, 32
+"""Seconds that a server may take, how many servers are asked, and how many questions may be under way: of all, and of
+one container, which must not be in the way of others.
+"""
 _SIZE = 1 << 16
 _UNWILLING = (dns.SERVER_FAILURE, dns.REFUSED)
 """Answers of servers after which another one is asked."""
@@ -53,6 +55,7 @@ class Resolver:
         self._acts: dict[int, Callable[[], None]] = {}
         self._deadlines: dict[int, tuple[float, Callable[[], None]]] = {}
         self._listeners: dict[tuple[str, int], list[socket]] = {}
+        self._under_way: dict[str, int] = {}
         self._watch(control, self._told)
 
     def serve(self) -> None:
@@ -95,11 +98,11 @@ class Resolver:
         return problem
 
     def _open(self, address: str, port: int, *opened: socket) -> None:
-        self._watch(opened[0], lambda: self._datagram(opened[0]))
-        self._watch(opened[1], lambda: self._connection(opened[1]))
+        self._watch(opened[0], lambda: self._datagram(opened[0], address))
+        self._watch(opened[1], lambda: self._connection(opened[1], address))
         self._listeners[address, port] = list(opened)
 
-    def _datagram(self, listener: socket) -> None:
+    def _datagram(self, listener: socket, gateway: str) -> None:
         try:
             data, client = listener.recvfrom(_SIZE)
         except OSError:
@@ -111,9 +114,9 @@ class Resolver:
             except OSError:  # it went away, or the network did
                 return
 
-        self._handle(data, client[0], reply, stream=False)
+        self._handle(data, (client[0], gateway), reply, stream=False)
 
-    def _connection(self, listener: socket) -> None:
+    def _connection(self, listener: socket, gateway: str) -> None:
         try:
             descriptor, client = listener._accept()  # type: ignore[attr-defined]
         except OSError:
@@ -123,12 +126,15 @@ class Resolver:
         received = bytearray()
 
         def finish(answer: bytes = b"") -> None:
+            if connection.fileno() < 0:  # it took too long
+                return
             try:
                 if answer:
                     connection.send(len(answer).to_bytes(2, "big") + answer)
             except OSError:
                 pass
             self._drop(connection)
+            self._end(client[0])
 
         def read() -> None:
             try:
@@ -142,16 +148,17 @@ class Resolver:
                 self._poll.unregister(connection.fileno())
                 self._acts.pop(connection.fileno(), None)
                 self._deadlines[connection.fileno()] = (time.monotonic() + _PATIENCE * _TRIES, finish)
-                self._handle(bytes(received[2:]), client[0], finish, stream=True)
+                self._handle(bytes(received[2:]), (client[0], gateway), finish, stream=True)
 
-        if len(self._deadlines) >= _MOST:
+        if not self._begin(client[0]):
             connection.close()
             return
         self._watch(connection, read)
         self._deadlines[connection.fileno()] = (time.monotonic() + _PATIENCE, finish)
 
-    def _handle(self, data: bytes, source: str, reply: Callable[[bytes], None], stream: bool) -> None:
-        """Answer a question, or pass it on."""
+    def _handle(self, data: bytes, way: tuple[str, str], reply: Callable[[bytes], None], stream: bool) -> None:
+        """Answer a question, or pass it on. ``way``: who asks, and the address that was asked."""
+        source = way[0]
         try:
             question = dns.Question(data)
         except ValueError:
@@ -161,17 +168,40 @@ class Resolver:
         if not question.is_query:
             reply(question.answer(dns.NOT_IMPLEMENTED, [], room))
             return
+        if not self._directory.admits(*way):
+            reply(question.answer(dns.REFUSED, [], room))
+            return
         answer = self._directory.answer(source, question, room)
         if answer is not None:
             reply(answer)
             return
-        servers = self._directory.upstream(source)
+        servers = self._directory.upstream(*way)
         if servers == []:
             servers = files.host_servers()
         if not servers:  # not SERVER_FAILURE: musl would ask again until its time is over
             reply(question.answer(dns.NO_SUCH_NAME, [], room))
-        elif len(self._deadlines) < _MOST:
-            Forward(self, data, question, servers[:_TRIES], reply, stream).go_on()
+        elif self._begin(source):
+
+            def end(answer: bytes) -> None:
+                self._end(source)
+                reply(answer)
+
+            Forward(self, data, question, servers[:_TRIES], end, stream).go_on()
+        elif stream:
+            reply(b"")
+
+    def _begin(self, source: str) -> bool:
+        """Whether one more may be under way for a container; then it has to be ended."""
+        count = self._under_way.get(source, 0)
+        if count >= _EACH or len(self._deadlines) >= _MOST:
+            return False
+        self._under_way[source] = count + 1
+        return True
+
+    def _end(self, source: str) -> None:
+        self._under_way[source] -= 1
+        if not self._under_way[source]:
+            del self._under_way[source]
 
     # --- for what is under way ---------------------------------------------------------------------------------------
 

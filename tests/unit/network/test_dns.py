@@ -107,9 +107,12 @@ def test_who_sees_whom(places: Places) -> None:
     assert told(directory, "10.0.97.2", "picky") is None
     assert told(directory, "10.0.97.3", "picky") == "10.0.98.3"
     assert told(directory, "192.0.2.1", "one") is None
-    assert directory.upstream("10.0.97.2") == []
-    assert directory.upstream("10.0.98.3") == ["192.0.2.53"]
-    assert directory.upstream("10.0.99.2") is None
+    assert directory.upstream("10.0.97.2", "10.0.97.1") == []
+    assert directory.upstream("10.0.98.3", "10.0.98.1") == ["192.0.2.53"]
+    for feigned in ("10.0.99.2", "10.0.99.9", "10.0.97.2"):  # in an internal network, whoever it seems to be
+        assert directory.upstream(feigned, "10.0.99.1") is None
+    assert directory.admits("10.0.99.2", "10.0.99.1")
+    assert not any(directory.admits(source, "10.0.99.1") for source in ("10.0.99.9", "10.0.97.2", "fe80::1%eth0"))
     assert directory.listeners() == {("10.0.97.1", 53), ("10.0.98.1", 53), ("10.0.99.1", 53)}
     resident(places, "c" * 64, "4" * 64, "four", "10.0.99.2", embedded=True)
     os.utime(f"{places.run}/{'c' * 64}/endpoints", (1, 1))

@@ -80,7 +80,10 @@ class Around:
     def answer(self, _source: str, _question: dns.Question, _room: int) -> None:
         return None
 
-    def upstream(self, _source: str) -> list[str]:
+    def admits(self, _source: str, _gateway: str) -> bool:
+        return True
+
+    def upstream(self, _source: str, _gateway: str) -> list[str]:
         return self.servers
 
 
