@@ -113,8 +113,8 @@ class Lodger(Household):
         return ["nsenter", f"--net=/proc/{self._other}/ns/net"]
 
     def command(self, *words: str) -> list[str]:
-        """The command line behind everything that makes us that user; pulls are from this machine's own loopback."""
-        if words[0] == "pull":
+        """The command line behind everything that makes us that user; registries are on this machine's own loopback."""
+        if words[0] in ("login", "logout", "pull", "push"):
             return [word for word in [*self.enter, str(LAUNCHER), *words] if not word.startswith("--net=")]
         return [*self.enter, *super().command(*words)]
 

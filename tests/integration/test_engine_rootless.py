@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -69,8 +70,18 @@ def test_a_whole_life(house: Lodger) -> None:
 
 
 def test_what_an_ordinary_user_can_not_have(house: Lodger) -> None:
-    done = house("run", "--rm", "-m", "64m", IMAGE, "true")
-    assert (done.returncode, "have no cgroup" in done.stderr.decode()) == (125, True)
+    house.ok("volume", "create", "-o", "type=ext4", "-o", "device=/dev/null", "disk")
+    for option, complaint in (
+        ("-v=disk:/disk", "a volume of type ext4 at /disk (only root can mount"),
+        ("-m=64m", "--memory (this user has no systemd, and no cgroup was lent: containers have no cgroup)"),
+        ("--memory-swappiness=10", "--memory-swappiness (this user"),
+        ("--oom-score-adj=-1", "--oom-score-adj -1"),
+        ("--user=99999", "uid 99999"),
+        ("--group-add=99999", "with groups 99999: the user namespace has no such id"),
+    ):
+        done = house("run", "--rm", option, IMAGE, "true")
+        assert (done.returncode, complaint in done.stderr.decode()) == (125, True), done.stderr
+    house.ok("volume", "rm", "disk")
 
 
 def test_verbs_that_ask_the_kernel_for_more(house: Lodger, tmp_path: Path) -> None:
@@ -78,7 +89,21 @@ def test_verbs_that_ask_the_kernel_for_more(house: Lodger, tmp_path: Path) -> No
     house.ok("exec", "box", "touch", "/made")
     assert "A /made" in house.ok("diff", "box")
     house.ok("commit", "box", "snap")
-    assert house.ok("run", "--rm", "--pid", "host", "--ipc", "host", "snap", "ls", "/made") == "/made\n"
+    nodes = ("--device", "/dev/null:/dev/other")
+    assert house.ok(
+        "run", "--rm", "--pid", "host", "--ipc", "host", *nodes, "snap", "ls", "/made", "/dev/other"
+    ).split() == [
+        "/dev/other",
+        "/made",
+    ]
+    top = [line.split(None, 7)[-1] for line in house.ok("top", "box").splitlines()[1:]]
+    assert "sleep 1000" in top
+    shown = json.loads(house.ok("stats", "--no-stream", "--format", "json", "box"))
+    assert (int(shown["PIDs"]) > 0, shown["MemUsage"].startswith("0B")) == (True, False)
+    done = house("exec", "-u", "99999", "box", "id")
+    assert (done.returncode, b"no such id" in done.stderr) == (126, True), done.stderr
+    done = house("cp", "box:/made", "/root/made")
+    assert (done.returncode, done.stderr) == (1, b"utsuwa: open /root: permission denied\n")
     done = house("pause", "box")
     assert (done.returncode, b"no cgroup of its own" in done.stderr) == (1, True), done.stderr
     until(lambda: house.ok("inspect", "-f", "{{.State.Health.Status}}", "box") == "healthy\n")
@@ -137,13 +162,18 @@ def test_with_a_single_id() -> None:
         household.leave()
 
 
-@needs("docker-registry", "skopeo")
-def test_pull(house: Lodger, tmp_path: Path) -> None:
+@needs("docker-registry")
+def test_an_image_goes_to_a_registry_and_comes_back(house: Lodger, tmp_path: Path) -> None:
     if not os.access(LAUNCHER, os.X_OK):
         pytest.skip("needs ./dev setup")
-    (tmp_path / "registry").mkdir()
-    with registry.running(tmp_path / "registry") as host:
-        registry.push(f"oci-archive:{house.directory}/image.tar", f"{host}/test:1")
-        house.ok("pull", "-q", f"{host}/test:1")
-        assert house.ok("run", "--rm", f"{host}/test:1", "echo", "pulled") == "pulled\n"
-        house.ok("rmi", f"{host}/test:1")
+    with registry.running(tmp_path, login=True) as host:
+        name = f"{host}/test:1"
+        house.ok("tag", IMAGE, name)
+        assert b"log in first" in house("push", name).stderr
+        house.ok("login", "-u", "user", "--password-stdin", host, stdin=b"secret")
+        house.ok("push", name)
+        house.ok("rmi", name)
+        house.ok("pull", "-q", name)
+        house.ok("logout", host)
+        assert house.ok("run", "--rm", name, "echo", "pulled") == "pulled\n"
+        house.ok("rmi", name)

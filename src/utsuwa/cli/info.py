@@ -48,13 +48,18 @@ def _document(facts: dict[str, object]) -> dict[str, object]:
     named = {_NAMES.get(name, name.replace(" ", "")): value for name, value in facts.items()}
     return named | {
         "CgroupVersion": "2" if facts["Cgroup Version"] == "v2" else "1",
-        "SecurityOptions": ["name=seccomp"],
+        "SecurityOptions": [f"name={name}" for name in str(facts["Security Options"]).split()],
     }
 
 
 def _facts(house: House) -> dict[str, object]:
-    from utsuwa.linux.host import probe
+    from utsuwa.linux.host import in_user_namespace, probe
 
+    driver, security = "cgroupfs", "seccomp"
+    if in_user_namespace():
+        from utsuwa.engine import delegation
+
+        driver, security = delegation.driver().replace(delegation.FILES, driver), f"{security} rootless"
     states = [status.name for _record, status in house.containers.list(everything=True)]
     system, host = os.uname(), probe()
     return {
@@ -66,10 +71,10 @@ def _facts(house: House) -> dict[str, object]:
         "Server Version": __version__,
         "Storage Driver": type(house.images.snapshotter).__name__.removesuffix("Snapshotter").lower(),
         "Logging Driver": "json-file",
-        "Cgroup Driver": "cgroupfs",
+        "Cgroup Driver": driver,
         "Cgroup Version": host.cgroup_mode,
         "Default Runtime": "urun",
-        "Security Options": "seccomp",
+        "Security Options": security,
         "Kernel Version": system.release,
         "OSType": "linux",
         "Architecture": system.machine,

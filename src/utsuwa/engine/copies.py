@@ -52,7 +52,7 @@ class Copies:
         with self._tree() as place, self._source(place, path, follow) as source:
             found = _local(destination)
             base, top = _target(source, found, destination.endswith("/"))
-            fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = _directory(base)
             try:
                 unpacker = Unpacker(Inside(fd, BENEATH | NO_SYMLINKS), b"", rights=rights)
                 taken = unpacker.run(pack(source.parent, source.name, top))
@@ -144,6 +144,13 @@ def _host_source(path: str, follow: bool) -> Iterator[Source]:
         yield Source(parent, os.fsencode(name) or b".", os.fsencode(top), stat.S_ISDIR(state.st_mode))
     finally:
         os.close(parent)
+
+
+def _directory(path: bytes) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, f"open {os.fsdecode(path)}") from error
 
 
 def _target(source: Source, found: Found, slash: bool) -> tuple[bytes, bytes]:

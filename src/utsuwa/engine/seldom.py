@@ -69,18 +69,18 @@ def _check(request: RunRequest, asked: Seldom, cgroup2: bool) -> None:
 
 
 def _linux(linux: Linux, request: RunRequest, asked: Seldom) -> Linux:
-    nodes = [node for device in asked.devices for node in _nodes(device)]
+    found = [(node, access) for device in asked.devices for _source, node, access in nodes(device)]
     replaced: dict[str, object] = {}
     if asked.cgroup_parent:
         own = (linux.cgroupsPath or "").rpartition("/")[2]
         replaced["cgroupsPath"] = f"/{asked.cgroup_parent.strip('/')}/{own}"
-    if nodes and not request.privileged:
-        replaced["devices"] = tuple(node for node, _access in nodes)
+    if found and not request.privileged:
+        replaced["devices"] = tuple(node for node, _access in found)
     if asked.sysctls:
         replaced["sysctl"] = {**(linux.sysctl or {}), **asked.sysctls}
     return linux.replace(
         namespaces=tuple(_namespaces(linux, asked)),
-        resources=_resources(linux.resources or Resources(), asked, nodes),
+        resources=_resources(linux.resources or Resources(), asked, found),
         **replaced,
     )
 
@@ -122,22 +122,25 @@ def _shm(mount: Mount, asked: Seldom) -> Mount | None:
 # -- devices and limits -----------------------------------------------------------------------------------------------
 
 
-def _nodes(device: DeviceNode) -> list[tuple[Device, str]]:
-    """The node of a device, or those of all devices in a directory, with the access to it."""
+def nodes(device: DeviceNode) -> list[tuple[str, Device, str]]:
+    """The path on the host and the node of a device, or those of all devices in a directory, with the access to it.
+
+    Raises what stands for what stat(2) says, InvalidArgument for what is no device.
+    """
     try:
         source = os.path.realpath(device.source, strict=True)
         state = os.stat(source)
     except OSError as error:
         raise from_oserror(error, f'{_GATHERING} "{device.source}"') from error
     if not stat.S_ISDIR(state.st_mode):
-        return [(_node(source, device.target, state), device.access)]
+        return [(source, _node(source, device.target, state), device.access)]
     found = []
     for folder, _, names in os.walk(source):
         for name in sorted(names):
             state = os.stat(f"{folder}/{name}", follow_symlinks=False)
             if stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode):
                 target = f"{device.target}{folder[len(source) :]}/{name}"
-                found.append((_node(f"{folder}/{name}", target, state), device.access))
+                found.append((f"{folder}/{name}", _node(f"{folder}/{name}", target, state), device.access))
     return found
 
 
@@ -155,10 +158,10 @@ def _node(source: str, target: str, state: os.stat_result) -> Device:
     )
 
 
-def _resources(resources: Resources, asked: Seldom, nodes: list[tuple[Device, str]]) -> Resources:
+def _resources(resources: Resources, asked: Seldom, found: list[tuple[Device, str]]) -> Resources:
     rules = [
         DeviceRule(allow=True, type=node.type, major=node.major, minor=node.minor, access=access)
-        for node, access in nodes
+        for node, access in found
     ]
     return resources.replace(
         devices=(*(resources.devices or ()), *rules, *asked.device_rules),

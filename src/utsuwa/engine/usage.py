@@ -6,6 +6,7 @@ import os
 
 from utsuwa.engine.status import derive
 from utsuwa.errors import Error
+from utsuwa.runtime.ps import processes
 from utsuwa.runtime.record import Store
 
 TYPE_CHECKING = False
@@ -55,6 +56,7 @@ def look(paths: Paths, record: ContainerRecord) -> Usage:
     try:
         manager = Store(paths.runtime).open(record.id).manager()
         counters = manager.stats() if manager is not None else {}
+        pids = [] if counters else processes(Store(paths.runtime), record.id)
     except (Error, OSError):  # it ends just now
         return found
     found.running = True
@@ -63,6 +65,8 @@ def look(paths: Paths, record: ContainerRecord) -> Usage:
     found.pids = counters.get("pids", {}).get("current", 0)
     _memory(found, counters.get("memory", {}))
     _blocks(found, counters.get("blkio", {}))
+    for pid in pids:
+        _process(found, pid)
     if record.networkMode != "host":
         _network(found, status.pid)
     return found
@@ -75,6 +79,16 @@ def _memory(found: Usage, counters: dict[str, Any]) -> None:
     found.memory = used - dropped if dropped < used else used
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found.limit = min(usage.get("limit") or whole, whole)
+
+
+def _process(found: Usage, pid: int) -> None:
+    """Add what a process uses and has used, its children that have ended included, where no cgroup counts (proc(5))."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if len(fields) < 22:  # it has just ended
+        return
+    found.cpu += sum(map(int, fields[11:15])) * _NANOSECONDS_PER_TICK
+    found.pids += int(fields[17])
+    found.memory += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _blocks(found: Usage, counters: dict[str, Any]) -> None:

@@ -78,7 +78,11 @@ def failure(plan: Plan, report: Report) -> OpFailed:
         or _BY_ERRNO.get(report.errno)
         or type(from_oserror(OSError(report.errno, reason), ""))
     )
-    error = _of_kind(kind)(compose(op, report, reason))
+    if isinstance(op, ops.SetIdentity) and report.errno == errno.EINVAL:
+        text = _identity(plan, op)
+    else:
+        text = compose(op, report, reason)
+    error = _of_kind(kind)(text)
     error.op = op
     error.errno = report.errno
     error.detail = report.detail
@@ -214,6 +218,13 @@ _BY_DETAIL: dict[int, Callable[[Any, Report, str], str]] = {
 
 def _line_of_cgroup(op: Any, report: Report, reason: str) -> str:
     return f"write {op.lines[report.value]} in cgroup {op.directory}: {reason}"
+
+
+def _identity(plan: Plan, op: ops.SetIdentity) -> str:
+    """Who that is the container's files may have said, in its own user namespace."""
+    asked = next((each.user for each in plan.ops if isinstance(each, ops.FindUser)), f"{op.uid}:{op.gid}")
+    groups = f" with groups {','.join(map(str, op.groups))}" if op.groups else ""
+    return f"become user {asked}{groups}: the user namespace has no such id (an ordinary user's: see /etc/subuid)"
 
 
 _BY_OP: dict[type[ops.Op], Callable[[Any, Report, str], str]] = {

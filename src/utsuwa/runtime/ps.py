@@ -12,12 +12,29 @@ _PLACES = ("/usr/bin/ps", "/bin/ps")
 
 
 def processes(store: Store, identifier: str) -> list[int]:
-    """The pids of all processes in the container's cgroup and below it; none when it has stopped."""
+    """The pids of all processes in the container's cgroup and below it, or of its pid namespace where it has no cgroup;
+    none when it has stopped.
+    """
     container = store.open(identifier)
     if container.status() == STOPPED:
         return []
     manager = container.manager()
-    return manager.pids() if manager is not None else [container.document.pid]
+    return (manager.pids() if manager is not None else []) or _of_namespace(container.document.pid)
+
+
+def _of_namespace(first: int) -> list[int]:
+    """The processes of the pid namespace that ``first`` is in, which is that one alone where it is ours, too."""
+    space = _pid_namespace(first)
+    if not space or space == _pid_namespace(os.getpid()):
+        return [first]
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and _pid_namespace(int(name)) == space)
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:  # it has ended, or is somebody else's
+        return ""
 
 
 def table(pids: list[int], arguments: list[str]) -> str:
