@@ -336,6 +336,7 @@ def test_add_from_a_url(house: Household, context: Path) -> None:
         wrong = f"FROM scratch\nADD --checksum=sha256:{'0' * 64} {address}/a.txt /x\n"
         assert "digest mismatch" in fails(house, context, wrong)
         assert "404" in fails(house, context, f"FROM scratch\nADD {address}/nosuch /x\n")
+        assert "996 bytes too early" in fails(house, context, f"FROM scratch\nADD {address}/short /x\n")
 
 
 @contextlib.contextmanager
@@ -345,6 +346,15 @@ def served(directory: Path) -> Iterator[str]:
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *words: Any) -> None:
             super().__init__(*words, directory=str(directory))
+
+        def do_GET(self) -> None:
+            if self.path != "/short":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+            return None
 
         def log_message(self, *_words: object) -> None:
             pass

@@ -271,6 +271,29 @@ def test_volumes_and_binds_are_seen(house: Household, here: Path, running: bool)
     assert names(house, "/mnt/deep/shared/f") == ["f 640 1000:1001"]
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_of_a_volume_only_what_is_mounted_is_seen(house: Household, here: Path, running: bool) -> None:
+    """Proven: of a container that did not run, the whole volume was shown, and written to."""
+    script = "mkdir -p /v/a/b /v/secret; ln -s ../../../a /v/a/link; ln -s / /v/a/up"
+    volume = f"parts-{running}"
+    house.ok("run", "--rm", "-v", f"{volume}:/v", IMAGE, "sh", "-c", script)
+    (here / "file").write_text("x")
+    for part, place in (("a", "a"), ("a/link/b", "a/b")):
+        mount = f"type=volume,src={volume},dst=/data,volume-subpath={part}"
+        words = ("run", "-d") if running else ("create",)
+        house.ok(*words, "--name", "part", "--mount", mount, IMAGE, "sleep", "1000")
+        house.ok("cp", str(here / "file"), "part:/data/new")
+        assert (house.root / "volumes" / volume / "_data" / place / "new").read_text() == "x"
+        assert "secret" not in str(_members(house, "part:/data"))
+        house.ok("rm", "-f", "part")
+
+
+def _members(house: Household, what: str) -> list[str]:
+    done = house("cp", what, "-")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        return archive.getnames()
+
+
 def test_archive_mode_gives_to_the_containers_user(house: Household, here: Path) -> None:
     house.ok("create", "--name", "box", "-u", "nobody", IMAGE)
     house.ok("cp", "-a", "src", "box:/new")

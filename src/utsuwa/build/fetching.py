@@ -60,6 +60,8 @@ def _store(answer: object, path: str, checksum: str, url: str) -> None:
             need_room(fd, len(chunk))
             running.update(chunk)
             file.write(chunk)
+        if answer.length:  # type: ignore[attr-defined]  # of what was promised; Python's client takes an end for the end
+            raise Unavailable(f"fetch {url}: the transfer ended {answer.length} bytes too early")  # type: ignore[attr-defined]
     found = running.hexdigest()
     if wanted is not None and found != wanted.hex:
         raise Unavailable(f"fetch {url}: digest mismatch {wanted.algorithm}:{found}: {wanted}")

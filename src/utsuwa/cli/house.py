@@ -7,6 +7,7 @@ import sys
 
 from utsuwa.cli import output
 from utsuwa.cli.flags import Arguments, BadUsage, Option, describe, operands, parse
+from utsuwa.engine.enclosure import enclose
 from utsuwa.engine.images import Images
 from utsuwa.engine.paths import ROOT, RUN, Paths
 from utsuwa.errors import Error, printable
@@ -35,6 +36,7 @@ class House:
         if os.geteuid() != 0:
             user_namespace.enter(run)
             House._usual = usual  # from here on we are root
+        enclose(root)
         self.paths = Paths(root, run)
         self.images = Images(self.paths)
         self._containers: Containers | None = None

@@ -13,6 +13,7 @@ from threading import Thread
 
 from utsuwa.engine import syscalls
 from utsuwa.engine.inside import Inside
+from utsuwa.engine.mountpoints import SUBDIRECTORY
 from utsuwa.engine.startlock import StartLock
 from utsuwa.engine.status import derive
 from utsuwa.errors import FailedPrecondition, Unsupported, from_oserror
@@ -114,26 +115,41 @@ def _mount_base(base: Any, root: bytes) -> None:
 
 def _is_bind(mount: dict[str, Any]) -> bool:
     options = mount.get("options") or ()
+    if mount.get("source", "").startswith("/proc/") and "/ns/" in mount["source"]:
+        return False  # the memory of a container that it shared when it ran
     return mount.get("type") == "bind" or "bind" in options or "rbind" in options
 
 
 def _bind(root: bytes, bind: dict[str, Any]) -> None:
     """One volume or host directory, on its place in the tree, which is made where it is missing."""
-    options, source = bind.get("options") or (), os.fsencode(bind["source"])
+    options = bind.get("options") or ()
+    source = _source(os.fsencode(bind["source"]), options)
     top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = -1
     try:
         is_directory = stat.S_ISDIR(os.stat(source).st_mode)
         place = Inside(top).place(os.fsencode(bind["destination"]), is_directory)
-    finally:
-        os.close(top)
-    try:
-        target = b"/proc/self/fd/%d" % place
         recursive = syscalls.MS_REC if "rbind" in options else 0
-        syscalls.mount(source, target, b"", syscalls.MS_BIND | recursive)
+        syscalls.mount(b"/proc/self/fd/%d" % source, b"/proc/self/fd/%d" % place, b"", syscalls.MS_BIND | recursive)
     finally:
-        os.close(place)
+        for fd in (source, top, place):
+            if fd >= 0:
+                os.close(fd)
     if "ro" in options:
         _make_read_only(root, os.fsencode(bind["destination"]))
+
+
+def _source(path: bytes, options: tuple[str, ...]) -> int:
+    """A descriptor of what is bound: the path, or what is beneath it, to which its own links may lead."""
+    whole = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    mark = f"{SUBDIRECTORY}="
+    beneath = [word.removeprefix(mark) for word in options if word.startswith(mark)]
+    if not beneath:
+        return whole
+    try:
+        return Inside(whole).open(os.fsencode(beneath[-1]), os.O_PATH)
+    finally:
+        os.close(whole)
 
 
 def _make_read_only(root: bytes, destination: bytes) -> None:

@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 
 from utsuwa.engine.containers import Containers
+from utsuwa.engine.enclosure import enclose
 from utsuwa.engine.execs import Execs
 from utsuwa.engine.images import Images
 from utsuwa.engine.metadata import Metadata
@@ -33,6 +34,8 @@ class Services:
             usual = user_namespace.directories()
         root = os.path.abspath(root or os.environ.get("UTSUWA_ROOT") or usual[0])
         run = os.path.abspath(run or os.environ.get("UTSUWA_RUN") or usual[1])
+        if os.geteuid() == 0:
+            enclose(root)
         self.paths = Paths(root, run)
         self.readiness = Readiness(self.paths)
 

@@ -1,0 +1,51 @@
+"""The engine's directory on the host, where others live, too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.household import Household
+from tests.needs import needs
+from utsuwa.engine.enclosure import enclose
+
+
+@pytest.fixture(params=[0, 0o022, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def _open_to_others(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o077)
+
+
+def test_it_is_closed(tmp_path: Path, umask: None) -> None:
+    """CVE-2021-41091: what containers leave in volumes (programs that run as root, devices) is not for others.
+
+    Proven: the directory was open to all, with the umask of 0 for writing, and nobody ran such a program.
+    """
+    enclose(str(tmp_path / "new" / "root"))
+    assert not _open_to_others(tmp_path / "new" / "root")
+    for old, content, closed in (("old", "volumes", True), ("shared", "others", False)):
+        for name in (content, "volumes", "images"):
+            (tmp_path / old / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / old / name).chmod(0o755)
+        (tmp_path / old).chmod(0o755)
+        enclose(str(tmp_path / old))
+        assert _open_to_others(tmp_path / old) is not closed
+    assert _open_to_others(tmp_path / "shared" / "others")
+    assert not any(_open_to_others(tmp_path / "shared" / name) for name in ("volumes", "images"))
+    (tmp_path / "file").touch()
+    enclose(str(tmp_path / "file" / "below"))  # whoever needs it says so
+
+
+@needs("root")
+def test_every_verb_closes_it(tmp_path: Path, umask: None) -> None:
+    house = Household(tmp_path)
+    house.ok("volume", "create", "one")
+    assert not _open_to_others(house.root) and not _open_to_others(house.run_directory)
