@@ -78,11 +78,21 @@ def test_built_kept_and_removed_as_one(house: Household, tmp_path: Path, name: s
         house.ok("rm", made)
         steps = house.ok("history", "-q", "--no-trunc", "--platform", f"linux/{architecture}", name).split()
         assert steps[0] == images[architecture]
+        found = house.ok("image", "inspect", "--platform", f"linux/{architecture}", "-f", "{{.Id}}", name)
+        assert found.strip() == images[architecture]
+    assert b"does not provide" in house("image", "inspect", "--platform", "linux/s390x", name).stderr
     house.ok("tag", name, "second:name")
     assert kept(house, "second:name") == images
+    lines = house.ok("images", "--tree", "second").splitlines()[3:]
+    first, last = sorted((HOST, OTHER))
+    shown = [line.split()[:3] for line in lines]
+    assert shown[0][:2] == ["second:name", images[HOST][7:19]]
+    assert shown[1:] == [["├─", f"linux/{first}", images[first][7:19]], ["└─", f"linux/{last}", images[last][7:19]]]
     house.ok("rmi", name)
     assert kept(house, "second:name") == images
-    house.ok("rmi", "second:name")
+    assert house.ok("rmi", "--platform", f"linux/{OTHER}", "second:name").startswith(f"Deleted: {images[OTHER]}\n")
+    assert kept(house, "second:name") == {HOST: images[HOST]}
+    house.ok("rmi", "--platform", f"linux/{HOST}", "second:name")
     assert not set(images.values()) & set(house.ok("images", "-aq", "--no-trunc").split())
 
 

@@ -302,18 +302,33 @@ def test_sizes(house: Household) -> None:
     assert house.ok("ps", "-a", "--format", "{{.Size}}").startswith("5kB (virtual ")
     assert house.ok("inspect", "-s", "-f", "{{.SizeRw}}", "box") == "5000\n"
     assert house.ok("inspect", "-f", "{{.SizeRw}}", "box") == "<nil>\n"
+    (row,) = json.loads(house.ok("system", "df", "-v", "--format", "json"))["Containers"]
+    assert (row["Names"], row["Size"], row["LocalVolumes"]) == ("box", "5kB", "0")
+    assert "Build cache usage: 0B" in house.ok("system", "df", "-v")
 
 
 def test_inspect_tells_all(house: Household) -> None:
     house.ok("volume", "create", "store")
-    house.ok("create", "--name", "box", "--ulimit", "nofile=10:20", "--tmpfs", "/t:size=1m", "--group-add", "5", IMAGE)
+    asked = ("--ulimit", "nofile=10:20", "--tmpfs", "/t:size=1m", "--group-add", "5", "--shm-size", "1m", "-m", "9m")
+    seldom = ("--device", "/dev/null:/dev/x:r", "--device-cgroup-rule", "c 1:* rw", "--expose", "80")
+    house.ok("create", "--name", "box", *asked, *seldom, IMAGE)
     found = json.loads(house.ok("inspect", "box", IMAGE, "store"))
     assert [found[0]["Name"], found[1]["RepoTags"], found[2]["Name"]] == ["/box", [f"{IMAGE}:latest"], "store"]
     host = found[0]["HostConfig"]
     assert host["Ulimits"] == [{"Name": "nofile", "Hard": 20, "Soft": 10}]
     assert (host["Tmpfs"], host["GroupAdd"], host["PidMode"]) == ({"/t": "nosuid,nodev,noexec,size=1m"}, ["5"], "")
     assert "/proc/kcore" in host["MaskedPaths"]
+    assert (host["ShmSize"], host["MemorySwap"]) == (1 << 20, 18 << 20)
+    assert host["Devices"] == [
+        {"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "r"},
+    ]
+    assert (host["DeviceCgroupRules"], found[0]["Config"]["ExposedPorts"]) == (["c 1:* rw"], {"80/tcp": {}})
     assert found[0]["GraphDriver"]["Data"]["UpperDir"].startswith(str(house.root))
     assert "No such volume: box" in complaint(house, "inspect", "--type", "volume", "box")
-    assert "not a valid value" in complaint(house, "inspect", "--type", "odd", "box")
+    assert 'unknown type: "odd"' in complaint(house, "inspect", "--type", "odd", "box")
+    assert house.ok("inspect", "-f", "{{.Driver}} {{.IPAM.Options}}", "host", "--type", "network") == "host map[]\n"
+    known = house.ok(
+        "info", "-f", "{{.OSType}} {{.Swarm.LocalNodeState}} {{.Runtimes.urun.path}} {{.LiveRestoreEnabled}}"
+    )
+    assert known == "linux inactive urun true\n"
     house.ok("volume", "rm", "store")

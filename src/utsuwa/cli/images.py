@@ -8,9 +8,12 @@ from utsuwa.cli import times
 from utsuwa.cli.flags import LIST, SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.listing import formatted, table
+from utsuwa.errors import Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.cli.flags import Arguments
     from utsuwa.image.store import Image
 
@@ -24,6 +27,7 @@ VERB = Verb(
         Option("format", "", WORD, "Format output: 'json', 'table TEMPLATE' or a Go template"),
         Option("no-trunc", "", SWITCH, "Don't truncate output"),
         Option("quiet", "q", SWITCH, "Only show image IDs"),
+        Option("tree", "", SWITCH, "List images with those for single platforms below them"),
     ),
     most=1,
 )
@@ -51,7 +55,10 @@ def run(words: list[str]) -> int:
     if arguments is None:
         return 0
     whole, house = arguments.on("no-trunc"), House()
-    rows = _chosen(house, arguments, whole)
+    if arguments.on("tree"):
+        return _tree(house, arguments)
+    images, keeps = _chosen(house, arguments)
+    rows = [row for image in images for row in _rows(image, whole) if keeps(_name(row))]
     if arguments.text("format") not in ("", "table"):
         text = formatted(arguments.text("format"), {**_HEADER, **_FURTHER}, rows)
     elif arguments.on("quiet"):
@@ -64,14 +71,29 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _chosen(house: House, arguments: Arguments, whole: bool) -> list[dict[str, str]]:
-    """The rows that ``--filter``, ``--all`` and the pattern on the command line leave."""
+def _tree(house: House, arguments: Arguments) -> int:
+    for word, told in (("quiet", "quiet"), ("no-trunc", "no-trunc"), ("digests", "show-digest"), ("format", "format")):
+        if word in arguments.given:
+            raise Unsupported(f"--{told} is not yet supported with --tree")
+    from utsuwa.cli.image_tree import render
+    from utsuwa.engine.image_trees import trees
+
+    images, keeps = _chosen(house, arguments)
+    used = {record.imageId for record, _ in house.containers.list(everything=True)}
+    found = trees(house.images.store, images, used)
+    found = [tree.replace(names=tuple(filter(keeps, tree.names))) for tree in found]
+    print(render(found, arguments.on("all") or bool(arguments.list("filter"))))
+    return 0
+
+
+def _chosen(house: House, arguments: Arguments) -> tuple[list[Image], Callable[[str], bool]]:
+    """The images that ``--filter``, ``--all`` and the pattern on the command line leave; which of their names."""
     images, texts = house.images.store.list(), arguments.list("filter")
     parents = {image.record.parent for image in images}
     everything = arguments.on("all") or any(text.startswith("dangling=") for text in texts)
     shown = [image for image in images if everything or image.names or image.digests or image.id not in parents]
     if not texts and not arguments.words:
-        return [row for image in shown for row in _rows(image, whole)]
+        return shown, lambda _name: True
     for text in texts:
         if "=" not in text:
             raise BadUsage(
@@ -81,12 +103,10 @@ def _chosen(house: House, arguments: Arguments, whole: bool) -> list[dict[str, s
     from utsuwa.engine.image_filters import LIST_KEYS, ImageFilters
 
     wanted = ImageFilters([*texts, *(f"reference={word}" for word in arguments.words)], LIST_KEYS, house.images, moment)
-    rows = []
-    for image in shown:
-        nameless = not (image.names or image.digests)
-        if wanted.match(image, nameless and image.id not in parents):
-            rows += [row for row in _rows(image, whole) if nameless or wanted.has_reference(_name(row))]
-    return rows
+    found = [
+        image for image in shown if wanted.match(image, not (image.names or image.digests) and image.id not in parents)
+    ]
+    return found, lambda name: name.startswith("<none>") or wanted.has_reference(name)
 
 
 def _name(row: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from utsuwa.cli.flags import WORD, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.cli.images import size
 from utsuwa.cli.listing import formatted
+from utsuwa.monitor.records import now
 
 VERB = Verb(
     "info [OPTIONS]",
@@ -46,10 +47,54 @@ _NAMES = {
 
 def _document(facts: dict[str, object]) -> dict[str, object]:
     named = {_NAMES.get(name, name.replace(" ", "")): value for name, value in facts.items()}
+    from utsuwa.engine.runtimes import installed
+
+    mode = facts["Cgroup Version"]
+    limited = ("MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit")
+    security = [f"name={name}" for name in str(facts["Security Options"]).split()]
+    security += ["name=cgroupns"] if mode == "v2" else []
     return named | {
-        "CgroupVersion": "2" if facts["Cgroup Version"] == "v2" else "1",
-        "SecurityOptions": [f"name={name}" for name in str(facts["Security Options"]).split()],
+        "CgroupVersion": "2" if mode == "v2" else "1",
+        "SecurityOptions": security,
+        "OperatingSystem": _release("PRETTY_NAME"),
+        "OSVersion": _release("VERSION_ID"),
+        "SystemTime": now(),
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "cni", "host", "null"],
+            "Authorization": None,
+            "Log": ["journald", "json-file", "local", "none"],
+        },
+        "Runtimes": {name: {"path": path} for name, path in installed().items()},
+        **dict.fromkeys(limited, mode != "none"),
+        "OomKillDisable": mode in ("v1", "hybrid"),
+        "IPv4Forwarding": _is_on("/proc/sys/net/ipv4/ip_forward"),
+        "LiveRestoreEnabled": True,
+        "ExperimentalBuild": False,
+        "InitBinary": "utsuwa-init",
+        "Isolation": "",
+        "Labels": [],
+        "Swarm": {"NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": False},
+        "Warnings": None,
     }
+
+
+def _release(name: str) -> str:
+    """A field of os-release(5), "" where there is none."""
+    try:
+        with open("/etc/os-release") as file:
+            fields = dict(line.rstrip("\n").partition("=")[::2] for line in file)
+    except OSError:
+        return ""
+    return fields.get(name, "").strip("\"'")
+
+
+def _is_on(path: str) -> bool:
+    try:
+        with open(path) as file:
+            return file.read().strip() == "1"
+    except OSError:
+        return False
 
 
 def _facts(house: House) -> dict[str, object]:

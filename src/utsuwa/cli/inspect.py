@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 
 from utsuwa.cli import output
-from utsuwa.cli.flags import SWITCH, WORD, Option
+from utsuwa.cli.flags import SWITCH, WORD, BadUsage, Option
 from utsuwa.cli.house import House, Verb
 from utsuwa.errors import NotFound, Unsupported, printable
 from utsuwa.spec.codec import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from utsuwa.cli.flags import Arguments
     from utsuwa.cli.template import Template
 
 VERB = Verb(
@@ -19,6 +20,7 @@ VERB = Verb(
     "Return low-level information on containers and images",
     (
         Option("format", "f", WORD, "Format output: 'json' or a Go template, as '{{.State.Status}}'"),
+        Option("platform", "", WORD, "Inspect a specific platform of an image that has several"),
         Option("size", "s", SWITCH, "Display total file sizes if the type is container"),
         Option("type", "", WORD, "Only look for a container, an image, a network or a volume"),
     ),
@@ -35,14 +37,17 @@ def run(words: list[str]) -> int:
     if kind not in ("", *_LOOKS):
         known = ", ".join(f'"{each}"' for each in _LOOKS)
         raise Unsupported(f'unknown type: "{kind}": must be one of {known}')
+    if arguments.text("platform") and kind != "image":
+        raise BadUsage("--platform is for images only: use 'utsuwa image inspect', or --type image")
     wanted = arguments.text("format")
     template = _template(wanted)
     house, found, missing = House(), [], []
     for name in arguments.words:
         try:
-            found.append(_document(house, name, kind, arguments.on("size")))
-        except NotFound:
-            missing.append(f"No such {kind or 'object'}: {name}")
+            found.append(_document(house, name, kind, arguments))
+        except NotFound as error:
+            told = arguments.text("platform") and str(error)
+            missing.append(told or f"No such {kind or 'object'}: {name}")
     if template is None:
         print(dumps(found, None if wanted else 4))
     else:
@@ -65,54 +70,55 @@ def _template(wanted: str) -> Template | None:
     return Template(wanted)
 
 
-def _document(house: House, name: str, kind: str, sized: bool) -> dict[str, object]:
+def _document(house: House, name: str, kind: str, arguments: Arguments) -> dict[str, object]:
     for look in [_LOOKS[kind]] if kind else _LOOKS.values():
         try:
-            return look(house, name, sized)
+            return look(house, name, arguments)
         except NotFound:
-            continue
+            if kind:
+                raise
     raise NotFound(name)
 
 
-def _container(house: House, name: str, sized: bool) -> dict[str, object]:
+def _container(house: House, name: str, arguments: Arguments) -> dict[str, object]:
     from utsuwa.engine import inspection
 
     record = house.containers.find(name)
     found = inspection.container(house.paths, record, house.containers.status(record))
-    if sized:
+    if arguments.on("size"):
         from utsuwa.engine.sizes import sizes
 
         found["SizeRw"], found["SizeRootFs"] = sizes(house.images, record)
     return found
 
 
-def _image(house: House, name: str, sized: bool) -> dict[str, object]:
+def _image(house: House, name: str, arguments: Arguments) -> dict[str, object]:
     from utsuwa.engine.image_document import document
 
-    found = house.images.resolve(name)
-    _ignore(sized, "image")
+    found = house.images.resolve(name, arguments.text("platform"))
+    _ignore(arguments, "image")
     return document(house.images, found)
 
 
-def _network(house: House, name: str, sized: bool) -> dict[str, object]:
+def _network(house: House, name: str, arguments: Arguments) -> dict[str, object]:
     from utsuwa.engine.network_inspection import network
     from utsuwa.engine.networks import Networks
 
     found = Networks(house.paths).find(name)
-    _ignore(sized, "network")
+    _ignore(arguments, "network")
     return network(house.paths, found)
 
 
-def _volume(house: House, name: str, sized: bool) -> dict[str, object]:
+def _volume(house: House, name: str, arguments: Arguments) -> dict[str, object]:
     from utsuwa.cli.volume_inspect import document
 
     found = house.volumes.find(name)
-    _ignore(sized, "volume")
+    _ignore(arguments, "volume")
     return document(house.volumes, found)
 
 
-def _ignore(sized: bool, kind: str) -> None:
-    if sized:
+def _ignore(arguments: Arguments, kind: str) -> None:
+    if arguments.on("size"):
         print(f"WARNING: --size ignored for {kind}", file=sys.stderr)
 
 

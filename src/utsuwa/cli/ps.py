@@ -107,9 +107,7 @@ def _size(record: ContainerRecord) -> str:
 
 
 def _row(record: ContainerRecord, status: Status, whole: bool) -> tuple[str, ...]:
-    command = command_text(record.command)
-    if not whole and len(command) > _COMMAND_WIDTH:
-        command = command[: _COMMAND_WIDTH - 1] + "…"
+    command = command_text(record.command) if whole else shortened(record.command)
     return (
         record.id if whole else record.id[:12],
         record.image,
@@ -141,6 +139,12 @@ def _networks(record: ContainerRecord) -> str:
 def command_text(words: tuple[str, ...]) -> str:
     """A command as one line, with words that hold spaces in quotes."""
     return one_line(" ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]))
+
+
+def shortened(words: tuple[str, ...]) -> str:
+    """The beginning of a command, as lists show it."""
+    text = command_text(words)
+    return text if len(text) <= _COMMAND_WIDTH else text[: _COMMAND_WIDTH - 1] + "…"
 
 
 def _document(record: ContainerRecord, status: Status, whole: bool) -> dict[str, object]:

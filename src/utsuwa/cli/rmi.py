@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.cli.flags import SWITCH, Option
+from utsuwa.cli.flags import LIST, SWITCH, Option
 from utsuwa.cli.house import House, Verb, each
 from utsuwa.engine.images import with_tag
 from utsuwa.errors import NotFound
@@ -10,7 +10,9 @@ from utsuwa.image.remove import remove as remove_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.image.remove import Removal
+    from utsuwa.cli.flags import Arguments
+    from utsuwa.image.remove import Removal, Use
+    from utsuwa.image.store import ImageStore
 
 VERB = Verb(
     "rmi [OPTIONS] IMAGE [IMAGE...]",
@@ -18,6 +20,7 @@ VERB = Verb(
     (
         Option("force", "f", SWITCH, "Force removal of the image"),
         Option("no-prune", "", SWITCH, "Do not delete untagged parents"),
+        Option("platform", "", LIST, "Remove only the given platform variant"),
     ),
     least=1,
 )
@@ -34,7 +37,7 @@ def run(words: list[str]) -> int:
     def remove(name: str) -> str | None:
         try:
             identifier = house.images.resolve(name).id
-            removal = remove_image(house.images.store, name, uses, arguments.on("force"), not arguments.on("no-prune"))
+            removal = _remove(house.images.store, name, uses, arguments)
         except NotFound:
             if arguments.on("force"):
                 return None
@@ -46,6 +49,19 @@ def run(words: list[str]) -> int:
         return told(removal) or None
 
     return each(arguments.words, remove)
+
+
+def _remove(store: ImageStore, name: str, uses: dict[str, Use], arguments: Arguments) -> Removal:
+    force = arguments.on("force")
+    wanted = [each for text in arguments.list("platform") for each in text.split(",")]
+    if not wanted:
+        return remove_image(store, name, uses, force, not arguments.on("no-prune"))
+    from utsuwa.image.remove import Removal, remove_platform
+    from utsuwa.spec import platform
+
+    done = [remove_platform(store, name, platform.parse(each), uses, force) for each in wanted]
+    parts = [[text for one in done for text in getattr(one, part)] for part in ("untagged", "images", "layers")]
+    return Removal(untagged=tuple(dict.fromkeys(parts[0])), images=tuple(parts[1]), layers=tuple(parts[2]))
 
 
 def told(removal: Removal) -> str:

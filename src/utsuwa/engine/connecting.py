@@ -145,12 +145,14 @@ def _ports(asked: NetworkSettings, settings: Settings) -> tuple[PublishedPort, .
     return tuple(found)
 
 
-def exposed_ports(asked: NetworkSettings, settings: Settings) -> list[str]:
+def exposed_ports(asked: NetworkSettings, settings: Settings) -> tuple[str, ...]:
     """``80/tcp`` for all that the request or the image exposes."""
+    if not settings.ExposedPorts:
+        return asked.expose
     from utsuwa.spec.network_flags import parse_expose
 
     found = [each for text in sorted(settings.ExposedPorts or ()) for each in parse_expose(text)]
-    return list(dict.fromkeys((*asked.expose, *found)))
+    return tuple(dict.fromkeys((*asked.expose, *found)))
 
 
 # --- live -------------------------------------------------------------------------------------------------------------

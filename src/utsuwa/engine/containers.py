@@ -161,6 +161,7 @@ class Containers:
             volumes=mounting.removable(),
             runtime=runtime.name if runtime else OWN,
             runtimeCommand=runtime.command if runtime else (),
+            exposed=connecting.exposed_ports(request.networking, settings),
         )
 
     def _compose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from utsuwa.engine.sizes import written
 from utsuwa.errors import NotFound
 from utsuwa.snapshot.measure import disk_usage
 from utsuwa.spec.record import Record
@@ -101,7 +102,7 @@ def usage(images: Images, containers: Containers, volumes: Volumes) -> Usage:
             for image in found
         ],
         sum(sizes.values()),
-        [ContainerUsage(record, status, _written(images, record.id)) for record, status in running],
+        [ContainerUsage(record, status, _written(images, record)) for record, status in running],
         [
             VolumeUsage(record, _tree(volumes.data(record.name)), len(owners.get(record.name, ())))
             for record in volumes.all()
@@ -109,9 +110,9 @@ def usage(images: Images, containers: Containers, volumes: Volumes) -> Usage:
     )
 
 
-def _written(images: Images, key: str) -> int:
+def _written(images: Images, record: ContainerRecord) -> int:
     try:
-        return _tree(images.store.snapshotter.upper(key))
+        return written(images, record)
     except NotFound:  # removed meanwhile
         return 0
 

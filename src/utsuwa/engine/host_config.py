@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from utsuwa.engine.metadata import ContainerRecord
-    from utsuwa.spec.request import RunRequest
+    from utsuwa.spec.request import RunRequest, Seldom
+    from utsuwa.spec.runtime import DeviceRule
 
 _NONE: dict[str, Any] = {
     **{
@@ -38,6 +39,7 @@ _NONE: dict[str, Any] = {
     "PortBindings": {},
     "PublishAllPorts": False,
     "SecurityOpt": None,
+    "ShmSize": 64 << 20,
     "UTSMode": "",
     "UsernsMode": "",
     "VolumeDriver": "",
@@ -69,6 +71,7 @@ def host_config(record: ContainerRecord, request: RunRequest) -> dict[str, Any]:
     """The fields that few containers set, to be overlaid by those that most do."""
     asked: Any = record.request
     seldom = {_SELDOM[name]: value for name, value in (asked.get("seldom") or {}).items() if name in _SELDOM and value}
+    seldom |= _devices(request.seldom) if request.seldom else {}
     hidden = request.security.system_paths and not request.privileged
     own: dict[str, Any] = {
         "GroupAdd": list(request.groups) or None,
@@ -83,12 +86,41 @@ def host_config(record: ContainerRecord, request: RunRequest) -> dict[str, Any]:
     return {**_NONE, **own, **seldom}
 
 
+def _devices(seldom: Seldom) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: [{"Path": each.path, "Rate": each.value} for each in values]
+        for name, values in (
+            ("BlkioDeviceReadBps", seldom.device_read_bps),
+            ("BlkioDeviceReadIOps", seldom.device_read_iops),
+            ("BlkioDeviceWriteBps", seldom.device_write_bps),
+            ("BlkioDeviceWriteIOps", seldom.device_write_iops),
+        )
+    }
+    found["BlkioWeightDevice"] = [{"Path": each.path, "Weight": each.value} for each in seldom.blkio_weight_device]
+    found["Devices"] = [
+        {"PathOnHost": each.source, "PathInContainer": each.target, "CgroupPermissions": each.access}
+        for each in seldom.devices
+    ]
+    found["DeviceCgroupRules"] = [_rule(each) for each in seldom.device_rules] or None
+    return found | ({"Annotations": seldom.annotations} if seldom.annotations else {})
+
+
+def _rule(rule: DeviceRule) -> str:
+    numbers = ["*" if each is None or each < 0 else str(each) for each in (rule.major, rule.minor)]
+    return f"{rule.type or 'a'} {':'.join(numbers)} {rule.access or 'rwm'}"
+
+
 def _security(request: RunRequest) -> list[str]:
     found = ["no-new-privileges"] if request.security.no_new_privileges else []
     if request.security.seccomp is not None:
         found.append(f"seccomp={request.security.seccomp}")
     if not request.security.system_paths:
         found.append("systempaths=unconfined")
+    if request.security.apparmor is not None:
+        found.append(f"apparmor={request.security.apparmor}")
+    label = zip(("user", "role", "type", "level"), (request.security.selinux or "").split(":", 3), strict=False)
+    found += [f"label={name}:{part}" for name, part in label if part]
+    found += [f"{name}={path}" for name in ("mask", "unmask") for path in getattr(request.security, name)]
     return found
 
 

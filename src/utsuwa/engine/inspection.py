@@ -42,10 +42,10 @@ def container(paths: Paths, record: ContainerRecord, status: Status) -> dict[str
         **dict.fromkeys(("AppArmorProfile", "MountLabel", "ProcessLabel"), ""),
         "ExecIDs": None,
         "HostConfig": {**host_config(record, request), **_host_config(record, request)},
-        "GraphDriver": {"Data": _layers(record), "Name": "overlay2" if _is_overlay(record) else "copy"},
+        "GraphDriver": {"Data": _layers(record, status), "Name": "overlay2" if _is_overlay(record) else "copy"},
         "Mounts": [mountpoints.describe(point) for point in record.mountPoints],
         "Config": _config(paths, record, request),
-        "NetworkSettings": network_inspection.container(paths, record),
+        "NetworkSettings": network_inspection.container(paths, record, status.pid if status.alive else 0),
     }
 
 
@@ -53,13 +53,14 @@ def _is_overlay(record: ContainerRecord) -> bool:
     return any(mount["type"] == "overlay" for mount in record.mounts)  # type: ignore[index]
 
 
-def _layers(record: ContainerRecord) -> dict[str, object] | None:
+def _layers(record: ContainerRecord, status: Status) -> dict[str, object] | None:
     """The directories that make an overlay, by the names that Docker has for them."""
     mount = next((decode(Mount, each) for each in record.mounts if _is_overlay(record)), None)
     if mount is None:
         return None
     names = {"LowerDir": "lowerdir", "UpperDir": "upperdir", "WorkDir": "workdir"}
-    return {name: mount.option(option) or "" for name, option in names.items()}
+    found: dict[str, object] = {name: mount.option(option) or "" for name, option in names.items()}
+    return found | {"MergedDir": f"/proc/{status.pid}/root" if status.alive else ""}  # mounted nowhere else
 
 
 def state(status: Status) -> dict[str, object]:
@@ -98,6 +99,8 @@ def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[
 
     with open(f"{paths.container(record.id)}/config.json", "rb", buffering=0) as file:
         process = parse(file.read())
+    published = [f"{port.port}/{port.protocol}" for port in request.networking.ports]
+    exposed = sorted({*record.exposed, *published})
     user = request.user or ("" if record.user == "0" else record.user)
     return {
         "Hostname": process.get("hostname", ""),
@@ -120,6 +123,7 @@ def _config(paths: Paths, record: ContainerRecord, request: RunRequest) -> dict[
         "StopSignal": record.stopSignal,
         "StopTimeout": record.stopTimeout,
         **({"Healthcheck": record.healthcheck} if record.healthcheck else {}),
+        **({"ExposedPorts": {port: {} for port in exposed}} if exposed else {}),
     }
 
 
@@ -148,13 +152,12 @@ def _host_config(record: ContainerRecord, request: RunRequest) -> dict[str, obje
         "ReadonlyRootfs": request.read_only,
         "Init": record.init,
         "Memory": request.memory or 0,
-        "MemorySwap": request.memory_swap or 0,
+        "MemorySwap": request.memory_swap or 2 * max(0, request.memory or 0),
         "NanoCpus": request.nano_cpus or 0,
         "CpuShares": request.cpu_shares or 0,
         "CpusetCpus": request.cpuset_cpus or "",
         "PidsLimit": request.pids_limit,
         "RestartPolicy": {"Name": record.restart or "no", "MaximumRetryCount": record.restartLimit},
-        "ShmSize": 67108864,
         "Runtime": record.runtime,
     }
 

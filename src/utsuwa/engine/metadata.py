@@ -75,6 +75,7 @@ class ContainerRecord(Record):
     volumes: tuple[str, ...] = ()
     runtime: str = "urun"
     runtimeCommand: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
 
 
 class Metadata:

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from utsuwa.spec.request import PublishedPort
 
 
+_PLACE = {
+    "EndpointID": "",
+    "Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "MacAddress": "",
+}
+"""What older clients look for."""
+
+
 def network(paths: Paths, found: Network, *, ask: bool = False) -> dict[str, object]:
     """The document of a network, as Docker's ``GET /networks/{id}``. ``ask``: plugins, if all is as they made it; what
     they have against a container's place is its ``Check``.
@@ -25,6 +38,8 @@ def network(paths: Paths, found: Network, *, ask: bool = False) -> dict[str, obj
 
         for container, words in complaints(paths, places, found).items():
             residents[container]["Check"] = words
+    if found.driver in ("host", "null"):
+        residents = _without_network(paths, found.name)
     return {
         "Name": found.name,
         "Id": found.id,
@@ -33,7 +48,11 @@ def network(paths: Paths, found: Network, *, ask: bool = False) -> dict[str, obj
         "Driver": found.driver,
         "EnableIPv4": found.driver in ("bridge", "cni"),
         "EnableIPv6": found.ipv6,
-        "IPAM": {"Driver": "default", "Options": None, "Config": [_pool(pool) for pool in found.pools]},
+        "IPAM": {
+            "Driver": "default",
+            "Options": {} if found.names else None,
+            "Config": [_pool(pool) for pool in found.pools],
+        },
         "Internal": found.internal,
         "Attachable": found.attachable,
         "Ingress": False,
@@ -82,12 +101,22 @@ def _resident(paths: Paths, endpoint: Endpoint) -> dict[str, object]:
     }
 
 
+def _without_network(paths: Paths, mode: str) -> dict[str, dict[str, object]]:
+    """The running containers that have the host's network, or none."""
+    from utsuwa.engine.metadata import Metadata
+    from utsuwa.engine.status import derive
+
+    found = [record for record in Metadata(paths).all() if record.networkMode == mode]
+    nothing = dict.fromkeys(("EndpointID", "MacAddress", "IPv4Address", "IPv6Address"), "")
+    return {record.id: {"Name": record.name, **nothing} for record in found if derive(paths, record).alive}
+
+
 def _of_version(addresses: tuple[str, ...], version: int) -> str:
     return next((address for address in addresses if (":" in address) == (version == 6)), "")
 
 
-def container(paths: Paths, record: ContainerRecord) -> dict[str, object]:
-    """``NetworkSettings`` of a container."""
+def container(paths: Paths, record: ContainerRecord, pid: int) -> dict[str, object]:
+    """``NetworkSettings`` of a container; ``pid`` is 0 when it does not run."""
     places = Places(paths.root, paths.run)
     endpoints = {endpoint.network: endpoint for endpoint in places.of(record.id)}
     plugs = places.plugs(record.id)
@@ -97,6 +126,14 @@ def container(paths: Paths, record: ContainerRecord) -> dict[str, object]:
     if record.networkMode in MODES:
         shown[record.networkMode] = _empty(Networks(paths).predefined(record.networkMode).id)
     return {
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": f"/proc/{pid}/ns/net" if pid else "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
         "Ports": ports(paths, record),
         **_legacy(endpoints, plugs.attachments if plugs else ()),
         "Networks": shown,
@@ -104,13 +141,12 @@ def container(paths: Paths, record: ContainerRecord) -> dict[str, object]:
 
 
 def _legacy(endpoints: dict[str, Endpoint], attachments: tuple[Attachment, ...]) -> dict[str, object]:
-    """What older clients look for: the place in the default network, beside all the places."""
+    """The place in the default network, beside all the places."""
     for attachment in attachments:
         if attachment.name == "bridge" and attachment.network in endpoints:
             found = _endpoint(attachment, endpoints[attachment.network])
-            kept = ("EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress")
-            return {key: found[key] for key in kept}
-    return {"EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "MacAddress": ""}
+            return {key: found[key] for key in _PLACE}
+    return dict(_PLACE)
 
 
 def _endpoint(attachment: Attachment, endpoint: Endpoint | None) -> dict[str, object]:
@@ -177,8 +213,9 @@ def published(paths: Paths, identifier: str) -> list[PublishedPort]:
 
 def ports(paths: Paths, record: ContainerRecord) -> dict[str, object]:
     """``Ports`` of a container: those that are exposed, too."""
-    exposed = _exposed(record)
-    shown: dict[str, object] = dict.fromkeys(exposed)
+    shown: dict[str, object] = {}
+    if Places(paths.root, paths.run).of(record.id):  # it runs, and not with the host's network or none
+        shown |= dict.fromkeys(record.exposed)
     for port in published(paths, record.id):
         bound = shown.get(f"{port.port}/{port.protocol}")
         binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
@@ -186,16 +223,11 @@ def ports(paths: Paths, record: ContainerRecord) -> dict[str, object]:
     return shown
 
 
-def _exposed(record: ContainerRecord) -> list[str]:
-    found = record.request.get("networking", {}).get("expose", ()) if isinstance(record.request, dict) else ()
-    return list(found)
-
-
 def ports_column(paths: Paths, record: ContainerRecord) -> str:
     """What ``ps`` shows of a running container's ports, neighbours as a range."""
     found = published(paths, record.id)
     bound = {(port.port, port.protocol) for port in found}
-    lone = [each.partition("/") for each in _exposed(record)]
+    lone = [each.partition("/") for each in record.exposed]
     entries = [(port.host_ip, port.host_port, port.port, port.protocol) for port in found]
     entries += [("", 0, int(port), protocol) for port, _, protocol in lone if (int(port), protocol) not in bound]
     entries.sort(key=lambda entry: (entry[3], entry[0], entry[2], entry[1]))

@@ -63,6 +63,18 @@ def resolve(paths: Paths, wanted: str) -> Runtime:
     return Runtime(name=name, command=(path, *arguments, "--root", root))
 
 
+def installed() -> dict[str, str]:
+    """The runtimes that a container may have by name, and their programs."""
+    found = {OWN: OWN}
+    for name in KNOWN:
+        try:
+            found[name] = _on_path(name)
+        except NotFound:
+            continue
+    entries = _configuration().get("runtimes", {}) if is_configured() else {}
+    return found | {name: str(entry["path"]) for name, entry in entries.items()}
+
+
 def is_configured() -> bool:
     """Somebody may have chosen another default."""
     return os.path.exists(os.environ.get(VARIABLE) or RUNTIMES)

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 def sizes(images: Images, record: ContainerRecord) -> tuple[int, int]:
     """Bytes of the files in its writable layer, and of all files that it sees, volumes not counted."""
+    own = written(images, record)
+    try:
+        return own, own + images.resolve(record.imageId).size
+    except NotFound:  # removed by force
+        return own, own
+
+
+def written(images: Images, record: ContainerRecord) -> int:
+    """Bytes of the files in a container's writable layer."""
     from utsuwa.snapshot.measure import attributes
 
     found = attributes(images.snapshotter.upper(record.id))
-    written = sum(state.st_size for state in found if not stat.S_ISDIR(state.st_mode))
-    try:
-        return written, written + images.resolve(record.imageId).size
-    except NotFound:  # removed by force
-        return written, written
+    return sum(state.st_size for state in found if not stat.S_ISDIR(state.st_mode))

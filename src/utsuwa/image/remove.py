@@ -8,6 +8,7 @@ these do.
 from __future__ import annotations
 
 from utsuwa.errors import Conflict
+from utsuwa.image.family import pick
 from utsuwa.spec import reference
 from utsuwa.spec.record import Record
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from utsuwa.image.store import ImageRecord, ImageStore, NameRecord
+    from utsuwa.spec.platform import Platform
     from utsuwa.spec.reference import Reference
 
 
@@ -52,6 +54,20 @@ def remove(store: ImageStore, asked: str, uses: Mapping[str, Use], force: bool =
     return Removal(untagged=tuple(doing.untagged), images=tuple(doing.deleted), layers=layers)
 
 
+def remove_platform(
+    store: ImageStore, asked: str, platform: Platform, uses: Mapping[str, Use], force: bool = False
+) -> Removal:
+    """Of the images that a name stands for, take the name from the one for a platform, which goes with its last name.
+
+    Raises as :func:`remove`.
+    """
+    with store.changing():
+        doing = _Removing(store, uses, force)
+        doing.remove_member(asked, pick(store, asked, platform).record)
+    layers = store.collect() if doing.deleted else ()
+    return Removal(untagged=tuple(doing.untagged), images=tuple(doing.deleted), layers=layers)
+
+
 class _Removing:
     def __init__(self, store: ImageStore, uses: Mapping[str, Use], force: bool) -> None:
         self._store, self._uses, self._force = store, uses, force
@@ -84,6 +100,20 @@ class _Removing:
                 return
             record = parent
             self._delete(record, False, quiet=True)
+
+    def remove_member(self, asked: str, record: ImageRecord) -> None:
+        """As :meth:`remove`, but images of the same names for other platforms keep them."""
+        names = self._store.names_of(record.id)
+        by_id = record.id.startswith(asked) or record.id.partition(":")[2].startswith(asked)
+        if by_id or _is_single(names):
+            self._refuse(record, soft=not self._force, names=not _is_single(names))
+            for each in names:
+                self._store.untag(record.id, reference.parse(each.name))
+            self._delete(record, self._force, quiet=False)
+            return
+        name = reference.parse(asked).tagged()
+        self._store.untag(record.id, name)
+        self.untagged.append(name.familiar())
 
     def _delete(self, record: ImageRecord, force: bool, quiet: bool) -> None:
         try:
