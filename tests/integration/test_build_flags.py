@@ -73,9 +73,11 @@ COPY --from=packed /bin/busybox /second
     said = build(house, tmp_path, text, *words)
     assert " extra\n" in said
     assert " hidden\n" not in said
-    assert "FROM nosuch/base, which is a directory" in fails(
-        house, tmp_path, "FROM nosuch/base\n", "--build-context", f"nosuch/base={tmp_path}/extra"
+    from_files = (
+        f"FROM nosuch/base AS first\nENV a=b\nFROM {IMAGE}\nRUN --mount=from=first,target=/m ls -A /m; cat /m/f\n"
     )
+    said = build(house, tmp_path, from_files, "--build-context", f"nosuch/base={tmp_path}/extra")
+    assert " .dockerignore\n" in said and " extra\n" in said and " hidden\n" not in said
     assert "no OCI layout" in fails(house, tmp_path, text, "--build-context", "x=oci-layout:///nosuch")
 
 

@@ -14,6 +14,10 @@ from socket import AF_UNIX, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM, socket
 from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.runtime.console import through_directory
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _REQUEST_IDENTITIES, _SIGN_REQUEST = 11, 13
 _PASSED = (_REQUEST_IDENTITIES, _SIGN_REQUEST)
 _FAILURE = b"\0\0\0\1\5"
@@ -21,23 +25,23 @@ _LONGEST = 256 << 10
 """Bytes of one message, as OpenSSH has it."""
 
 
-def parse(texts: list[str]) -> dict[str, str]:
-    """The agents' sockets by id, of ``default`` and ``id=SOCKET``. Raises NotFound, InvalidArgument."""
+def parse(texts: list[str], agent_of: Callable[[str, list[str]], str]) -> dict[str, str]:
+    """The agents' sockets by id, of ``default``, ``id=SOCKET`` and ``id=KEYFILE,…``; ``agent_of`` makes one for an id
+    and its files. Raises NotFound, InvalidArgument.
+    """
     found = {}
     for text in texts:
         name, _, place = text.partition("=")
         place = place or os.environ.get("SSH_AUTH_SOCK", "")
         if not name:
-            raise InvalidArgument(f"invalid ssh {text!r} (default, or id=SOCKET)")
+            raise InvalidArgument(f"invalid ssh {text!r} (default, id=SOCKET or id=KEYFILE)")
         if not place:
             raise NotFound(f"ssh {name}: SSH_AUTH_SOCK is not set (start ssh-agent, or give --ssh {name}=SOCKET)")
         if name in found:
             raise InvalidArgument(f"ssh {name} is given more than once")
-        if os.path.isfile(place):
-            raise InvalidArgument(
-                f"ssh {name}: {place} is a file; keys are given by an agent (ssh-agent, ssh-add {place}, --ssh {name})"
-            )
-        found[name] = os.path.abspath(place)
+        files = [os.path.abspath(each) for each in place.split(",")]
+        is_key = all(map(os.path.isfile, files))
+        found[name] = agent_of(name, files) if is_key else os.path.abspath(place)
         _connect(name, found[name]).close()
     return found
 

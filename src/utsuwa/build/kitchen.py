@@ -11,7 +11,7 @@ from utsuwa.build.cache import Cache
 from utsuwa.build.ledger import Ledger
 from utsuwa.build.lifelines import Lifelines
 from utsuwa.build.request import normal
-from utsuwa.errors import Error, Unsupported
+from utsuwa.errors import Error
 from utsuwa.spec import digest
 
 TYPE_CHECKING = False
@@ -89,8 +89,6 @@ class Kitchen:
         named = self.request.contexts.get(normal(name))
         if named is None:
             return self._bring(name, platform)
-        if named.directory:
-            raise Unsupported(f"unsupported: FROM {name}, which is a directory (copy it into a stage FROM scratch)")
         if named.layout:
             from utsuwa.image.load import load_from_layout
 

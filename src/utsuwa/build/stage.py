@@ -11,6 +11,7 @@ from utsuwa.build import copying, members, origins, places, state
 from utsuwa.build.fault import Fault, StepFailed
 from utsuwa.build.instructions import Arg, Command, Copy, Instruction, Words
 from utsuwa.build.parser import parse_trigger
+from utsuwa.build.request import normal
 from utsuwa.build.words import Words as Lexer
 from utsuwa.build.words import WrongWords
 from utsuwa.errors import Error, InvalidArgument
@@ -65,6 +66,9 @@ class StageBuild:
             begun = self.kitchen.built[before.number].copy()
             return self._without_triggers(begun)
         name, platform = self.kitchen.graph.bases[self.stage.number]
+        context = self.kitchen.request.contexts.get(normal(name))
+        if context is not None and context.directory:  # its files, and nothing else
+            return state.State(None, self.kitchen.epoch), (f"COPY --from={name} . /",)
         if name == "scratch":
             return state.State(None, self.kitchen.epoch), ()
         step = self.kitchen.progress.begin(f"{self._prefix()}{base.text}")

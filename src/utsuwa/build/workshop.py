@@ -20,6 +20,8 @@ from utsuwa.snapshot import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.engine.images import Images
     from utsuwa.engine.paths import Paths
 
@@ -44,6 +46,7 @@ class Workshop:
             except OSError as error:
                 raise from_oserror(error, f"make {self.path}") from error
         self._numbers = count(1)
+        self._endings: list[Callable[[], None]] = []
 
     def directory(self) -> str:
         """A new empty directory."""
@@ -55,8 +58,14 @@ class Workshop:
         """A name for a container and its snapshot that nobody else has."""
         return f"{self.name}-{next(self._numbers)}"
 
+    def before_end(self, act: Callable[[], None]) -> None:
+        """Have something done before it is closed."""
+        self._endings.append(act)
+
     def close(self) -> None:
         """Remove all of it."""
+        while self._endings:
+            self._endings.pop()()
         if self.lock >= 0:
             clear(self._paths, self._images, self.name)
             os.close(self.lock)

@@ -113,7 +113,7 @@ def _prepare(arguments: Arguments, workshop: Workshop) -> tuple[Context, BuildRe
         from utsuwa.build import contexts
 
         named = contexts.parse(arguments.list("build-context"), scratch, access())
-    return context, build_options.request(arguments, context, named)
+    return context, build_options.request(arguments, context, named, workshop)
 
 
 def _access(arguments: Arguments, workshop: Workshop) -> Access:

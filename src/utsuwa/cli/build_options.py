@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from utsuwa.build.context import Context
     from utsuwa.build.contexts import NamedContext
     from utsuwa.build.request import BuildRequest, Secret
+    from utsuwa.build.workshop import Workshop
     from utsuwa.cli.flags import Arguments
     from utsuwa.spec.request import RunRequest, Security
 
@@ -50,7 +51,7 @@ _KEPT = (
     Option("secret", "", LIST, "Secret to expose to the build (id=NAME[,src=FILE|,env=VARIABLE])"),
     Option("security-opt", "", LIST, "Security options of RUN"),
     Option("shm-size", "", WORD, "Size of /dev/shm"),
-    Option("ssh", "", LIST, "SSH agent socket to expose to the build (default, or id=SOCKET)"),
+    Option("ssh", "", LIST, "SSH agent socket or keys to expose to the build (default, id=SOCKET, id=KEYFILE)"),
     Option("tag", "t", LIST, "Name and optionally a tag (format: name:tag)"),
     Option("target", "", WORD, "Set the target build stage to build"),
     Option("ulimit", "", LIST, "Ulimit options"),
@@ -100,7 +101,9 @@ def check(arguments: Arguments) -> None:
             raise InvalidArgument(f"invalid entitlement: {word} (network.host, security.insecure)")
 
 
-def request(arguments: Arguments, context: Context, contexts: dict[str, NamedContext]) -> BuildRequest:
+def request(
+    arguments: Arguments, context: Context, contexts: dict[str, NamedContext], workshop: Workshop
+) -> BuildRequest:
     """What the options ask for. Raises InvalidArgument, NotFound and Unsupported."""
     from utsuwa.build.request import BuildRequest
     from utsuwa.spec import flags, platform
@@ -129,7 +132,7 @@ def request(arguments: Arguments, context: Context, contexts: dict[str, NamedCon
         hosts=tuple(arguments.list("add-host")),
         container=_container(arguments),
         secrets=secrets(arguments),
-        agents=_agents(arguments.list("ssh")),
+        agents=_agents(arguments.list("ssh"), workshop),
     )
 
 
@@ -227,9 +230,16 @@ def _annotations(texts: list[str]) -> dict[str, str]:
     return parse(texts)
 
 
-def _agents(texts: list[str]) -> dict[str, str]:
+def _agents(texts: list[str], workshop: Workshop) -> dict[str, str]:
     if not texts:
         return {}
     from utsuwa.build.agents import parse
 
-    return parse(texts)
+    def agent_of(name: str, files: list[str]) -> str:
+        from utsuwa.build.keys import KeyAgent
+
+        agent = KeyAgent(name, files, workshop.directory())
+        workshop.before_end(agent.close)
+        return agent.path
+
+    return parse(texts, agent_of)
