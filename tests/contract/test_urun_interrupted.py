@@ -32,6 +32,8 @@ def interrupted(*arguments, **options):
     os.kill(os.getpid(), {number})
     return original(*arguments, **options)
 setattr(place, name, interrupted)
+from utsuwa.runtime import kept
+kept._EPOCH = b"one program"
 from utsuwa.cli.oci import main
 main(sys.argv[1:])
 """
@@ -80,6 +82,15 @@ def _create(
     )  # fmt: skip
 
 
+def _make_known(oci: Runtime, bundle: Bundle) -> None:
+    """So that the next run of it goes by a draft that is kept."""
+    for _ in range(2):
+        assert _create(oci, bundle, "utsuwa.runtime.kept:Kept.keep", True, 0, ("run", "--detach")).wait(30) == 0
+        oci.ok("delete", "--force", oci.id)
+    (entry,) = (oci.root / ".drafts").iterdir()
+    assert entry.stat().st_size > 1000
+
+
 def _processes(oci: Runtime) -> list[str]:
     """Processes in a cgroup of the container."""
     return [pid for directory in cgroups_of(oci.id) for pid in Path(directory, "cgroup.procs").read_text().split()]
@@ -122,9 +133,12 @@ def test_interrupted(oci: Runtime, bundle: Bundle, step: str, number: int) -> No
 
 
 @needs("cgroup1")
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("step", RUN_STEPS)
-def test_run_killed(oci: Runtime, bundle: Bundle, step: str, behind: bool) -> None:
+def test_run_killed(oci: Runtime, bundle: Bundle, step: str, behind: bool, known: bool) -> None:
+    if known:
+        _make_known(oci, bundle)
     assert _create(oci, bundle, step, behind, signal.SIGKILL, ("run", "--detach")).wait(30) == -signal.SIGKILL
     if oci.root.exists() and oci.id in os.listdir(oci.root):
         oci.ok("delete", "--force", oci.id)
@@ -134,8 +148,11 @@ def test_run_killed(oci: Runtime, bundle: Bundle, step: str, behind: bool) -> No
 
 
 @needs("cgroup1")
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @pytest.mark.parametrize("step", RUN_STEPS)
-def test_run_interrupted(oci: Runtime, bundle: Bundle, step: str) -> None:
+def test_run_interrupted(oci: Runtime, bundle: Bundle, step: str, known: bool) -> None:
+    if known:
+        _make_known(oci, bundle)
     assert _create(oci, bundle, step, False, signal.SIGTERM, ("run", "--detach")).wait(30) == 128 + signal.SIGTERM
     assert not (oci.root / oci.id).exists()
     assert cgroups_of(oci.id) == []

@@ -103,7 +103,7 @@ class Household:
         """Traces of containers: files, names, cgroups, processes, mounts."""
         found = [str(path) for part in ("containers", "names", "snapshots/keys") for path in _entries(self.root / part)]
         found += [str(path) for part in ("monitors", "runtime") for path in _entries(self.run_directory / part)]
-        found = [path for path in found if not path.endswith("/.seccomp")]
+        found = [path for path in found if not path.endswith(("/.seccomp", "/.drafts"))]
         for hierarchy in _entries(Path("/sys/fs/cgroup")):
             found += [f"{hierarchy}/utsuwa/{name}" for name in identifiers if (hierarchy / "utsuwa" / name).exists()]
         found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.root) in line]

@@ -57,7 +57,8 @@ def _counted(values: Sequence[int], _slots: object) -> bytes:
     return len(values).to_bytes(8, "little") + _numbers(values)
 
 
-def _texts(texts: Sequence[str], _slots: object) -> bytes:
+def texts(texts: Sequence[str], _slots: object = None) -> bytes:
+    """A list of strings, as it is among an operation's fields."""
     return len(texts).to_bytes(8, "little") + b"".join([_text(text) for text in texts])
 
 
@@ -86,7 +87,7 @@ def _descriptor(slot: str, slots: Mapping[str, int]) -> bytes:
 _FIELD: dict[str, Callable[[Any, Mapping[str, int]], bytes]] = {
     "u": _number,
     "s": _text,
-    "l": _texts,
+    "l": texts,
     "n": _counted,
     "b": _bytes,
     "f": _descriptor,

@@ -7,7 +7,7 @@ from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
 from utsuwa.monitor.frames import EXECUTE
-from utsuwa.monitor.records import PLAN_FILE, Execute, Start, monitor_directory, places_of, runtime_root
+from utsuwa.monitor.records import Execute, Start, monitor_directory, places_of, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from utsuwa.linux.host import Host
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Draft
+    from utsuwa.runtime.kept import Kept
     from utsuwa.runtime.record import Store
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
-
-_EPOCH = os.urandom(16)
-"""One for each forkserver: plans that another one has kept may be of another version of us, or of another host."""
 
 
 class Creation:
@@ -29,7 +27,7 @@ class Creation:
     def __init__(self, host: Host, spare: Spare | None) -> None:
         """Before there is a request. ``host`` is what ``probe()`` told, ``spare`` an executor that waits."""
         self._host, self._spare = host, spare
-        self._facts = repr(host)
+        self._kept: Kept | None = None
         self._execute: Execute | None = None
         self._start: Start | None = None
         self._problem: Error | None = None
@@ -97,35 +95,28 @@ class Creation:
 
     def finish(self) -> None:
         """Everybody has been told: do what only the next start gains by."""
+        from utsuwa.runtime.record import Store
+
         self._dismiss_spare()
-        if self._start and self._draft and not (self._start.remove or self._draft.recalled):
-            try:
-                self._draft.keep(self._kept(self._start), self._key(self._start))
-            except Error:  # no room: the next one is made from the configuration again
-                return
+        if self._start and self._draft and self._kept:
+            self._kept.keep(self._draft, self._host, Store(runtime_root(self._start.run)).filters)
 
     def _settled(self, start: Start) -> Draft:
-        """The draft of the last start if it was the same, a new one otherwise."""
+        """The draft of an earlier start of the same shape, or a new one."""
         from utsuwa.runtime import bundle
         from utsuwa.runtime.draft import Draft
+        from utsuwa.runtime.kept import Kept
+        from utsuwa.runtime.record import Store
 
+        store = Store(runtime_root(start.run))
         read = bundle.read(start.directory)
         wanted = self._wanted = _wanted(start, read)
-        draft = Draft.recall(self._kept(start), self._key(start), wanted, read, self._host)
+        self._kept = Kept(store.drafts, wanted, read)
+        draft = self._kept.recall(self._host)
         if draft is None:
             draft = Draft.make(wanted, read, self._host)
-            draft.settle(f"{runtime_root(start.run)}/.seccomp")
+            draft.settle(store.filters)
         return draft
-
-    def _kept(self, start: Start) -> str:
-        return f"{monitor_directory(start.run, start.id)}/{PLAN_FILE}"
-
-    def _key(self, start: Start) -> bytes:
-        """All that a draft depends on; config.json by what changes with every change of a file."""
-        config = os.stat(f"{start.directory}/config.json")
-        file = (config.st_ino, config.st_size, config.st_mtime_ns, config.st_ctime_ns)
-        asked = (start.id, start.directory, start.run, start.tty, start.mounts, start.user, start.init, start.networks)
-        return _EPOCH + repr((file, asked, self._facts)).encode("utf-8", "surrogateescape")
 
     def _dismiss_spare(self) -> None:
         if self._spare:

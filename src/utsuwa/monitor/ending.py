@@ -125,20 +125,19 @@ def release_name(directory: str) -> None:
 
 def empty(monitor_directory: str, keep_lock: bool) -> None:
     """Remove the run's files. The lock stays with a container that can start again: a new file would be another
-    lock; and with it what makes that start a fast one.
+    lock.
     """
-    from utsuwa.monitor.records import LOCK_FILE, PLAN_FILE
+    from utsuwa.monitor.records import LOCK_FILE
 
-    kept = (LOCK_FILE, PLAN_FILE, f".{PLAN_FILE}.") if keep_lock else ()
     for _ in range(_TIMES):
         try:
             for name in os.listdir(monitor_directory):
-                if not name.startswith(kept):
+                if not (keep_lock and name == LOCK_FILE):
                     _unlink(f"{monitor_directory}/{name}")
             if not keep_lock:
                 os.rmdir(monitor_directory)
             return
-        except OSError:  # a creator has put its plan there meanwhile; or all of it is gone
+        except OSError:  # somebody has put a file there meanwhile; or all of it is gone
             continue
 
 

@@ -3,7 +3,6 @@
 RUN/monitors/ID/lock         held by the monitor, and by what it forks until the container exists
 RUN/monitors/ID/run.json     which run this is, since when, and who keeps it
 RUN/monitors/ID/attach.sock  where clients attach
-RUN/monitors/ID/plan         what the last start worked out, for the next one
 RUN/runtime/ID/              the OCI runtime's own record, with the container's process
 ROOT/containers/ID/stopped   somebody has stopped it: it is not to be started again
 ROOT/containers/ID/lasting   somebody is about to start it again: it is not to be removed at its end
@@ -28,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.network.state import Places
 
-RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE, PLAN_FILE = "run.json", "exit.json", "lock", "attach.sock", "plan"
+RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE = "run.json", "exit.json", "lock", "attach.sock"
 STOPPED_FILE, LASTING_FILE, HEALTH_FILE = "stopped", "lasting", "health.json"
 _FLOCK = struct.Struct("hhqqi4x")
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37

@@ -11,8 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from utsuwa.runtime.bundle import Bundle
-    from utsuwa.runtime.draft import CreateRequest, Draft
+    pass
 
 _PACKAGES = ("cgroup", "init", "linux", "monitor", "network", "plan", "runtime", "seccomp", "spec")
 _STRANGERS = (
@@ -103,6 +102,7 @@ def _plan(config: bytes) -> None:
     from utsuwa.linux.host import probe
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Draft
+    from utsuwa.runtime.kept import Kept
     from utsuwa.seccomp.cache import key
     from utsuwa.spec.codec import decode, dumps, encode, parse
     from utsuwa.spec.mount import Mount
@@ -121,17 +121,8 @@ def _plan(config: bytes) -> None:
     draft.settle("")
     load(draft.manager.save())
     if draft.settled:
-        _recall(draft, request, bundle)
-
-
-def _recall(draft: Draft, request: CreateRequest, bundle: Bundle) -> None:
-    from utsuwa.linux.host import probe
-    from utsuwa.runtime.draft import Draft
-
-    memory = os.memfd_create("rehearsal", os.MFD_CLOEXEC)
-    os.write(memory, draft.packed(b"key"))
-    Draft.recall(f"/proc/self/fd/{memory}", b"key", request, bundle, probe())
-    os.close(memory)
+        Draft.unpacked(draft.packed(), request, bundle, probe())
+    Kept("", request, bundle).recall(probe())
 
 
 def _speak() -> None:

@@ -52,7 +52,15 @@ class Bundle:
     def rootfs(self) -> str:
         """The absolute path of the root file system, which is there."""
         if self._rootfs is None:
-            self._rootfs = _rootfs(self.path, self.spec)
+            if self.spec.root is None:
+                raise InvalidArgument("root: missing, a container on Linux needs a root file system")
+            self.find_root(self.spec.root.path)
+            assert self._rootfs is not None
+        return self._rootfs
+
+    def find_root(self, given: str) -> str:
+        """The same, for who knows what the configuration has as root.path: relative to the bundle, or absolute."""
+        self._rootfs = _rootfs(os.path.join(self.path, given))
         return self._rootfs
 
     @property
@@ -114,11 +122,8 @@ def read_config(bundle: str) -> bytes:
         os.close(descriptor)
 
 
-def _rootfs(bundle: str, spec: Spec) -> str:
-    """The directory of the root file system, without symbolic links: a relative root.path counts from the bundle."""
-    if spec.root is None:
-        raise InvalidArgument("root: missing, a container on Linux needs a root file system")
-    path = os.path.join(bundle, spec.root.path)
+def _rootfs(path: str) -> str:
+    """The directory without symbolic links."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from utsuwa.init.spawn import Child
     from utsuwa.runtime.bundle import Bundle
     from utsuwa.runtime.draft import CreateRequest, Started
-    from utsuwa.spec.runtime import Mount, Spec
+    from utsuwa.spec.runtime import Spec
 
 _SIGKILL = 9
 
@@ -62,7 +62,7 @@ def build(
 
     ``meanwhile`` is called once, with the process's pid, while it mounts: that costs its caller no time on a second
     processor.
-    ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a plan.
+    ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a settled one.
     ``plug``: sets up the new network namespace, with ``request.network``; it gets the process's pid, and sockets of
     rtnetlink(7) and netfilter in that namespace, which are then its own.
     """
@@ -81,8 +81,6 @@ def build(
             container.readiness = notify.Proxy(container.path, request.notify)
     if draft is None:
         draft = Draft.make(request, bundle, probe())
-        if spare:
-            draft.settle(store.filters)
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document, draft.record())
@@ -180,6 +178,7 @@ class Conversation:
         self._started = started
         self._child = started.child
         self._manager = draft.manager
+        self._owner = draft.owner()
         self._resources = draft.resources or Resources()
         self._recalled = draft.recalled  # one with a user namespace is never kept
         self._runs = runs  # its program without waiting for start
@@ -208,7 +207,8 @@ class Conversation:
             if report.kind == CLONED:
                 # While the child mounts, we set its limits: the two don't depend on each other, but for the devices.
                 self._manager.apply(self._resources, devices=False)
-                give_cgroup(self._manager, self._bundle.spec)
+                if self._owner is not None:
+                    self._manager.delegate(self._owner)
                 self._save()
                 if not self._recalled:
                     self._check_joined_maps()
@@ -301,31 +301,6 @@ def admit(manager: Manager | None, child: Child, resources: Resources | None = N
     if not isinstance(manager, SystemdManager):
         raise Internal("a process asks for a scope of systemd where there is none")
     manager.admit(child.stage1, resources)
-
-
-def give_cgroup(manager: Manager, spec: Spec) -> None:
-    """Let the container's user make cgroups in its own, where it may write (config-linux.md#cgroup-ownership)."""
-    linux = spec.linux
-    namespace = linux.namespace("cgroup") if linux else None
-    if linux is None or namespace is None or namespace.path or not any(map(_shows_cgroups, spec.mounts or ())):
-        return
-    uid = spec.process.user.uid if spec.process else 0
-    for mapping in linux.uidMappings or ():
-        if 0 <= uid - mapping.containerID < mapping.size:
-            uid += mapping.hostID - mapping.containerID
-            break
-    else:
-        if linux.namespace("user"):
-            return  # nobody knows who that is
-    if uid != os.geteuid():
-        manager.delegate(uid)
-
-
-def _shows_cgroups(mount: Mount) -> bool:
-    """The writable mount that the specification's words are about: by its source, whatever its type."""
-    if mount.source != "cgroup" or os.path.normpath(mount.destination) != "/sys/fs/cgroup":
-        return False
-    return not {"ro", "rro"} & set(mount.options or ())
 
 
 def listen(container: Container) -> int:

@@ -1,21 +1,27 @@
 """What a creation can work out before it touches the host: cgroups, record, plan.
 
-A draft can be made ahead of the moment in which it is wanted, and kept for the next start of the same container.
+A draft can be made ahead of the moment in which it is wanted, and packed to be kept (kept.py).
 """
 
 from __future__ import annotations
 
 import os
-import time
 from marshal import dumps, loads
+from time import time_ns
 
 from utsuwa.cgroup.filesystem import load, open_manager
+from utsuwa.errors import Error
 from utsuwa.init.spawn import spawn
 from utsuwa.plan import ahead, ops
 from utsuwa.plan.create import create
 from utsuwa.plan.options import CgroupJoin, CreateOptions
+from utsuwa.runtime.ownership import cgroup_owner
 from utsuwa.runtime.record import Document
 from utsuwa.spec.record import Record
+from utsuwa.spec.timestamp import utc
+
+FIELDS = 2
+"""The version of marshal's format in which equal objects have equal bytes."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +103,7 @@ class Draft:
         self.manager, self.document, self.resources = manager, document, resources
         self._plan: Plan | None = None
         self._record = b""
+        self._owner: tuple[int | None, ...] = ()
         self.settled: _Settled | None = None
 
     @classmethod
@@ -138,48 +145,45 @@ class Draft:
                 later=later,
             )
 
-    def keep(self, path: str, key: bytes) -> None:
-        """Write down what is settled, for ``recall`` with the same key."""
-        from utsuwa.runtime.record import replace_file
-
-        if self.settled:
-            replace_file(path, self.packed(key), 0o600)
-
-    def packed(self, key: bytes) -> bytes:
-        """What ``recall`` reads, once it is settled."""
+    def packed(self) -> bytes:
+        """What ``unpacked`` reads, once it is settled; nothing of it tells when that was, or of annotations."""
         from utsuwa.spec.codec import encode
 
-        settled = self.settled
-        assert settled is not None
+        settled, root = self.settled, self.bundle.spec.root
+        assert settled is not None and root is not None
         about = (settled.wire, settled.guards, settled.warnings, settled.asks_once, settled.later)
         resources = None if self.resources is None else encode(self.resources)
-        return dumps((key, encode(self.document), self.manager.save(), resources, about))
+        document = encode(self.document.replace(created="", annotations=None))
+        return dumps((document, root.path, self.manager.save(), resources, self.owner(), about), FIELDS)
 
     @classmethod
-    def recall(cls, path: str, key: bytes, request: CreateRequest, bundle: Bundle, host: Host) -> Self | None:
-        """The draft that was kept with this key, if any. The file is as trusted as the bundle."""
+    def unpacked(cls, packed: bytes, request: CreateRequest, bundle: Bundle, host: Host) -> Self | None:
+        """The draft again; None when the root file system is another directory by now, or none."""
         from utsuwa.spec.record import decode
         from utsuwa.spec.runtime import Resources
 
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            kept, document, cgroup, resources, about = loads(os.read(fd, os.fstat(fd).st_size))
-        except (EOFError, TypeError, ValueError):  # cut short
-            return None
-        finally:
-            os.close(fd)
-        if kept != key:
-            return None
+        document, root, cgroup, resources, owner, about = loads(packed)
         found: Document = decode(Document, document)
+        try:
+            if bundle.find_root(root) != found.rootfs:
+                return None
+        except Error:
+            return None
         limits = None if resources is None else decode(Resources, resources)
-        draft = cls(request, bundle, host, load(cgroup), found.replace(created=now()), limits)
+        annotations = bundle.document.get("annotations")  # type: ignore[attr-defined]
+        found = found.replace(created=now(), annotations=annotations)
+        draft = cls(request, bundle, host, load(cgroup), found, limits)
         draft.recalled = True
+        draft._owner = (owner,)
         wire, guards, warnings, asks_once, later = about
         draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once, later=later)
         return draft
+
+    def owner(self) -> int | None:
+        """Whose the cgroup is going to be, besides root's."""
+        if not self._owner:
+            self._owner = (cgroup_owner(self.bundle.spec),)
+        return self._owner[0]
 
     def can_start_first(self) -> bool:
         """Whether a spare executor can start the process before its cgroups are made, for which it will ask."""
@@ -249,21 +253,20 @@ class Started:
         self.awaits_cgroups = awaits_cgroups
 
 
-def begin_ahead(request: CreateRequest, bundle: Bundle) -> Spare | None:
-    """An executor that makes the slowest namespaces while the configuration is looked at, where it is to be expected
-    that they are wanted.
-
-    Not with descriptors that it should inherit or be given: their numbers may be beyond what its limit allows.
-    """
-    special = request.preserve_fds or request.listen_fds or request.notify or request.systemd_cgroup or request.debug
-    if special or request.console >= 0 or os.geteuid() != 0 or not _foreseen(bundle.document):
-        return None
+def begin_ahead() -> Spare:
+    """An executor that makes the slowest namespaces while the configuration is looked at."""
     from utsuwa.init.spare import Spare
 
     return Spare(ahead.begin())
 
 
-def _foreseen(document: object) -> bool:
+def may_begin_ahead(request: CreateRequest) -> bool:
+    """Not with descriptors that it should inherit or be given: their numbers may be beyond what its limit allows."""
+    special = request.preserve_fds or request.listen_fds or request.notify or request.systemd_cgroup or request.debug
+    return not special and request.console < 0 and os.geteuid() == 0
+
+
+def foreseen(document: object) -> bool:
     """What ``can_begin_ahead`` will say of a configuration that nobody has checked yet."""
     try:
         kinds = {each["type"]: each.get("path") for each in document["linux"]["namespaces"]}  # type: ignore[index]
@@ -401,5 +404,5 @@ def security_modules(process: Process | None, linux: Linux) -> tuple[str, ...]:
 
 def now() -> str:
     """The time in UTC as RFC 3339 with nanoseconds."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
+    seconds, nanoseconds = divmod(time_ns(), 1_000_000_000)
+    return f"{utc(seconds)}.{nanoseconds:09}Z"

@@ -34,8 +34,10 @@ STATE = "state.json"
 CONFIG = "config.json"
 SOCKET = "start.sock"
 NOTIFY = "notify"
-FILTERS = ".seccomp"
-"""Beside the containers: compiled seccomp filters. No container may have this id."""
+FILTERS, DRAFTS = ".seccomp", ".drafts"
+"""Beside the containers: compiled seccomp filters, and drafts of containers (kept.py). No container may have such an
+id.
+"""
 
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 
@@ -81,7 +83,7 @@ def check_id(identifier: str) -> None:
     if not identifier:
         raise InvalidArgument("container id cannot be empty")
     wrong = [letter for letter in identifier if letter not in _LETTERS]
-    if wrong or identifier in (".", "..", FILTERS):
+    if wrong or identifier in (".", "..", FILTERS, DRAFTS):
         what = f"invalid character {wrong[0]!r} in container ID" if wrong else "invalid container ID"
         raise InvalidArgument(f"{what} {identifier!r}: use letters, digits and _+.-")
     if len(identifier) > 255:
@@ -94,6 +96,7 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
         self.filters = f"{root}/{FILTERS}"
+        self.drafts = f"{root}/{DRAFTS}"
 
     def create(self, identifier: str) -> Container:
         """A new, locked container directory; what a killed `create` left of the same id is removed first.
@@ -142,7 +145,9 @@ class Store:
         """The ids in order; none when the root does not exist. Raises what listdir(3) raises otherwise."""
         try:
             return sorted(
-                name for name in os.listdir(self.root) if name != FILTERS and os.path.isdir(f"{self.root}/{name}")
+                name
+                for name in os.listdir(self.root)
+                if name not in (FILTERS, DRAFTS) and os.path.isdir(f"{self.root}/{name}")
             )
         except FileNotFoundError:
             return []

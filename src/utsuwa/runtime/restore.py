@@ -20,7 +20,7 @@ from utsuwa.plan.restore import network as plan_network
 from utsuwa.plan.restore import restore as plan_restore
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime import external
-from utsuwa.runtime.create import admit, check_console, end, end_cgroup, give_cgroup, share_out, write_pid_file
+from utsuwa.runtime.create import admit, check_console, end, end_cgroup, share_out, write_pid_file
 from utsuwa.runtime.draft import CreateRequest, describe, manager_for, now, options
 from utsuwa.runtime.migration import (
     DESCRIPTORS,
@@ -31,6 +31,7 @@ from utsuwa.runtime.migration import (
     check,
     configuration,
 )
+from utsuwa.runtime.ownership import cgroup_owner
 from utsuwa.runtime.process import start_time
 from utsuwa.runtime.record import CREATING, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals
@@ -164,7 +165,9 @@ class Restoration:
                 child.reply()
             elif report.kind == CLONED:
                 self._manager.apply(self._bundle.linux.resources or Resources())
-                give_cgroup(self._manager, self._bundle.spec)
+                owner = cgroup_owner(self._bundle.spec)
+                if owner is not None:
+                    self._manager.delegate(owner)
 
     def _settings(self, pid: int, inherited: list[tuple[str, int]], joined: list[bytes], made: Plan) -> bytes:
         request = self._request

@@ -42,7 +42,9 @@ def test_ids(identifier: str) -> None:
     record.check_id(identifier)
 
 
-@pytest.mark.parametrize("identifier", ["", ".", "..", "a/b", "a b", "a\0", "ü", "x" * 256, record.FILTERS])
+@pytest.mark.parametrize(
+    "identifier", ["", ".", "..", "a/b", "a b", "a\0", "ü", "x" * 256, record.FILTERS, record.DRAFTS]
+)
 def test_what_is_no_id(identifier: str) -> None:
     with pytest.raises(InvalidArgument, match="container"):
         record.check_id(identifier)

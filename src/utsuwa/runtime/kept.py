@@ -1,0 +1,149 @@
+"""Drafts kept for the next container of the same shape: one that differs by its name only.
+
+What a draft says of its container's name it says in letters of the same number, so the next container's draft is the
+same bytes with another name in them. That this is so is not believed but tried, with a name that is made up, before a
+draft is kept; and only a shape that comes a second time is.
+
+What is kept outlives the container, so there are no secrets in it: arguments, environment and annotations are taken
+out like the name, and the next container brings its own.
+"""
+
+from __future__ import annotations
+
+import os
+from _blake2 import blake2b
+from marshal import dumps, loads
+
+from utsuwa.errors import Error
+from utsuwa.init.encode import texts
+from utsuwa.linux.cache import Cache
+from utsuwa.runtime.bundle import Bundle
+from utsuwa.runtime.draft import FIELDS, Draft
+from utsuwa.spec.mount import Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from utsuwa.linux.host import Host
+    from utsuwa.runtime.draft import CreateRequest
+
+_EPOCH = os.urandom(16)
+"""Of this program, when its memory comes from an image, else of this process: others may be of another version."""
+_LARGEST = 1 << 18
+_SHORTEST_NAME = 4
+_SEEN, _UNFIT = b"", b"-"
+"""Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
+
+
+class Kept:
+    """The place of a container's shape among what is kept."""
+
+    def __init__(self, directory: str, request: CreateRequest, bundle: Bundle) -> None:
+        self._directory, self._request, self._bundle = directory, request, bundle
+        self._names = _names(request.id)
+        asked = request.replace(id="", bundle="", console=min(request.console, 0), pid_file="", pidfd_socket="")
+        about = f"{len(request.id)}{asked}{bundle.path!r}\n".encode("utf-8", "surrogateescape")
+        nameless = dumps(_cut(about + bundle.config, self._names), FIELDS)
+        self._entry = blake2b(_EPOCH + nameless, digest_size=32).hexdigest()
+        self._body = self._read()
+
+    @property
+    def found(self) -> bool:
+        """There is a draft; whether it fits the host as it is now has not been looked at."""
+        return self._body is not None and self._body not in (_SEEN, _UNFIT)
+
+    def recall(self, host: Host) -> Draft | None:
+        """The draft, with this container's name in it; None when there is none, or it was made for another host."""
+        if not self.found:
+            return None
+        facts, pieces = loads(self._body or b"")
+        if facts != repr(host):
+            return None
+        return Draft.unpacked(_whole(pieces, _private(self._bundle, self._names)), self._request, self._bundle, host)
+
+    def keep(self, draft: Draft, host: Host, filters: str) -> None:
+        """Take note of a start for the next one. It costs as much as making the draft did, when it is kept."""
+        if draft.recalled or not draft.settled or len(self._names[0]) < _SHORTEST_NAME or self._body == _UNFIT:
+            return
+        if self._body is None:
+            self._write(_SEEN)
+            return
+        pieces = _cut(draft.packed(), _private(self._bundle, self._names))
+        if pieces == self._pieces_of_another(host, filters):
+            self._write(dumps((repr(host), pieces), FIELDS))
+        else:
+            self._write(_UNFIT)
+
+    def _pieces_of_another(self, host: Host, filters: str) -> Any:
+        """What the draft is for a container of a name that nobody has."""
+        length = len(self._request.id)
+        another = os.urandom(length).hex()[:length]
+        names = _names(another)
+        request, bundle = self._request, self._bundle
+
+        def renamed(text: bytes) -> bytes:
+            return _whole(_cut(text, self._names), names)
+
+        def renamed_text(text: str) -> str:
+            return os.fsdecode(renamed(os.fsencode(text)))
+
+        twin = Bundle(renamed_text(bundle.path), renamed(bundle.config), rootfs=renamed_text(bundle.rootfs))
+        mounts = [
+            Mount(
+                type=mount.type,
+                source=renamed_text(mount.source),
+                target=renamed_text(mount.target),
+                options=tuple(map(renamed_text, mount.options)),
+            )
+            for mount in request.root_mounts
+        ]
+        request = request.replace(id=another, bundle=twin.path, root_mounts=tuple(mounts))
+        try:
+            draft = Draft.make(request, twin, host)
+            draft.settle(filters)
+            return _cut(draft.packed(), _private(twin, names)) if draft.settled else None
+        except Error:
+            return None
+
+    def _read(self) -> bytes | None:
+        try:
+            cache = Cache(self._directory)
+        except OSError:  # read-only, or no parent: it saves time, and is not needed
+            return None
+        try:
+            return cache.read(self._entry, _LARGEST)
+        finally:
+            cache.close()
+
+    def _write(self, body: bytes) -> None:
+        try:
+            cache = Cache(self._directory)
+        except OSError:
+            return
+        try:
+            cache.write(self._entry, body)
+        finally:
+            cache.close()
+
+
+def _names(identifier: str) -> tuple[bytes, ...]:
+    """The letters that stand for a container: its id, and the beginning of it that people see."""
+    name = identifier.encode()
+    return name, name[:12]
+
+
+def _private(bundle: Bundle, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """All that is taken out of a plan: arguments and environment as it has them, then the names."""
+    process = bundle.document["process"]  # type: ignore[index]
+    return (*[texts(words) for words in (process.get("args"), process.get("env")) if words], *names)
+
+
+def _cut(text: bytes, out: tuple[bytes, ...]) -> Any:
+    """What is between what is to be taken out: lists in lists, as many as there are such things."""
+    return [_cut(piece, out[1:]) for piece in text.split(out[0])] if out else text
+
+
+def _whole(pieces: Any, put_in: tuple[bytes, ...]) -> bytes:
+    """Undo a cut."""
+    return put_in[0].join([_whole(each, put_in[1:]) for each in pieces]) if put_in else pieces
