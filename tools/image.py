@@ -27,7 +27,9 @@ from freeze import compiled, modules
 
 PAGE = 4096
 TABLE = 64 * 1024
-MAGIC = b"UTIMAGE1"
+MAGIC = b"UTIMAGE2"
+TIMES = 3
+"""How often the image is made until what starts write to is side by side (src/utsuwa/cli/c/gather.c)."""
 VERSION = (3, 11)
 """The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
 
@@ -53,17 +55,17 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
         "first": ["edges.c"],
         "last": ["edges.c", "-DLAST"],
         "image": ["image.c", f"-I{include}"],
+        "gather": ["gather.c", f"-I{include}"],
         "json": ["json.c", f"-I{include}"],
         "json_write": ["json_write.c", f"-I{include}"],
         "calls": ["calls.c", f"-I{include}"],
         "embedded": ["embedded.c", f"-I{include}"],
-        "populate": ["populate.c", "-I../../init/c", *FREESTANDING],
         "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
     }
     for name, (file, *flags) in parts.items():
         _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
-    inside = [f"{directory}/{name}.o" for name in ("first", "image", "json", "json_write", "calls")]
-    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "populate", "launcher")]
+    inside = [f"{directory}/{name}.o" for name in ("first", "image", "gather", "json", "json_write", "calls")]
+    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher")]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
     target = directory / "program"
     _run([*cc, "-static", "-no-pie", *WRAPPED, "-o", str(target), *inside, *libraries, *outside], source)
@@ -130,6 +132,16 @@ def inventory(package: Path, program: str, home: str, stamped: bool) -> bytes:
     return marshal.dumps((program, codes, stamps, home, sorted(extensions)))
 
 
+def _make(command: list[str]) -> None:
+    """Start the program to make its image. Pipes: what Python finds out about its standard streams must be true of any
+    kind of file.
+    """
+    here = Path(__file__).resolve().parent
+    done = subprocess.run(command, stdin=subprocess.PIPE, capture_output=True, env={}, check=False, cwd=here)
+    if done.returncode:
+        raise Unfit(f"making the image ended with {done.returncode}: {done.stderr.decode(errors='replace')[-3000:]}")
+
+
 def build(package: Path, target: Path, home: str, stamped: bool, defines: list[str]) -> None:
     """The whole thing."""
     if sys.version_info[:2] != VERSION:
@@ -140,26 +152,15 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
         made = program(source, directory, defines)
         (directory / "inventory").write_bytes(inventory(package, target.name, home, stamped))
         python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-        words = [
-            str(made),
-            "--make-image",
-            f"{directory}/image",
-            "image_script.py",
-            python,
-            sysconfig.get_path("stdlib"),
-        ]
-        # Pipes: what Python finds out about its standard streams must be true of any kind of file.
-        done = subprocess.run(
-            [*words, str(secrets.randbelow(2**32 - 1) + 1), f"{directory}/inventory"],
-            stdin=subprocess.PIPE, capture_output=True, env={}, check=False, cwd=Path(__file__).resolve().parent,
-        )  # fmt: skip
-        if done.returncode:
-            raise Unfit(
-                f"making the image ended with {done.returncode}: {done.stderr.decode(errors='replace')[-3000:]}"
-            )
+        blocks, seed = Path("-"), str(secrets.randbelow(2**32 - 1) + 1)
+        for number in range(TIMES):
+            image = directory / f"image{number}"
+            words = [made, "--make-image", image, "image_script.py", python, sysconfig.get_path("stdlib"), seed, blocks]
+            _make([str(word) for word in (*words, directory / "inventory")])
+            blocks = image
         code = made.read_bytes()
         offset = (len(code) + PAGE - 1) // PAGE * PAGE
-        whole = code.ljust(offset, b"\0") + (directory / "image").read_bytes() + MAGIC + offset.to_bytes(8, "little")
+        whole = code.ljust(offset, b"\0") + image.read_bytes() + MAGIC + offset.to_bytes(8, "little")
     temporary_target = target.with_name(f"{target.name}.{os.getpid()}")
     temporary_target.write_bytes(whole)
     temporary_target.chmod(0o755)

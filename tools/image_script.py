@@ -19,6 +19,7 @@ with open(f"image_{PROGRAM}.py", "rb") as file:
     # in the working directory; not imported: its path is of no concern later
     exec(compile(file.read(), f"image_{PROGRAM}.py", "exec"), program := {"__name__": "program"})
 environ = posix.environ
+end_process = posix._exit
 LENGTH = len(HOME)
 
 
@@ -43,7 +44,9 @@ class Given:
 
     @staticmethod
     def exec_module(module):
+        _utsuwa.chapter()
         exec(CODES[module.__name__][2], module.__dict__)
+        _utsuwa.chapter()
 
 
 class Elsewhere:
@@ -85,19 +88,27 @@ def source_hook(hook):
     )
 
 
-def watch(kind, act):
-    """Note the pages that a start of this kind writes to: those that a child which plays it shares with us no more."""
+def watch(acts):
+    """Note the pages that starts write to: those that a child which plays one, out of ``acts`` (kind, function of
+    ``entry``), shares with nobody any more.
+
+    By now all that is imported has been, and has been played. A start finds no free memory in the image, so this child
+    doesn't either; it has children of its own because what this process takes from here on would be free for the next.
+    """
+    CODES.clear()
+    sys.meta_path.remove(Given)
+    gc.collect()
+    gc.freeze()
     areas = _utsuwa.areas()
     reader, writer = posix.pipe()
+    _utsuwa.fill()
     if not posix.fork():
         code = 1
         try:
-            act()
-            for area in areas:
-                tell_own_pages(writer, *area)
-            code = 0
+            _utsuwa.thaw()
+            code = max([play(kind, act, areas, writer) for kind, act in acts])
         finally:
-            posix._exit(code)
+            end_process(code)
     posix.close(writer)
     told = b""
     while piece := posix.read(reader, 65536):
@@ -106,18 +117,34 @@ def watch(kind, act):
     if posix.wait()[1]:
         raise SystemExit("image: a rehearsal failed")
     for at in range(0, len(told), 8):
-        _utsuwa.note(kind, int.from_bytes(told[at : at + 8], "little"))
+        page = int.from_bytes(told[at : at + 8], "little")
+        _utsuwa.note(page % PAGE, page - page % PAGE)
 
 
-def tell_own_pages(writer, begin, size):
-    """Write the addresses of the pages that nobody else maps, 8 bytes each (proc_pid_pagemap(5)). One by one: what this
-    writes to would count as well.
+def play(kind, act, areas, writer):
+    """One act, in a child; not 0 if it fails."""
+    if not posix.fork():
+        code = 1
+        try:
+            environ.update((b"NAME%d" % number, b"value") for number in range(30))
+            act(entry)
+            for area in areas:
+                tell_own_pages(writer, kind, *area)
+            code = 0
+        finally:
+            end_process(code)
+    return posix.wait()[1]
+
+
+def tell_own_pages(writer, kind, begin, size):
+    """Write the addresses of the pages that nobody else maps, plus the kind of start, 8 bytes each
+    (proc_pid_pagemap(5)). One by one: what this writes to would count as well.
     """
     own = PRESENT | EXCLUSIVE
     file = posix.open("/proc/self/pagemap", posix.O_RDONLY)
     for page in range(begin, begin + size, PAGE):
         if int.from_bytes(posix.pread(file, 8, page // PAGE * 8), "little") & own == own:
-            posix.write(writer, page.to_bytes(8, "little"))
+            posix.write(writer, (page + kind).to_bytes(8, "little"))
     posix.close(file)
 
 
@@ -134,15 +161,12 @@ sys.path.insert(0, HOME)
 sys.meta_path.insert(0, Given)
 sys.meta_path.append(Elsewhere)
 lacking = program["lacking"]
-for name in (*program["FIRST"], *CODES):
+for name in CODES:
     __import__(name)
 begin = program["begin"]
 gc.disable()
 program["rehearse"](watch)
-CODES = {name: (code[0], code[1], None) for name, code in CODES.items()}
-sys.meta_path.remove(Given)
 environ.clear()
-del sys.argv[:]
-del program
+del sys.argv[:], program
 gc.collect()
 gc.freeze()

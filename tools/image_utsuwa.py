@@ -17,8 +17,6 @@ BEHIND_THE_DOOR = (
     *("utsuwa.engine.rootless", "utsuwa.engine.user_namespace"),
 )
 """What the verbs import behind `need_extensions()`, or for flags before the verb and for ordinary users."""
-FIRST = ("utsuwa.cli.run", "utsuwa.engine.containers", "utsuwa.cli.session")
-"""What a run needs comes first, so that what it writes to lies close together."""
 
 
 def lacking(name):
@@ -110,10 +108,14 @@ def rehearse(watch):
         keep_container(directory)
         for _ in range(WARM_UP):
             act()
-        watch(EVERY, lambda: play("version"))
-        watch(RUN, lambda: run("again"))
-        watch(EXEC, lambda: play("exec", CONTAINER, "true"))
-        watch(ASK, lambda: play("ps"))
+        watch(
+            [
+                (EVERY, lambda: play("version")),
+                (RUN, lambda: run("again")),
+                (EXEC, lambda: play("exec", CONTAINER, "true")),
+                (ASK, lambda: play("ps")),
+            ]
+        )
     finally:
         posix.dup2(stdout, 1)
         posix.close(stdout)

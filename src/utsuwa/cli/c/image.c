@@ -46,11 +46,6 @@ static void *take(size_t size, size_t align)
 	return block;
 }
 
-static int in_heap(void *block)
-{
-	return (char *)block >= HEAP && (char *)block < HEAP + HEAP_SIZE;
-}
-
 /* The linker lets everybody call these for malloc and its companions (--wrap): CPython takes some of what lives as long
  * as the process from the C library, whatever allocator it is told to use. */
 void *__real_malloc(size_t size);
@@ -60,19 +55,27 @@ void __real_free(void *block);
 
 void *__wrap_malloc(size_t size)
 {
-	return frozen.next && !frozen.thawed ? take(size, 16) : __real_malloc(size);
+	if (!frozen.next || frozen.thawed)
+		return __real_malloc(size);
+	if (frozen.full)
+		return NULL;
+	uint64_t key = gather_key(size);
+	void *block = gather_place(key);
+	return block ? block : gather_note(take(size, 16), key);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
 	if (!frozen.next || frozen.thawed)
 		return __real_calloc(count, size);
-	void *block = size && count > HEAP_SIZE / size ? NULL : take(count * size, 16);
+	void *block = size && count > HEAP_SIZE / size ? NULL : __wrap_malloc(count * size);
 	return block ? memset(block, 0, count * size) : NULL;
 }
 
 void __wrap_free(void *block)
 {
+	if (in_zone(block))
+		return;
 	if (!in_heap(block)) {
 		__real_free(block);
 	} else if (!frozen.thawed) {
@@ -88,10 +91,10 @@ void *__wrap_realloc(void *block, size_t size)
 {
 	if (!block)
 		return __wrap_malloc(size);
-	if (!in_heap(block))
+	if (!in_heap(block) && !in_zone(block))
 		return __real_realloc(block, size);
-	size_t before = ((size_t *)block)[-1];
-	if (size <= before)
+	size_t before = in_zone(block) ? size : ((size_t *)block)[-1]; /* what is behind it there does no harm */
+	if (size <= before && !in_zone(block))
 		return block;
 	void *moved = __wrap_malloc(size);
 	if (moved) {
@@ -105,8 +108,11 @@ static void *arena_alloc(void *context, size_t size)
 {
 	(void)context;
 	if (!frozen.thawed)
-		return take(size, 4 * PAGE);
-	void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return frozen.full ? NULL : take(size, 4 * PAGE);
+	/* close by: the table of Python's arenas has 128 KiB for each part of memory where there is one */
+	static size_t before;
+	void *arena = mmap(ZONE + ZONE_SIZE + before, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	before += size;
 	return arena == MAP_FAILED ? NULL : arena;
 }
 
@@ -147,7 +153,7 @@ static PyObject *ignored(PyObject *module, PyObject *unused)
 static struct area {
 	char *begin, *end;
 	unsigned char *written; /* the bits of each page; not in the image, as the C library's memory is not */
-} areas[3];
+} areas[4];
 
 /* areas(): (address, size) of all memory that may come to be part of the image. */
 static PyObject *list_areas(PyObject *module, PyObject *unused)
@@ -159,12 +165,13 @@ static PyObject *list_areas(PyObject *module, PyObject *unused)
 		areas[1] = (struct area){runtime + PAGE - (size_t)runtime % PAGE,
 					 runtime + sizeof _PyRuntime - (size_t)(runtime + sizeof _PyRuntime) % PAGE, NULL};
 		areas[2] = (struct area){HEAP, HEAP + HEAP_SIZE, NULL};
-		for (struct area *area = areas; area < areas + 3; area++)
+		areas[3] = (struct area){ZONE, ZONE + ZONE_SIZE, NULL};
+		for (struct area *area = areas; area < areas + 4; area++)
 			area->written = __real_calloc((size_t)(area->end - area->begin) / PAGE, 1);
 	}
 	size_t used = ((size_t)(frozen.next - HEAP) + PAGE - 1) & ~(PAGE - 1);
-	return Py_BuildValue("((nn)(nn)(nn))", areas[0].begin, areas[0].end - areas[0].begin, areas[1].begin,
-			     areas[1].end - areas[1].begin, areas[2].begin, used);
+	return Py_BuildValue("((nn)(nn)(nn)(nn))", areas[0].begin, areas[0].end - areas[0].begin, areas[1].begin,
+			     areas[1].end - areas[1].begin, HEAP, used, ZONE, gather_used());
 }
 
 /* note(kind, address): starts of this kind write to the page. */
@@ -175,15 +182,50 @@ static PyObject *note(PyObject *module, PyObject *words)
 	(void)module;
 	if (!PyArg_ParseTuple(words, "in", &kind, &page))
 		return NULL;
-	for (struct area *area = areas; area < areas + 3; area++)
+	for (struct area *area = areas; area < areas + 4; area++)
 		if (area->written && page >= area->begin && page < area->end)
 			area->written[(size_t)(page - area->begin) / PAGE] |= (unsigned char)(1 << kind);
+	Py_RETURN_NONE;
+}
+
+unsigned kinds_of(char *page)
+{
+	for (struct area *area = areas; area < areas + 4; area++)
+		if (area->written && page >= area->begin && page < area->end)
+			return area->written[(size_t)(page - area->begin) / PAGE];
+	return 0;
+}
+
+/* chapter(): what comes now is the same every time the image is made, even if what came before was not. */
+static PyObject *chapter(PyObject *module, PyObject *unused)
+{
+	(void)module, (void)unused;
+	gather_chapter();
+	Py_RETURN_NONE;
+}
+
+/* fill(): what is free of the image so far stays so. */
+static PyObject *fill(PyObject *module, PyObject *unused)
+{
+	(void)module, (void)unused;
+	gather_fill();
+	Py_RETURN_NONE;
+}
+
+/* thaw(): take memory as a start does. */
+static PyObject *thaw(PyObject *module, PyObject *unused)
+{
+	(void)module, (void)unused;
+	frozen.thawed = 1;
 	Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
 	{"areas", list_areas, METH_NOARGS, "While the image is made: address and size of what may come to be part of it."},
 	{"note", note, METH_VARARGS, "While the image is made: a start of a kind writes to the page at an address."},
+	{"chapter", chapter, METH_NOARGS, "While the image is made: count blocks anew."},
+	{"fill", fill, METH_NOARGS, "While the image is made: leave nothing free of what has been taken so far."},
+	{"thaw", thaw, METH_NOARGS, "While the image is made, in a child: take memory as a start does."},
 	{"plain", plain, METH_NOARGS, "Start over as the plain interpreter, which can load everything. Does not return."},
 	{"ignored", ignored, METH_NOARGS, "The numbers of the signals that were ignored when the program began."},
 	{"call", (PyCFunction)(void (*)(void))call_function, METH_FASTCALL, "See utsuwa.linux.libc."},
@@ -313,6 +355,14 @@ static void put_runtime(void)
 	put(last, (size_t)(end - last));
 }
 
+static void put_group(struct group *group)
+{
+	group->offset = used;
+	fseeko(out, used, SEEK_SET);
+	fwrite(group->at, 1, group->size, out);
+	used += (off_t)group->size;
+}
+
 static struct stretch *next_stretch(struct image *image)
 {
 	struct stretch *next = (struct stretch *)(image + 1) + image->stretches;
@@ -326,7 +376,7 @@ static struct stretch *next_stretch(struct image *image)
 /* The pages that this kind of start writes to, but not every one, and some between them. */
 static void put_written(struct image *image, int kind)
 {
-	for (struct area *area = areas; area < areas + 3; area++) {
+	for (struct area *area = areas; area < areas + 3; area++) { /* not the zone */
 		struct stretch *last = NULL;
 		for (char *page = area->begin; page < area->end && area->written; page += PAGE) {
 			unsigned char bits = area->written[(size_t)(page - area->begin) / PAGE];
@@ -356,6 +406,9 @@ static int write_image(const char *path, const char *data)
 	put_changed(data_begin, data_end, data);
 	put_changed(bss_begin, bss_end, NULL);
 	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
+	for (struct group *group = groups; group < groups + (1 << KINDS); group++)
+		put_group(group);
+	memcpy(image->groups, groups, sizeof image->groups);
 	for (int kind = EVERY; kind < KINDS; kind++)
 		put_written(image, kind);
 	size_t begin = (size_t)((char *)next_stretch(image) - table);
@@ -369,22 +422,25 @@ static int write_image(const char *path, const char *data)
 	return ferror(out) | fclose(out) ? -1 : 0;
 }
 
-/* PROGRAM --make-image OUT SCRIPT PYTHON LIBRARY SEED [argument of the script ...] */
+/* PROGRAM --make-image OUT SCRIPT PYTHON LIBRARY SEED BLOCKS [argument of the script ...]: BLOCKS is what the time before has
+ * left as OUT, or "-", see gather.c. The third time it is the image. */
 int make_image(int argc, char **argv)
 {
-	if (argc < 7 || sysconf(_SC_PAGESIZE) != (long)PAGE)
+	if (argc < 8 || sysconf(_SC_PAGESIZE) != (long)PAGE)
 		return 2;
 	size_t size = (size_t)(data_end - data_begin);
 	char *data = malloc(size);
 	table = calloc(1, TABLE_LIMIT);
-	if (!data || !table || mmap(HEAP, HEAP_SIZE, PROT_READ | PROT_WRITE,
+	if (!data || !table || mmap(HEAP, HEAP_SIZE + ZONE_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) != HEAP)
 		return 2;
 	memcpy(data, data_begin, size);
 	frozen.next = HEAP;
 	PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){NULL, arena_alloc, arena_free});
+	gather_begin(argv[7]);
 	initialise(argv[4], argv[5], strtoul(argv[6], NULL, 10));
-	if (run(argv[3], argc - 7, argv + 7) < 0 || write_image(argv[2], data) < 0) {
+	int again = run(argv[3], argc - 8, argv + 8) < 0 ? -1 : gather_end(argv[2]);
+	if (again < 0 || (!again && write_image(argv[2], data) < 0)) {
 		PyErr_Print();
 		return 1;
 	}
