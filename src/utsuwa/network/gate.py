@@ -25,7 +25,7 @@ from select import EPOLL_CLOEXEC, epoll
 
 from utsuwa.errors import Error
 from utsuwa.network import ground
-from utsuwa.network.relay import Datagrams, Stream, Watch
+from utsuwa.network.relay import Datagrams, Stream, Watch, room
 from utsuwa.network.summoned import hear
 from utsuwa.network.uplink import Uplink
 
@@ -51,6 +51,7 @@ class Gate:
     def __init__(self, places: Places, control: socket) -> None:
         self._places, self._control = places, control
         self._watch = Watch(epoll(flags=EPOLL_CLOEXEC))
+        self._watch.most = room()
         self._watch.add(control.fileno(), self._told)
         self._uplink = Uplink(ground.pin(places), f"{places.run}/gate")
         self._relays: dict[Key, Stream | Datagrams] = {}

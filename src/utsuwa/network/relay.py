@@ -11,6 +11,9 @@ import time
 from _socket import SHUT_WR, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, socket
 from errno import EAGAIN
 from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from struct import pack
+
+from utsuwa.linux.libc import call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +30,22 @@ _DATAGRAM = 1 << 16
 IDLE = 90.0
 """Seconds after which a sender of datagrams that hears nothing and says nothing is forgotten."""
 MOST = 4096
-"""Connections, and senders of datagrams, at the same time."""
+"""Connections, and senders of datagrams, at the same time; fewer where so many files can't be open."""
+_FILES, _SPARE = 6, 100
+"""Descriptors that one connection has, and those of the process besides."""
+_NOFILE = 7
+
+
+def room() -> int:
+    """How many flows there may be, once as many files may be open as this process may allow itself. Beyond that a
+    client is sent away: one that could not even be accepted would keep us busy for nothing.
+    """
+    with open("/proc/self/limits", encoding="ascii") as file:
+        line = next(line for line in file if line.startswith("Max open files"))
+    soft, hard = (int(word) if word.isdigit() else 1 << 20 for word in line.split()[3:5])
+    wanted = min(hard, max(soft, MOST * _FILES + _SPARE))
+    call("setrlimit", _NOFILE, pack("QQ", wanted, hard))
+    return min(MOST, (wanted - _SPARE) // _FILES)
 
 
 class Watch:
@@ -37,7 +55,7 @@ class Watch:
         self.poll = poll
         self.acts: dict[int, Callable[[int], None]] = {}
         self.eager: list[Connection] = []
-        self.flows = 0
+        self.flows, self.most = 0, MOST
 
     def add(self, descriptor: int, act: Callable[[int], None], events: int = EPOLLIN) -> None:
         """Call ``act`` with the events."""
@@ -157,7 +175,7 @@ class Stream:
             return
         client = socket(self._listener.family, SOCK_STREAM, 0, descriptor)
         client.setblocking(False)
-        if self._watch.flows >= MOST:
+        if self._watch.flows >= self._watch.most:
             client.close()
             return
         try:
@@ -201,7 +219,7 @@ class Datagrams:
             return
 
     def _met(self, sender: tuple[object, ...]) -> socket:
-        if self._watch.flows >= MOST:
+        if self._watch.flows >= self._watch.most:
             raise OSError(EAGAIN, "too many")
         server = self._connect(_family(self._target), SOCK_DGRAM)
         try:

@@ -28,6 +28,8 @@ _ID_LIMIT = 0o7777777
 _SIZE_LIMIT = 0o77777777777
 _SPARE = 1 << 20
 """Bytes of holes from which on a file is worth a map of its data."""
+_REPLACED = (errno.ENOENT, errno.EINVAL, errno.ELOOP, errno.ENXIO)
+"""What says that there is something else by now: nothing, no link, a link, a socket."""
 _OWN = ("trusted.", "user.overlay.", "system.overlay.")
 _HOST = frozenset(("security.selinux", "security.ima", "security.evm", "security.apparmor", "security.SMACK64"))
 _KINDS = {
@@ -178,7 +180,7 @@ class Archiver:
 
     def put(self, directory: int, name: bytes, path: bytes, state: os.stat_result) -> Iterator[bytes]:
         """The member ``path`` from ``name`` in the open ``directory``; nothing for a socket, which no archive can hold,
-        and for what has just vanished.
+        and for what has just vanished, or is something else by now.
         """
         kind = _KINDS.get(stat.S_IFMT(state.st_mode))
         if kind is None:
@@ -189,16 +191,19 @@ class Archiver:
             entry.type, entry.link, entry.size = tar.LINK, known, 0
             yield header(entry)
             return
+        fd = -1
         try:
             if kind == tar.REGULAR:
-                yield from self._file(directory, name, entry)
-                return
-            if kind == tar.SYMLINK:
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            elif kind == tar.SYMLINK:
                 entry.link = os.readlink(name, dir_fd=directory)
-            entry.xattrs = attributes(directory, name)
-        except FileNotFoundError:
-            return
-        yield header(entry)
+            if fd < 0:
+                entry.xattrs = attributes(directory, name)
+        except OSError as error:
+            if error.errno in _REPLACED:
+                return
+            raise
+        yield from self._file(fd, entry) if fd >= 0 else (header(entry),)
 
     def mark(self, path: bytes) -> bytes:
         """An empty file, as which a layer writes a deletion."""
@@ -217,8 +222,8 @@ class Archiver:
             entry.major, entry.minor = os.major(state.st_rdev), os.minor(state.st_rdev)
         return entry
 
-    def _file(self, directory: int, name: bytes, entry: Entry) -> Iterator[bytes]:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    @staticmethod
+    def _file(fd: int, entry: Entry) -> Iterator[bytes]:
         try:
             state = os.fstat(fd)
             if not stat.S_ISREG(state.st_mode):  # replaced since it was looked at

@@ -9,13 +9,15 @@ import errno
 import os
 import stat
 
+from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+"""What the kernel goes by here; the other one a container can set, to hide from us what it goes on seeing."""
 
 
 class Merged:
@@ -93,11 +95,9 @@ def listing(fd: int) -> dict[bytes, os.stat_result]:
 
 def is_opaque(fd: int) -> bool:
     """Whether a directory of a layer hides what the layers below have at its place."""
-    for name in _OPAQUE:
-        try:
-            if os.getxattr(fd, name) == b"y":
-                return True
-        except OSError as error:
-            if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
-                raise
+    try:
+        return os.getxattr(fd, _OPAQUE) == b"y"
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
+            raise
     return False

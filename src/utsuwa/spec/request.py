@@ -269,6 +269,9 @@ def check(request: RunRequest) -> None:
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     if request.hostname is not None and not 0 < len(request.hostname.encode("utf-8", "replace")) <= 64:
         raise InvalidArgument("hostname must be 1 to 64 bytes long")
+    for name in (request.hostname or "", (request.seldom.domainname if request.seldom else None) or ""):
+        if not name.isprintable() or " " in name:  # it becomes part of a line in /etc/hosts
+            raise InvalidArgument(f"invalid hostname {name!r}: expected no blanks, and no control characters")
     if request.workdir is not None and request.workdir[:1] != "/":
         raise InvalidArgument(f"workdir {request.workdir!r} must be absolute")
     _check_targets(request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -128,3 +130,21 @@ def test_datagrams_find_back_and_silent_senders_are_forgotten(turning: Turning) 
         assert turning.watch.flows == 0
         for client in clients:
             client.close()
+
+
+def test_there_are_no_more_flows_than_files(turning: Turning) -> None:
+    """Proven: with the 1024 files that most processes may have, 170 clients that said nothing stopped all ports."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024))
+        fits = relay.room() == (1024 - 100) // 6 and resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 1024
+        os._exit(0 if fits else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    turning.watch.most = 0
+    with bound(socket.SOCK_STREAM) as server, bound(socket.SOCK_STREAM) as door:
+        Stream(turning.watch, door, server.getsockname(), connect)
+        with socket.create_connection(door.getsockname(), 10) as client:
+            assert client.recv(1) == b""
+        turning.pause()

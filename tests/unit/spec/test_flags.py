@@ -248,6 +248,10 @@ REQUEST = RunRequest(image="debian")
         ({"stop_timeout": -2}, "stop-timeout must not be negative, found -2"),
         ({"hostname": ""}, "hostname must be 1 to 64 bytes long"),
         ({"hostname": "é" * 33}, "hostname must be 1 to 64 bytes long"),
+        (
+            {"hostname": "a\n6.6.6.6 b"},
+            "invalid hostname 'a\\n6.6.6.6 b': expected no blanks, and no control characters",
+        ),
         ({"workdir": "x"}, "workdir 'x' must be absolute"),
         ({"command": ("a\0",)}, "'a\\x00' must not hold a NUL character"),
         (

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <malloc.h>
 #include <sched.h>
@@ -19,7 +20,7 @@ static const struct {
 	function *function;
 } functions[] = {
 	NAMED(inotify_add_watch), NAMED(inotify_init1), NAMED(inotify_rm_watch), NAMED(madvise),	NAMED(mallopt),
-	NAMED(mount),		  NAMED(prctl),		NAMED(setns),		 NAMED(syncfs),		NAMED(syscall),
+	NAMED(mount),		  NAMED(prctl),		NAMED(setns),		 NAMED(setrlimit),	NAMED(syncfs),		NAMED(syscall),
 	NAMED(timerfd_create),	  NAMED(timerfd_settime), NAMED(umount2),	 NAMED(unshare),
 };
 
