@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,17 @@ def test_with_a_single_id() -> None:
         ]
         done = household("run", "--rm", "-u", "7", IMAGE, "true")
         assert (done.returncode, b"uid 7" in done.stderr) == (125, True), done.stderr
+        for name, member, complaint in (
+            ("own", tarfile.TarInfo("own"), b"own: owner 7:0 is none of the ids that this user has"),
+            ("node", tarfile.TarInfo("node"), b"node: an ordinary user can't make character device 1:3"),
+            ("dev", tarfile.TarInfo("./dev/null"), b""),
+        ):
+            member.uid, member.type = (7, tarfile.REGTYPE) if name == "own" else (0, tarfile.CHRTYPE)
+            member.devmajor, member.devminor = 1, 3
+            with tarfile.open(household.directory / name, "w") as archive:
+                archive.addfile(member)
+            done = household("import", str(household.directory / name), f"image{name}")
+            assert (complaint in done.stderr, done.returncode) == (True, bool(complaint)), done.stderr
     finally:
         household.leave()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from utsuwa.errors import Unsupported
+from utsuwa.linux.idmaps import is_mapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _check_score(seldom: Seldom | None) -> None:
 def _check_user(asked: str) -> None:
     """Raise Unsupported for a number that no id of the host's stands for; names are looked up inside, later."""
     for number, kind in zip(asked.split(":"), ("uid", "gid"), strict=False):
-        if number.isascii() and number.isdigit() and not _is_mapped(int(number), kind):
+        if number.isascii() and number.isdigit() and not is_mapped(int(number), kind):
             raise Unsupported(f"unsupported: {kind} {number} (this user has no such id: see /etc/sub{kind})")
 
 
@@ -98,20 +99,13 @@ def _shown(mount: Mount, linux: Linux) -> Mount:
             f"unsupported: a volume of type {mount.type} at {mount.destination} (only root can mount these: "
             "have it mounted on the host, and use -o type=none -o o=bind -o device=PATH)"
         )
-    if mount.type == "devpts" and not _is_mapped(_TTY):
+    if mount.type == "devpts" and not is_mapped(_TTY, "gid"):
         return mount.replace(options=tuple(word for word in mount.options or () if word != f"gid={_TTY}"))
     of_host = {"proc": "pid", "mqueue": "ipc"}.get(mount.type or "")
     if of_host is None or linux.namespace(of_host) is not None:
         return mount
     options = ("rbind", "rprivate", *(word for word in mount.options or () if word in _FLAGS))
     return mount.replace(type="bind", source="/proc" if of_host == "pid" else _QUEUES, options=options)
-
-
-def _is_mapped(number: int, kind: str = "gid") -> bool:
-    """Some id of the host's stands for this one."""
-    with open(f"/proc/self/{kind}_map", "rb", buffering=0) as file:
-        lines = [tuple(map(int, line.split())) for line in file.read().splitlines()]
-    return any(first <= number < first + count for first, _, count in lines)
 
 
 def _place(request: RunRequest, identifier: str, systemd: bool) -> str | None:

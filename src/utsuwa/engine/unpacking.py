@@ -4,11 +4,13 @@ and neither takes the other's place.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
 from utsuwa.snapshot import tar
+from utsuwa.snapshot.apply import owner_problem
 from utsuwa.snapshot.tree import show, split
 
 TYPE_CHECKING = False
@@ -46,6 +48,8 @@ class Unpacker:
                 try:
                     self._put(entry)
                 except OSError as error:
+                    if error.errno == errno.EINVAL and (problem := owner_problem(entry.uid, entry.gid)):
+                        raise Unsupported(f"{show(entry.name)}: {problem}") from None
                     raise from_oserror(error, show(entry.name)) from None
             self._finish()
         finally:

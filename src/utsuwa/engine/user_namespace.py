@@ -9,10 +9,11 @@ and leaves such a process in them again; where nobody lives, nothing is lost by 
 from __future__ import annotations
 
 import os
+import stat
 from _signal import SIGKILL
 from fcntl import LOCK_EX, flock
 
-from utsuwa.errors import FailedPrecondition, PermissionDenied, Unsupported, from_oserror
+from utsuwa.errors import Error, FailedPrecondition, PermissionDenied, Unsupported, from_oserror
 from utsuwa.runtime.process import send, start_time
 from utsuwa.spec.runtime import IDMapping
 
@@ -30,8 +31,22 @@ _HOLDER, _LOCK = "rootless", "rootless.lock"
 def directories() -> tuple[str, str]:
     """Where a user's engine keeps things: below XDG_DATA_HOME, and below XDG_RUNTIME_DIR."""
     home = os.environ.get("XDG_DATA_HOME") or f"{os.path.expanduser('~')}/.local/share"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/utsuwa-{os.getuid()}"
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or ("" if os.environ.get("UTSUWA_RUN") else _temporary())
     return f"{home}/utsuwa", f"{runtime}/utsuwa"
+
+
+def _temporary() -> str:
+    """A directory where everybody may make one, which has to be this user's alone."""
+    path = f"/tmp/utsuwa-{os.getuid()}"
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        state = os.lstat(path)
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+            raise PermissionDenied(f"{path} is not this user's alone: set XDG_RUNTIME_DIR") from None
+    except OSError as error:
+        raise from_oserror(error, f"make {path}") from error
+    return path
 
 
 def enter(run: str) -> None:
@@ -128,7 +143,10 @@ def _make(path: str) -> int:
         complaint = os.read(made, 4096)
         if complaint != b"!":
             raise Unsupported(f"this host lets no ordinary user make a user namespace: {complaint.decode()}")
-        idmaps.write(pid, *_maps())
+        try:
+            idmaps.write(pid, *_maps())
+        except Error as error:
+            raise error.within("use the ranges of /etc/subuid and /etc/subgid") from error
         os.write(go, b"!")
         if os.read(made, 1):  # nothing comes but the end, by the program's start
             raise FailedPrecondition("the process that keeps the user namespace did not start")

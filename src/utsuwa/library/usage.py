@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utsuwa.cgroup.stats import NO_LIMIT
+from utsuwa.engine.usage import look
 from utsuwa.errors import FailedPrecondition
 from utsuwa.runtime import events
 from utsuwa.runtime.record import Store
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Usage(Record):
     """``cpu_seconds`` since its start, on all processors together; ``memory`` in bytes, page cache included, of at most
     ``memory_limit`` (None: no limit); ``processes`` counts threads. ``counters`` is all that the kernel tells, in the
-    shape of `urun events --stats`.
+    shape of `urun events --stats`, nothing without a cgroup: then the rest is what its processes use, added up.
     """
 
     cpu_seconds: float
@@ -34,6 +35,11 @@ def usage(services: Services, record: ContainerRecord) -> Usage:
     if not services.containers.status(record).alive:
         raise FailedPrecondition(f"container {record.name} is not running")
     data: dict[str, Any] = events.stats(Store(services.paths.runtime), record.id)["data"]
+    if not data:
+        seen = look(services.paths, record)
+        return Usage(
+            cpu_seconds=seen.cpu / 1e9, memory=seen.memory, memory_limit=None, processes=seen.pids, counters={}
+        )
     memory = data.get("memory", {}).get("usage", {})
     limit = memory.get("limit", NO_LIMIT)
     return Usage(

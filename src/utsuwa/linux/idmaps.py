@@ -44,6 +44,12 @@ def check(pid: int, uids: Mappings, gids: Mappings) -> None:
             )
 
 
+def is_mapped(number: int, kind: str) -> bool:
+    """Whether this process's user namespace has that id; ``kind`` is "uid" or "gid"."""
+    lines = [tuple(map(int, line.split())) for line in read_file(f"/proc/self/{kind}_map").splitlines()]
+    return any(first <= number < first + count for first, _, count in lines)
+
+
 def text(mappings: Mappings) -> str:
     """The lines of a map file: id inside, id outside, count."""
     return "".join([f"{mapping.containerID} {mapping.hostID} {mapping.size}\n" for mapping in mappings])

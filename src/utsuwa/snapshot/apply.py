@@ -17,6 +17,7 @@ import stat
 
 from utsuwa.errors import InvalidArgument, PermissionDenied, Unavailable, Unsupported, from_oserror
 from utsuwa.linux.host import in_user_namespace
+from utsuwa.linux.idmaps import is_mapped
 from utsuwa.snapshot import tar
 from utsuwa.snapshot.extents import RESERVE
 from utsuwa.snapshot.tree import Tree, is_whiteout, remove, show, split
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     Path = tuple[bytes, ...]
     Maker = Callable[[Entry, int, bytes], None]
 
-OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+_ORDINARY = in_user_namespace()
+OPAQUE = "user.overlay.opaque" if _ORDINARY else "trusted.overlay.opaque"
 """What overlayfs looks for: with the mount option ``userxattr``, in a user namespace, it is another one."""
 _WHITEOUT = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
@@ -88,7 +90,7 @@ def apply(stream: Stream, top: int, limits: Limits | None = None) -> Outcome:
             try:
                 applier.put(entry)
             except OSError as error:
-                raise _worded(error, entry.name) from None
+                raise _worded(error, entry.name, entry) from None
         applier.finish()
         stream.drain(applier.limits.trailing)
     finally:
@@ -96,7 +98,9 @@ def apply(stream: Stream, top: int, limits: Limits | None = None) -> Outcome:
     return applier.outcome
 
 
-def _worded(error: OSError, name: bytes) -> Exception:
+def _worded(error: OSError, name: bytes, entry: Entry | None = None) -> Exception:
+    if entry and error.errno == errno.EINVAL and (problem := owner_problem(entry.uid, entry.gid)):
+        return Unsupported(f"{show(name)}: {problem}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Unavailable(f"{show(name)}: no space left on the disk, free some and try again")
     if error.errno == errno.ENAMETOOLONG:
@@ -104,6 +108,13 @@ def _worded(error: OSError, name: bytes) -> Exception:
     if error.errno in (errno.EFBIG, errno.ERANGE, errno.E2BIG):
         return InvalidArgument(f"{show(name)}: {(error.strerror or '').lower()}")
     return from_oserror(error, show(name))
+
+
+def owner_problem(uid: int, gid: int) -> str:
+    """Why somebody in a user namespace can't own a file, "" where that is not in the way."""
+    if not in_user_namespace() or (is_mapped(uid, "uid") and is_mapped(gid, "gid")):
+        return ""
+    return f"owner {uid}:{gid} is none of the ids that this user has (see /etc/subuid and /etc/subgid)"
 
 
 class _Applier:
@@ -340,6 +351,10 @@ class _Applier:
     def _device(self, entry: Entry, parent: int, name: bytes) -> None:
         kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
         number = f"{'character' if kind == stat.S_IFCHR else 'block'} device {entry.major}:{entry.minor}"
+        if _ORDINARY:
+            if split(entry.name)[0] == b"dev":  # a container has another /dev
+                return
+            raise PermissionDenied(f"{show(entry.name)}: an ordinary user can't make {number}")
         if not self.limits.devices:
             raise PermissionDenied(f"{show(entry.name)}: a layer must not bring {number} here")
         if kind == stat.S_IFCHR and not entry.major and not entry.minor:

@@ -16,6 +16,7 @@ from tests.integration.household import IMAGE, Household
 from tests.needs import needs
 from utsuwa import aio
 from utsuwa.aio import files as soon_files
+from utsuwa.aio.threads import reporting
 from utsuwa.library import files
 
 pytestmark = [needs("root", "overlay", "busybox")]
@@ -185,3 +186,26 @@ def test_both_faces_have_the_same_names() -> None:
     for blocking, soon in pairs:
         names = {name for name in vars(blocking) if name[0] != "_"}
         assert names - {name for name in vars(soon) if name[0] != "_"} <= inner | iterators, blocking
+
+
+def test_who_is_cancelled_stops_what_reports() -> None:
+    """As a pull of an ordinary user's, which another process does."""
+    ended = threading.Event()
+
+    def work(tell: Callable[[str], None]) -> None:
+        try:
+            while True:
+                tell("news")
+        finally:
+            ended.set()
+
+    async def main() -> None:
+        heard = asyncio.Event()
+        task = asyncio.create_task(reporting(work, lambda _news: heard.set()))
+        await heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert ended.wait(10)
