@@ -339,6 +339,13 @@ def test_add_from_a_url(house: Household, context: Path) -> None:
         assert "996 bytes too early" in fails(house, context, f"FROM scratch\nADD {address}/short /x\n")
 
 
+def test_nothing_of_a_dockerfile_moves_the_cursor(house: Household, context: Path) -> None:
+    """Proven: titles and excerpts were shown as they are."""
+    dockerfile = f'FROM {IMAGE}\nLABEL "a\x1b[2J"=b\nRUN printf "\\033[1J\x1b[3J"; exit 3\n'
+    said = fails(house, context, dockerfile, "--progress", "plain")
+    assert all(f"\\x1b[{number}J" in said for number in (1, 2, 3)) and "\x1b" not in said
+
+
 @contextlib.contextmanager
 def served(directory: Path) -> Iterator[str]:
     """The files of a directory over HTTP."""

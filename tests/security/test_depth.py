@@ -55,6 +55,29 @@ def test_they_are_measured_and_removed(tmp_path: Path, few_files: None) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_others_remove_and_make_things_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is being compressed, a second process that sweeps. Proven: `no such file or directory`."""
+    (tmp_path / "x" / "inner").mkdir(parents=True)
+    for name in ("a", "inner/b"):
+        (tmp_path / "x" / name).touch()
+    unlink, rmdir, late = os.unlink, os.rmdir, ["late"]
+
+    def faster(name: str, *, dir_fd: int | None = None) -> None:
+        unlink(name, dir_fd=dir_fd)
+        raise FileNotFoundError
+
+    def disturbed(name: str, *, dir_fd: int | None = None) -> None:
+        if late and name == "inner":
+            os.close(os.open(f"{name}/{late.pop()}", os.O_CREAT | os.O_WRONLY, dir_fd=dir_fd))
+        rmdir(name, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", faster)
+        patch.setattr(os, "rmdir", disturbed)
+        tree.remove(str(tmp_path / "x"))
+    assert os.listdir(tmp_path) == [] and not late
+
+
 @needs("root", "overlay", "busybox")
 def test_a_container_that_digs_is_not_in_the_way(tmp_path: Path, few_files: None) -> None:
     """Proven: it could not be removed, and from then on no verb that lists containers worked for any of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utsuwa.errors import Error, InvalidArgument
+from utsuwa.errors import Error, InvalidArgument, printable
 
 _AROUND = 3
 """Lines shown before and after those that are meant."""
@@ -36,8 +36,8 @@ def excerpt(name: str, text: str, first: int, last: int) -> str:
         return ""
     lines = text.splitlines()
     shown = [
-        f"{number:>4} | {'>>> ' if first <= number <= last else '    '}{line}"
+        f"{number:>4} | {'>>> ' if first <= number <= last else '    '}{printable(line)}"
         for number, line in enumerate(lines, 1)
         if first - _AROUND <= number <= last + _AROUND
     ]
-    return "\n".join([f"{name}:{first}", "-" * 20, *shown, "-" * 20])
+    return "\n".join([f"{printable(name)}:{first}", "-" * 20, *shown, "-" * 20])

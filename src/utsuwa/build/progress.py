@@ -22,7 +22,7 @@ class Step:
     """
 
     def __init__(self, progress: Progress, number: int, title: str) -> None:
-        self.number, self.title = number, title
+        self.number, self.title = number, printable(title)  # of a Dockerfile, which may be anybody's
         self.tail: list[str] = []
         self._progress, self._began = progress, time.monotonic()
         self._rest = b""
@@ -62,7 +62,7 @@ class Step:
     def failed(self, message: str) -> None:
         """It did not go well."""
         self._flush()
-        self._progress.tell(self, "end", f"ERROR: {message}")
+        self._progress.tell(self, "end", f"ERROR: {printable(message)}")
 
     def _flush(self) -> None:
         if self._rest:
@@ -84,7 +84,7 @@ class Progress:
         """A new step."""
         self._count += 1
         step = Step(self, self._count, title)
-        self.tell(step, "begin", title)
+        self.tell(step, "begin", step.title)
         return step
 
     def tell(self, step: Step, kind: str, text: str) -> None:

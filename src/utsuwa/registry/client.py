@@ -46,7 +46,7 @@ _ERROR_LIMIT = 64 << 10
 _TOKEN_LIMIT = 1 << 20
 _CHUNK = 1 << 18
 _TAGS_SIZE = 4 << 20
-_TAG_LIMIT = 100_000
+_TAG_LIMIT, _PAGE_LIMIT = 100_000, 10_000
 _FINE = (200, 201, 202, 204, 206)
 _RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 
@@ -224,7 +224,9 @@ class RegistryClient:
         what = f"{self.domain}/{repository}"
         url: URL | None = self.base / "v2" / repository / "tags/list"
         found: list[str] = []
-        while url is not None and len(found) < _TAG_LIMIT:
+        pages = 0
+        while url is not None and len(found) < _TAG_LIMIT and pages < _PAGE_LIMIT:
+            pages += 1
             data, headers = await self._retried(what, lambda url=url: self._get_small(url, repository, {}, _TAGS_SIZE))
             try:
                 found += [str(tag) for tag in codec.parse(data)["tags"] or ()]

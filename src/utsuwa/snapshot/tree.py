@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Missing = Callable[[int, bytes, bytes], None]
+    _Level = tuple[int, bytes | str, list[str]]
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEPTH_LIMIT = 512
@@ -25,6 +26,8 @@ DEPTH_LIMIT = 512
 LINK_LIMIT = 40
 """Most symbolic links followed for one name, as path_resolution(7) has it."""
 _KEPT = 64
+_TRIES = 8
+"""As often something may turn up in a directory after it was emptied."""
 _OPEN = 100
 """Levels that a removal has open at once; a process may have 1024 files, and a container makes trees much deeper."""
 
@@ -160,8 +163,8 @@ def is_whiteout(state: os.stat_result) -> bool:
 
 
 def remove(name: bytes | str, parent: int | None = None) -> None:
-    """Remove a file or a whole tree at ``name`` beneath the directory ``parent``; gone already is fine. No link is
-    followed.
+    """Remove a file or a whole tree at ``name`` beneath the directory ``parent``; gone already is fine, and so is what
+    somebody else removes meanwhile, or renames. No link is followed.
 
     Works off a list instead of recursion: an archive may be deeper than Python's stack.
     """
@@ -173,23 +176,52 @@ def remove(name: bytes | str, parent: int | None = None) -> None:
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.EPERM):
             raise
-    stack: list[tuple[int, bytes | str, list[str]]] = []
+    stack: list[_Level] = []
+    again = _TRIES
     try:
-        stack.append(_emptied(name, parent))
+        _enter(stack, name, parent)
         while stack:
             fd, _, inner = stack[-1]
             if inner and len(stack) < _OPEN:
-                stack.append(_emptied(inner.pop(), fd))
+                _enter(stack, inner.pop(), fd)
                 continue
             if inner:
                 stack[0][2].append(_lifted(inner.pop(), fd, stack[0][0]))
                 continue
             _, done, _ = stack.pop()
             os.close(fd)
-            os.rmdir(done, dir_fd=stack[-1][0] if stack else parent)
+            above = stack[-1][0] if stack else parent
+            try:
+                os.rmdir(done, dir_fd=above)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY or not again:
+                    raise
+                again -= 1
+                _enter(stack, done, above)
     finally:
         for fd, _, _ in stack:
             os.close(fd)
+
+
+def _enter(stack: list[_Level], name: bytes | str, parent: int | None) -> None:
+    """Open a directory and unlink its files; the directories that are left in it are what is to be done next."""
+    try:
+        fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    inner: list[str] = []
+    stack.append((fd, name, inner))
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(entry.name)
+                continue
+            try:
+                os.unlink(entry.name, dir_fd=fd)
+            except FileNotFoundError:
+                continue
 
 
 def _lifted(name: bytes | str, parent: int, top: int) -> str:
@@ -197,16 +229,3 @@ def _lifted(name: bytes | str, parent: int, top: int) -> str:
     lifted = f".{os.urandom(8).hex()}"
     os.rename(name, lifted, src_dir_fd=parent, dst_dir_fd=top)
     return lifted
-
-
-def _emptied(name: bytes | str, parent: int | None) -> tuple[int, bytes | str, list[str]]:
-    """Open a directory and unlink its files; returns descriptor, name, and what directories are left in it."""
-    fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent)
-    directories = []
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
-            else:
-                os.unlink(entry.name, dir_fd=fd)
-    return fd, name, directories

@@ -107,6 +107,18 @@ def test_endless_and_oversized_manifests() -> None:
     _run(scenario)
 
 
+def test_pages_of_tags_without_any_tags_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proven: there was always another page."""
+    monkeypatch.setattr("utsuwa.registry.client._PAGE_LIMIT", 5)
+
+    async def scenario(registry: LyingRegistry, client: RegistryClient) -> None:
+        registry.lie("list", body(b'{"tags": []}', Link='</v2/app/tags/list?n=1>; rel="next"'), times=10)
+        assert await client.tags("app") == []
+        assert len(registry.log) == 5
+
+    _run(scenario)
+
+
 def test_errors_of_a_moment_are_tried_again() -> None:
     async def scenario(registry: LyingRegistry, client: RegistryClient) -> None:
         registry.lie("latest", status(500), status(503), status(429, **{"Retry-After": "0"}), cut(10))
