@@ -144,6 +144,11 @@ def test_when_what_keeps_the_namespace_is_killed_it_is_found_by_who_lives_there(
     kill(house.holder())
     house.ok("run", "--rm", IMAGE, "true")  # only the forkserver is there
     assert space() == before
+    house.ok("run", "-d", "--name", "box", "-u", "5", IMAGE, "sleep", "1000")
+    kill(house.holder(), *house._family(), *house.named("utsuwa-"))
+    assert house.ok("exec", "box", "id", "-u") == "5\n"  # only the container is there
+    assert space() == before
+    house.ok("rm", "-f", "box")
     kill(house.holder(), *house._family())
     house.ok("run", "--rm", IMAGE, "true")
     assert house.holder()

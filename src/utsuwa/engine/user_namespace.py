@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _CLONE_NEWUSER = 0x10000000
+_NS_GET_PARENT = 0xB702
 _SLEEP = ("/bin/sleep", "/usr/bin/sleep")
 _LONG = "86400"
 """Seconds: a run directory that was a program's, and is not used again, does not keep a process for ever."""
@@ -63,11 +64,12 @@ def enter(run: str) -> None:
     try:
         flock(lock, LOCK_EX)
         keeper = _holder(f"{run}/{_HOLDER}")
-        if not keeper and (other := _inhabitant(run)):
-            _join(other)
+        if keeper:
+            _join(keeper)
+        elif _find(run):
             _hold(f"{run}/{_HOLDER}")
         else:
-            _join(keeper or _make(f"{run}/{_HOLDER}"))
+            _join(_make(f"{run}/{_HOLDER}"))
     finally:
         os.close(lock)
 
@@ -94,6 +96,18 @@ def _holder(path: str) -> int:
     return pid if start_time(pid) == started else 0
 
 
+def _find(run: str) -> bool:
+    """Enter the namespaces by another process that lives there; False when there is none."""
+    from utsuwa.linux import mounting
+
+    if other := _inhabitant(run):
+        _join(other)
+    elif other := _survivor(run):
+        _join(other, mounts=False)
+        mounting.leave_mounts()
+    return bool(other)
+
+
 def _inhabitant(run: str) -> int:
     """The pid of another process in the namespaces, 0 when there is none: a container's keeper, for instance."""
     from utsuwa.monitor.inhabitants import living
@@ -108,6 +122,42 @@ def _inhabitant(run: str) -> int:
         if isinstance(found, Run) and start_time(found.monitor) == found.monitorStart:
             return found.monitor
     return next(iter(living(run)), 0)
+
+
+def _survivor(run: str) -> int:
+    """The pid of a container's process, 0 when there is none: all of ours were killed, and it went on.
+
+    Its mounts are the container's own. Its user namespace is ours if we have made it from here, and one that it has
+    made itself is not to be entered.
+    """
+    from utsuwa.runtime.record import Store
+
+    store, here = Store(f"{run}/runtime"), os.stat("/proc/self/ns/user").st_ino
+    for identifier in store.names():
+        found = store.glance(identifier)
+        if found and _parent(found[0]) == here:
+            return found[0]
+    return 0
+
+
+def _parent(pid: int) -> int:
+    """The number of the user namespace in which that of ``pid`` was made, 0 where we may not know (ioctl_ns(2))."""
+    from fcntl import ioctl
+
+    try:
+        space = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        parent = ioctl(space, _NS_GET_PARENT)
+    except OSError:
+        return 0
+    finally:
+        os.close(space)
+    try:
+        return os.fstat(parent).st_ino
+    finally:
+        os.close(parent)
 
 
 def _hold(path: str) -> None:
@@ -223,13 +273,13 @@ def _map(own: int, path: str, names: set[str]) -> tuple[IDMapping, ...]:
     return tuple(found)
 
 
-def _join(pid: int) -> None:
+def _join(pid: int, *, mounts: bool = True) -> None:
     """Enter the user namespace, and then the mount namespace, which takes us to its root."""
     from utsuwa.linux import mounting
 
     here = os.getcwd()
     try:
-        for kind, flag in (("user", _CLONE_NEWUSER), ("mnt", mounting.CLONE_NEWNS)):
+        for kind, flag in (("user", _CLONE_NEWUSER), ("mnt", mounting.CLONE_NEWNS))[: 1 + mounts]:
             fd = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 mounting.setns(fd, flag)
