@@ -283,7 +283,7 @@ def test_lists_by_template_and_filter(house: Household) -> None:
 def test_inspect_knows_what_the_image_said(house: Household) -> None:
     house.ok("create", "--name", "plain", "-t", "-e", "MINE=1", IMAGE)
     assert house.ok("inspect", "-f", "{{json .Config.Env}} {{json .Config.Cmd}} {{.Config.Entrypoint}}", "plain") == (
-        '["PATH=/bin:/usr/bin","FROM_IMAGE=yes","MINE=1"] ["sh","-c","echo default"] <no value>\n'
+        '["PATH=/bin:/usr/bin","FROM_IMAGE=yes","MINE=1"] ["sh","-c","echo default"] []\n'
     )
 
 

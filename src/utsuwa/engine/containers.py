@@ -29,6 +29,8 @@ from utsuwa.spec.request import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from utsuwa.engine.images import Images
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.runtimes import Runtime
@@ -77,6 +79,10 @@ class Containers:
             from utsuwa.engine.joining import look_up
 
             request = look_up(request, self.find)
+        if request.security.selinux:
+            from utsuwa.engine import selinux
+
+            request = selinux.settle(request, self._labels())
         request = connecting.settle(self._paths, request, self.find)
         image = self._images.resolve(request.image, request.platform)
         config = image.config
@@ -113,6 +119,7 @@ class Containers:
         start = specification.process_defaults(request, config, around.hostname)
         self._images.snapshotter.prepare(identifier, image.top)
         around.volumes = mounting.prepare(request, settings, self.find)
+        mounts = self._root(identifier, request, mounting)
         if request.groups:
             around.groups = resolve_groups(request.groups, self._images.trees(image))
         connecting.prepare(self._paths, identifier, name, around.hostname, request, settings)
@@ -135,7 +142,7 @@ class Containers:
             command=start.args,
             entrypoint=settings.Entrypoint if request.entrypoint is None else (request.entrypoint or None),
             request=encode(request),
-            mounts=tuple(encode(mount) for mount in self._images.snapshotter.mounts(identifier)),
+            mounts=tuple(map(encode, mounts)),
             user=start.user or "0",
             tty=request.tty,
             openStdin=request.stdin_open,
@@ -163,6 +170,24 @@ class Containers:
             runtimeCommand=runtime.command if runtime else (),
             exposed=connecting.exposed_ports(request.networking, settings),
         )
+
+    def _root(self, identifier: str, request: RunRequest, mounting: Preparation) -> tuple[Mount, ...]:
+        """What to mount as the container's root; it and what is lent to the container have labels that it may use."""
+        mounts = self._images.snapshotter.mounts(identifier)
+        if request.security.selinux:
+            from utsuwa.engine.selinux import label_root, relabel_all
+
+            relabel_all(request.security.selinux, mounting.points)
+            mounts = label_root(request.security.selinux, mounts)
+        return mounts
+
+    def _labels(self) -> list[str]:
+        """The SELinux labels that containers have."""
+        from utsuwa.spec.request import Security
+
+        asked: list[Any] = [record.request for record in self._metadata.all()]
+        found = [decode(Security, each.get("security", {})).selinux for each in asked]
+        return [label for label in found if label]
 
     def _compose(
         self,

@@ -72,7 +72,7 @@ def compose(request: RunRequest, start: ProcessDefaults, around: Surroundings) -
             seccomp=None if privileged else _seccomp(request, kept),
             maskedPaths=_masked(request, defaults.MASKED_PATHS) if _hides(request) else request.security.mask or None,
             readonlyPaths=_unmasked(request, defaults.READONLY_PATHS) if _hides(request) else None,
-            mountLabel=request.security.selinux,
+            mountLabel=_file_label(request.security.selinux),
             sysctl=None if request.network == "host" or around.shares else defaults.SYSCTLS,
             devices=_host_devices() if privileged else None,
             rootfsPropagation=propagation.of_root(around.volumes),
@@ -130,6 +130,14 @@ def _process(request: RunRequest, start: ProcessDefaults, kept: tuple[str, ...],
         apparmorProfile=request.security.apparmor,
         selinuxLabel=request.security.selinux,
     )
+
+
+def _file_label(label: str | None) -> str | None:
+    if not label:
+        return None
+    from utsuwa.engine.selinux import file_label
+
+    return file_label(label)
 
 
 def _namespaces(request: RunRequest, around: Surroundings) -> tuple[Namespace, ...]:
