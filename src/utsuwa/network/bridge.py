@@ -70,6 +70,7 @@ def _make(places: Places, host: rtnetlink.Route, network: Network) -> int:
         host.do(rtnetlink.new_bridge(network.bridge, network.mtu, mac))
     link = host.link(network.bridge)
     assert link is not None
+    _believe_no_router(network.bridge)
     version6 = any(":" in pool.subnet for pool in network.pools)
     steps = [rtnetlink.set_alias(link.index, network.id)]
     if not version6:
@@ -84,6 +85,12 @@ def _make(places: Places, host: rtnetlink.Route, network: Network) -> int:
     firewall.raise_up(places, network)
     host.do(rtnetlink.set_up(link.index))
     return link.index
+
+
+def _believe_no_router(bridge: str) -> None:
+    """Containers are not to tell the host its addresses and its way out (CVE-2020-13401)."""
+    if os.path.exists(f"{_SYSCTL}/ipv6/conf/{bridge}"):  # a host may have no IPv6
+        _write(f"ipv6/conf/{bridge}/accept_ra", "0")
 
 
 def _forward(version6: bool) -> None:

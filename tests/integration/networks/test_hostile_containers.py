@@ -1,4 +1,4 @@
-"""Questions to the resolver from who should not ask, and from who asks for all the others."""
+"""Containers that ask the resolver for others, or for all the others; and one that calls itself the host's router."""
 
 from __future__ import annotations
 
@@ -87,3 +87,35 @@ def test_nobody_asks_in_the_name_of_others_or_instead_of_them(host: Host) -> Non
     finally:
         server.kill()
         server.communicate()
+
+
+_ADVERTISE = """
+import socket
+from struct import pack, unpack
+source, everybody = bytes.fromhex("fe80" + "00" * 12 + "abcd"), bytes.fromhex("ff02" + "00" * 13 + "01")
+prefix = pack(">BBBBIII", 3, 4, 64, 0xC0, 86400, 86400, 0) + bytes.fromhex("20010db8beef" + "00" * 10)
+body = pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+covered = source + everybody + pack(">II", len(body), 58) + body
+total = sum(unpack(f">{len(covered) // 2}H", covered))
+while total >> 16:
+    total = (total & 0xFFFF) + (total >> 16)
+body = body[:2] + pack(">H", ~total & 0xFFFF) + body[4:]
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("eth0", 0))
+head = bytes.fromhex("333300000001" + "02420a4e0002" + "86dd") + pack(">IHBB", 0x60000000, len(body), 58, 255)
+wire.send(head + source + everybody + body)
+"""
+
+
+def test_a_container_is_no_router_of_the_host(host: Host) -> None:
+    """CVE-2020-13401. Proven: the host had an address, and its way out, from a container of each network."""
+    host.ok("network", "create", "four")
+    host.ok("network", "create", "--ipv6", "--subnet", "10.78.0.0/24", "--subnet", "fd00:78::/64", "six")
+    for network in ("four", "six"):
+        host.ok("run", "-d", "--name", f"in-{network}", "--network", network, IMAGE, "sleep", "1000")
+    for network in ("four", "six"):
+        inside = f"--net=/proc/{host.inspect(f'in-{network}')['State']['Pid']}/ns/net"
+        subprocess.run(["nsenter", inside, sys.executable, "-I", "-S", "-c", _ADVERTISE], check=True)
+    assert "fd00:78::/64" in host.there("ip", "-6", "route")
+    assert "2001:db8:beef" not in host.there("ip", "-6", "addr") + host.there("ip", "-6", "route")
+    assert "default" not in host.there("ip", "-6", "route")
