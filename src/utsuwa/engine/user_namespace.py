@@ -30,10 +30,19 @@ _HOLDER, _LOCK = "rootless", "rootless.lock"
 
 
 def directories() -> tuple[str, str]:
-    """Where a user's engine keeps things: below XDG_DATA_HOME, and below XDG_RUNTIME_DIR."""
-    home = os.environ.get("XDG_DATA_HOME") or f"{os.path.expanduser('~')}/.local/share"
+    """Where a user's engine keeps things: below XDG_DATA_HOME, and below XDG_RUNTIME_DIR; nothing is looked for where
+    UTSUWA_ROOT and UTSUWA_RUN say that already. Raises FailedPrecondition, PermissionDenied.
+    """
+    home = os.environ.get("XDG_DATA_HOME") or ("" if os.environ.get("UTSUWA_ROOT") else _home())
     runtime = os.environ.get("XDG_RUNTIME_DIR") or ("" if os.environ.get("UTSUWA_RUN") else _temporary())
     return f"{home}/utsuwa", f"{runtime}/utsuwa"
+
+
+def _home() -> str:
+    found = os.path.expanduser("~")
+    if not found.startswith("/"):
+        raise FailedPrecondition("this user has no home directory: set HOME, XDG_DATA_HOME or UTSUWA_ROOT")
+    return f"{found}/.local/share"
 
 
 def _temporary() -> str:
