@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import header, pax
 from tests.needs import needs
+from utsuwa.engine.inside import Inside
+from utsuwa.engine.unpacking import Unpacker
+from utsuwa.errors import Unavailable
 from utsuwa.snapshot.archive import Archiver
+from utsuwa.snapshot.extents import extents
 from utsuwa.snapshot.merged import is_opaque
 
 KINDS: dict[str, Callable[[Path], object]] = {
@@ -44,6 +49,25 @@ def test_what_is_archived_is_what_was_looked_at(tmp_path: Path, before: str, aft
         assert data
     elif before != "pipe":
         assert not data
+
+
+def test_a_file_that_grows_has_no_data_beyond_its_end(tmp_path: Path) -> None:
+    """Proven: a region began behind its end, and the archive's sizes were negative."""
+    with open(tmp_path / "x", "wb") as file:
+        file.seek(1 << 22)
+        file.write(b"late")
+        file.flush()
+        assert list(extents(file.fileno(), 1 << 21)) == []
+
+
+def test_a_file_that_fills_the_disk_is_not_begun(tmp_path: Path) -> None:
+    """Copied out of a container. Proven: it was written until nothing was left for anybody."""
+    top = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(Unavailable, match="no space left"):
+            Unpacker(Inside(top), b"", rights=False).run(iter([pax({"size": b"%d" % (1 << 60)}), header(b"x")]))
+    finally:
+        os.close(top)
 
 
 @needs("root")

@@ -11,6 +11,7 @@ import stat
 from utsuwa.errors import InvalidArgument, Unsupported, from_oserror
 from utsuwa.snapshot import tar
 from utsuwa.snapshot.apply import owner_problem
+from utsuwa.snapshot.extents import need_room
 from utsuwa.snapshot.tree import show, split
 
 TYPE_CHECKING = False
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from utsuwa.snapshot.tar import Entry
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LARGE = 1 << 24
+"""Bytes from which on it is asked first whether a file has room on the disk: it may say what it likes."""
 _DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK}
 
 
@@ -125,6 +128,8 @@ class Unpacker:
             os.close(fd)
 
     def _copy(self, fd: int, length: int) -> None:
+        if length > _LARGE:
+            need_room(fd, length)
         for piece in self._stream.pieces(length):
             while piece:
                 piece = piece[os.write(fd, piece) :]

@@ -28,6 +28,8 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
             if error.errno == errno.ENXIO:  # nothing but a hole from here
                 return
             raise
+        if begin >= size:  # it has grown since
+            return
         end = min(os.lseek(fd, begin, os.SEEK_HOLE), size)
         yield begin, end
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 
-from utsuwa.snapshot.merged import listing
 from utsuwa.snapshot.tree import DIRECTORY_FLAGS
 
 TYPE_CHECKING = False
@@ -48,18 +47,24 @@ class _Walk:
     """
 
     def __init__(self, directory: str) -> None:
-        self.levels: list[tuple[tuple[int, int], int, list[bytes]]] = []
+        self.levels: list[tuple[tuple[int, int], int, list[str]]] = []
         self._stand(os.open(directory, DIRECTORY_FLAGS))
 
     def _stand(self, fd: int) -> None:
         self.levels.append((_identity(fd), fd, []))
 
-    def look(self) -> list[os.stat_result]:
-        """What is in the directory."""
+    def look(self) -> Iterator[os.stat_result]:
+        """What is in the directory, one after the other: there may be millions."""
         _, fd, inner = self.levels[-1]
-        found = listing(fd)
-        inner += [name for name, state in found.items() if stat.S_ISDIR(state.st_mode)]
-        return list(found.values())
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                try:
+                    state = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(state.st_mode):
+                    inner.append(entry.name)
+                yield state
 
     def go_on(self) -> None:
         """To the next directory, if there is one."""
