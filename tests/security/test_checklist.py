@@ -15,10 +15,11 @@ KNOWN = frozenset(
         *("2021-30465", "2021-43784", "2022-24769", "2022-27650", "2022-29162"),
         *("2023-25809", "2023-27561", "2023-28642", "2024-3154", "2024-21626", "2024-45310"),
         *("2025-24965", "2025-31133", "2025-52565", "2025-52881"),
+        *("2021-41091",),
         *("2026-30892", "2026-41579", "2026-88264", "2026-88265"),
     )
 )
-"""CVE numbers of runc, crun, youki and CRI-O that are about what a runtime does."""
+"""CVE numbers of runc, crun, youki and CRI-O that are about what a runtime does; and of moby, about an engine."""
 
 ELSEWHERE = {"2025-24965": "crun's krun handler writes into the image; there are no handlers here"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.household import Household
+from tests.integration.household import IMAGE, Household
 from tests.needs import needs
 from utsuwa.engine.enclosure import enclose
 
@@ -49,3 +49,23 @@ def test_every_verb_closes_it(tmp_path: Path, umask: None) -> None:
     house = Household(tmp_path)
     house.ok("volume", "create", "one")
     assert not _open_to_others(house.root) and not _open_to_others(house.run_directory)
+
+
+@needs("root", "overlay", "busybox")
+def test_a_tight_umask_is_not_the_containers(tmp_path: Path) -> None:
+    """Proven: with root's umask of 077 nobody but root could do anything in a container, not even see its root."""
+    house = Household(tmp_path)
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {IMAGE}\nWORKDIR /made\nUSER 1000\nRUN cat /etc/hosts && ls / /made\n")
+    before = os.umask(0o077)
+    try:
+        house.load(tmp_path)
+        script = "cat /etc/hosts /etc/resolv.conf /etc/hostname; ls / /v && mkdir /tmp/mine && echo fine"
+        for words in ((), ("--read-only", "--tmpfs", "/tmp")):
+            said = house.ok("run", "--rm", "-u", "1000", "-v", "/v", *words, IMAGE, "sh", "-c", script)
+            assert said.endswith("fine\n")
+        house.ok("build", "-q", str(context))
+    finally:
+        os.umask(before)
+        house.end()

@@ -72,6 +72,7 @@ def main(words: list[str] | None = None) -> int:
     verb = "--help"
     try:
         output.hold_standard_streams()
+        os.umask(0o022)  # what is made is for all users of a container; who else gets there, engine.enclosure says
         begin_interrupts()
         if words and words[0].startswith("-"):
             from utsuwa.cli.global_flags import take

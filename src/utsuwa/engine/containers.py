@@ -485,6 +485,7 @@ def _write(path: str, data: bytes, mode: int = 0o600) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
+            os.fchmod(fd, mode)  # the caller's umask is not the container's
             while data:
                 data = data[os.write(fd, data) :]
         finally:

@@ -129,7 +129,8 @@ class Volumes:
                 return None
             with open(f"{directory}/{_RECORD}", "wb", buffering=0) as file:
                 file.write(dumps(encode(record)).encode())
-            os.mkdir(f"{directory}/_data", 0o755)
+            os.mkdir(f"{directory}/_data")
+            os.chmod(f"{directory}/_data", 0o755)
             if owner:
                 os.mkdir(f"{directory}/{ends.OWNERS}", 0o700)
                 os.mknod(f"{directory}/{ends.OWNERS}/{owner}", 0o600)

@@ -93,7 +93,8 @@ class LayerStore:
             if fd is None:
                 return None
             tree.remove("tree", fd)  # left by a killed process
-            os.mkdir("tree", 0o755, dir_fd=fd)
+            os.mkdir("tree", dir_fd=fd)
+            os.chmod("tree", 0o755, dir_fd=fd)  # the container's root, unless the archive says otherwise
         except OSError as error:
             raise from_oserror(error, f"begin layer {name or path}") from None
         return Staging(name, parent, diff_id, path, fd)

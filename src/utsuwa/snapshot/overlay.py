@@ -22,10 +22,12 @@ class OverlaySnapshotter(KeyedSnapshots):
         """A merged tree's root has the attributes of the upper directory, which takes them from the top layer."""
         if snapshot.readOnly:
             if not snapshot.parent:
-                os.mkdir(f"{directory}/empty", 0o755)
+                os.mkdir(f"{directory}/empty")
+                os.chmod(f"{directory}/empty", 0o755)
             return
         os.mkdir(f"{directory}/work", 0o700)
-        os.mkdir(f"{directory}/upper", 0o755)
+        os.mkdir(f"{directory}/upper")
+        os.chmod(f"{directory}/upper", 0o755)
         if snapshot.parent:
             top = os.stat(self.layers.tree(snapshot.parent))
             os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
