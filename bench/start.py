@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import Candidate, interleave, table
@@ -33,10 +35,34 @@ def bundle(directory: Path) -> Path:
 
 
 def on_unified(argv: list[str]) -> list[str]:
-    """crun refuses a hybrid host whose unified hierarchy has no controllers: hide that hierarchy from it."""
-    if not os.path.isdir("/sys/fs/cgroup/unified"):
-        return argv
-    return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup/unified; exec "$@"', "-", *argv]
+    """A command in a mount namespace of its own. crun refuses a hybrid host whose unified hierarchy has no controllers:
+    hide that hierarchy from it.
+    """
+    hide = "[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified"
+    return ["unshare", "-m", "sh", "-c", f'{hide}; exec "$@"', "-", *argv]
+
+
+def alone(name: str) -> bool:
+    """Whether this process is the benchmark ``name`` in such a namespace; if not, it has been run there by now.
+
+    All candidates are run there, so that none pays for getting in.
+    """
+    if os.environ.get("UTSUWA_BENCH_NS") == "1":
+        return True
+    environment = os.environ | {"UTSUWA_BENCH_NS": "1"}
+    subprocess.run(on_unified([sys.executable, "-m", "bench", name]), check=True, env=environment)
+    return False
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory for bundles and the runtimes' roots, in memory, as /run is where runtimes keep these."""
+    with tempfile.TemporaryDirectory(prefix="utsuwa-bench-") as temporary:
+        subprocess.run(["mount", "-t", "tmpfs", "none", temporary], check=True)
+        try:
+            yield Path(temporary)
+        finally:
+            subprocess.run(["umount", "-l", temporary], check=True)
 
 
 def candidates(root: Path) -> list[Candidate]:
@@ -50,16 +76,25 @@ def candidates(root: Path) -> list[Candidate]:
 
 def main() -> None:
     """Print the tables of the cold start."""
-    with tempfile.TemporaryDirectory(prefix="utsuwa-bench-") as temporary:
-        root = bundle(Path(temporary))
-        runs = candidates(root)
-        if os.path.isdir("/sys/fs/cgroup/unified") and os.environ.get("UTSUWA_BENCH_NS") != "1":
-            # All candidates run inside one mount namespace that hides it, so that none pays for the wrapper.
-            environment = os.environ | {"UTSUWA_BENCH_NS": "1"}
-            subprocess.run(on_unified([sys.executable, "-m", "bench", "start"]), check=True, env=environment)
-            return
+    if not alone("start"):
+        return
+    with scratch() as root:
+        runs = candidates(bundle(root))
         table("cold start of /bin/true, 60 ms apart [ms]", interleave(runs, 25, idle=0.06))
         table("cold start of /bin/true, back to back [ms]", interleave(runs, 40))
+        table(
+            "cold start of a configuration never seen, 60 ms apart [ms]", interleave(unseen(runs, root), 25, idle=0.06)
+        )
+
+
+def unseen(runs: list[Candidate], root: Path) -> list[Candidate]:
+    """The same candidates, but nobody has started the like before: no plan of it is kept."""
+    path = root / "config.json"
+
+    def change() -> None:
+        path.write_text(path.read_text() + " ")
+
+    return [Candidate(each.name, each.argv, before=change) for each in runs]
 
 
 if __name__ == "__main__":

@@ -6,16 +6,13 @@ Three commands for a life, exec, a run under Docker's default seccomp profile, a
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 from bench.measure import Candidate, Figures, interleave, table
-from bench.start import bundle, candidates, on_unified
+from bench.start import alone, bundle, candidates, scratch
 from utsuwa.seccomp.profile import default_profile
 from utsuwa.spec.codec import encode
 
@@ -105,12 +102,10 @@ def _change(directory: Path, **process: object) -> None:
 
 def main() -> None:
     """Print the tables."""
-    if os.path.isdir("/sys/fs/cgroup/unified") and os.environ.get("UTSUWA_BENCH_NS") != "1":
-        environment = os.environ | {"UTSUWA_BENCH_NS": "1"}
-        subprocess.run(on_unified([sys.executable, "-m", "bench", "verbs"]), check=True, env=environment)
+    if not alone("verbs"):
         return
-    with tempfile.TemporaryDirectory(prefix="utsuwa-bench-") as temporary:
-        directory = bundle(Path(temporary))
+    with scratch() as root:
+        directory = bundle(root)
         peers = [Peer(each.name, list(each.argv[:3]), directory) for each in candidates(directory)]
         lives(peers)
         execs(peers)

@@ -23,8 +23,6 @@ from utsuwa.spec.mount import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from utsuwa.linux.host import Host
     from utsuwa.runtime.draft import CreateRequest
 
@@ -75,7 +73,7 @@ class Kept:
         else:
             self._write(_UNFIT)
 
-    def _pieces_of_another(self, host: Host, filters: str) -> Any:
+    def _pieces_of_another(self, host: Host, filters: str) -> list[bytes | int]:
         """What the draft is for a container of a name that nobody has."""
         length = len(self._request.id)
         another = os.urandom(length).hex()[:length]
@@ -102,9 +100,9 @@ class Kept:
         try:
             draft = Draft.make(request, twin, host)
             draft.settle(filters)
-            return _cut(draft.packed(), _private(twin, names)) if draft.settled else None
+            return _cut(draft.packed(), _private(twin, names)) if draft.settled else []
         except Error:
-            return None
+            return []
 
     def _read(self) -> bytes | None:
         try:
@@ -139,11 +137,22 @@ def _private(bundle: Bundle, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return (*[texts(words) for words in (process.get("args"), process.get("env")) if words], *names)
 
 
-def _cut(text: bytes, out: tuple[bytes, ...]) -> Any:
-    """What is between what is to be taken out: lists in lists, as many as there are such things."""
-    return [_cut(piece, out[1:]) for piece in text.split(out[0])] if out else text
+def _cut(text: bytes, out: tuple[bytes, ...]) -> list[bytes | int]:
+    """What is between what is to be taken out, and the indices of that."""
+    pieces: list[bytes | int] = [text]
+    for index, word in enumerate(out):
+        pieces = [
+            each for piece in pieces for each in (_split(piece, word, index) if type(piece) is bytes else (piece,))
+        ]
+    return pieces
 
 
-def _whole(pieces: Any, put_in: tuple[bytes, ...]) -> bytes:
+def _split(text: bytes, word: bytes, index: int) -> list[bytes | int]:
+    pieces: list[bytes | int] = [index] * (2 * text.count(word) + 1)
+    pieces[::2] = text.split(word)
+    return pieces
+
+
+def _whole(pieces: list[bytes | int], put_in: tuple[bytes, ...]) -> bytes:
     """Undo a cut."""
-    return put_in[0].join([_whole(each, put_in[1:]) for each in pieces]) if put_in else pieces
+    return b"".join([each if type(each) is bytes else put_in[each] for each in pieces])  # type: ignore[index]
