@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -130,3 +132,38 @@ def test_the_monitor_is_killed_at_some_moment(house: Household, delay: float) ->
         return house.leftovers() == []
 
     until(clean, house.leftovers)
+
+
+@pytest.mark.parametrize("place", ["", "rootfs"])
+def test_a_removal_waits_for_who_starts_or_changes_the_container(house: Household, place: str) -> None:
+    """Proven: it removed what was just being started, whose process then ran on, known to nobody; and it said that it
+    had removed what somebody else was just changing, which stayed.
+    """
+    identifier = house.ok("create", IMAGE, "sleep", "1000").strip()
+    lock = os.open(house.root / "containers" / identifier / place, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remover = house.begin("rm", "-f", identifier)
+        inode = f":{os.fstat(lock).st_ino} "
+        until(lambda: any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()))
+        assert identifier[:12] in house.ok("ps", "-a")
+    finally:
+        os.close(lock)
+    assert remover.wait(30) == 0
+    remover.communicate()
+    assert identifier[:12] not in house.ok("ps", "-a")
+    assert house.leftovers(identifier) == []
+
+
+def test_a_process_that_nobody_knows_is_ended(house: Household) -> None:
+    """Of a container that is removed while it is started by somebody who can't be waited for. Proven: it ran on."""
+    identifier = house.ok("run", "-d", IMAGE, "sleep", "1000").strip()
+    pid = json.loads(house.ok("inspect", identifier))[0]["State"]["Pid"]
+    for monitor in house.monitors():
+        os.kill(monitor, signal.SIGKILL)
+    shutil.rmtree(house.root / "containers" / identifier)
+    shutil.rmtree(house.run_directory / "monitors" / identifier)
+    house.ok("ps")
+    until(lambda: not os.path.exists(f"/proc/{pid}"))
+    shutil.rmtree(house.root / "snapshots" / "keys" / identifier)
+    assert house.leftovers(identifier) == []

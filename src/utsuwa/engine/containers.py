@@ -418,6 +418,11 @@ class Containers:
 
     def remove(self, record: ContainerRecord, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container that does not run; ``force`` kills it first; ``volumes``: its anonymous volumes too."""
+        with StartLock(self._paths.container(record.id)):  # whoever starts it has done so, or finds it gone
+            self._remove(record, force, volumes)
+        self._sweep()
+
+    def _remove(self, record: ContainerRecord, force: bool, volumes: bool) -> None:
         status = derive(self._paths, record)
         if status.alive or status.restarting or (status.kept and status.name == RUNNING):
             if not force:
@@ -429,9 +434,8 @@ class Containers:
             stopping.put_down(self._paths, record)
         if not volumes and not record.autoRemove:
             self._volumes.disown(record.id, volume_names(record))
-        self._discard(record.id)
+        self._discard(record.id, wait=True)
         events.note(self._paths, record, "destroy")
-        self._sweep()
 
     def _sweep(self) -> None:
         recovery.sweep(self._paths, self._metadata, self._discard)
@@ -439,8 +443,8 @@ class Containers:
         if os.path.isdir(f"{self._paths.run}/networks") or os.path.isdir(f"{self._paths.root}/networks/plugged"):
             connecting.recover(self._paths, self._metadata)
 
-    def _discard(self, identifier: str) -> None:
-        recovery.discard(self._paths, identifier, self._images.snapshotter.remove)
+    def _discard(self, identifier: str, wait: bool = False) -> None:
+        recovery.discard(self._paths, identifier, self._images.snapshotter.remove, wait)
         snapshotter = self._images.snapshotter
         for key in snapshot_keys(identifier, snapshotter.keys()):
             snapshotter.remove(key)

@@ -53,6 +53,10 @@ def sweep(paths: Paths, metadata: Metadata, remove: Callable[[str], None]) -> No
         if not os.path.exists(paths.container(identifier)) and not is_locked(directory):
             forget_runtime(paths.run, identifier)
             empty(directory, keep_lock=False)
+    for identifier in _names(paths.runtime):  # a build's have other names, and are its own to end
+        is_ours = len(identifier) == 64 and not os.path.exists(paths.container(identifier))
+        if is_ours and not is_locked(paths.monitor(identifier)):
+            forget_runtime(paths.run, identifier)
 
 
 def attempt(remove: Callable[[str], None], identifier: str) -> None:
@@ -117,8 +121,11 @@ def forget_networks(paths: Paths, identifier: str) -> None:
         leave_networks(Places(paths.root, paths.run), identifier)
 
 
-def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None]) -> None:
-    """Remove every trace of a container. Can be repeated after any interruption; container.json goes first."""
+def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None], wait: bool = False) -> None:
+    """Remove every trace of a container. Can be repeated after any interruption; container.json goes first.
+
+    ``wait`` for who changes its record just now; else it stays, and somebody sweeps it up later.
+    """
     from utsuwa.monitor.ending import remove_files
 
     try:
@@ -126,5 +133,5 @@ def discard(paths: Paths, identifier: str, remove_snapshot: Callable[[str], None
     except Error:
         pass
     forget_networks(paths, identifier)
-    remove_files(paths.container(identifier), lambda: remove_snapshot(identifier))
+    remove_files(paths.container(identifier), lambda: remove_snapshot(identifier), wait)
     empty(paths.monitor(identifier), keep_lock=False)

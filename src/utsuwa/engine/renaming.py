@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from utsuwa.engine import connecting, events
 from utsuwa.engine.metadata import ContainerRecord, Metadata
@@ -33,7 +34,8 @@ def rename(paths: Paths, record: ContainerRecord, name: str) -> ContainerRecord:
         return found.replace(name=name)
 
     renamed = metadata.change(record.id, alter)
-    os.unlink(f"{paths.names}/{old}")
+    with suppress(FileNotFoundError):  # somebody who swept has seen two names
+        os.unlink(f"{paths.names}/{old}")
     connecting.renamed(paths, record.id, old, name)
     events.note(paths, renamed, "rename", oldName=f"/{old}")
     return renamed

@@ -25,5 +25,8 @@ def written(images: Images, record: ContainerRecord) -> int:
     """Bytes of the files in a container's writable layer."""
     from utsuwa.snapshot.measure import attributes
 
-    found = attributes(images.snapshotter.upper(record.id))
+    try:
+        found = attributes(images.snapshotter.upper(record.id))
+    except NotFound:  # it has just been removed
+        return 0
     return sum(state.st_size for state in found if not stat.S_ISDIR(state.st_mode))

@@ -79,11 +79,12 @@ def _remove_trees(start: Start) -> None:
         KeyedSnapshots(start.snapshots).remove(start.id)
 
 
-def remove_files(directory: str, remove_trees: Callable[[], None]) -> bool:
+def remove_files(directory: str, remove_trees: Callable[[], None], wait: bool = False) -> bool:
     """Remove a container's directory ROOT/containers/ID with all that is in it, its name, and its trees.
 
     The order makes every interruption visible: without its container.json a directory is somebody's to remove. The
-    lock keeps two removers apart; False when another is at work.
+    lock keeps two removers apart, and who changes the record; False when somebody is at work,
+    unless that is waited for.
     """
     from utsuwa.snapshot.tree import remove
 
@@ -93,7 +94,7 @@ def remove_files(directory: str, remove_trees: Callable[[], None]) -> bool:
         remove_trees()
         return True
     try:
-        flock(lock, LOCK_EX | LOCK_NB)
+        flock(lock, LOCK_EX if wait else LOCK_EX | LOCK_NB)
         release_name(directory)
         try:
             os.unlink(f"{directory}/container.json")

@@ -26,7 +26,10 @@ def attributes(directory: str) -> Iterator[os.stat_result]:
     Directories deep down that are moved meanwhile may hide what was beside them.
     """
     seen = set()
-    walk = _Walk(directory)
+    try:
+        walk = _Walk(directory)
+    except FileNotFoundError:
+        return
     try:
         while walk.levels:
             for state in walk.look():
