@@ -272,7 +272,8 @@ def test_nothing_stays(house: Household, context: Path) -> None:
     assert list((house.root / "build/work").iterdir()) == []
     mounts = list((house.root / "build/mounts").iterdir())
     assert len(mounts) > 0
-    assert "Total reclaimed space" in house.ok("builder", "prune", "-af")
+    assert "Total reclaimed space" in house.ok("buildx", "prune", "-af")
+    assert b"unsupported: buildx create (there is one builder" in house("buildx", "create", "--use").stderr
     assert list((house.root / "build/mounts").iterdir()) == []
     assert list((house.root / "build/cache").iterdir()) == []
 

@@ -14,6 +14,7 @@ VERBS = {
     "attach": "Attach local standard input, output, and error streams to a running container",
     "build": "Build an image from a Dockerfile",
     "builder": "Manage builds",
+    "buildx": "Manage builds, by the name of Docker's newer builder",
     "commit": "Create a new image from a container's changes",
     "completion": "Generate the autocompletion script for the specified shell",
     "container": "Manage containers",
