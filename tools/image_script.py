@@ -106,7 +106,7 @@ def watch(acts):
         code = 1
         try:
             _utsuwa.thaw()
-            code = max([play(kind, act, areas, writer) for kind, act in acts])
+            code = int(any(play(kind, act, areas, writer) for kind, act in acts))
         finally:
             end_process(code)
     posix.close(writer)

@@ -110,10 +110,10 @@ def rehearse(watch):
             act()
         watch(
             [
-                (EVERY, lambda: play("version")),
-                (RUN, lambda: run("again")),
-                (EXEC, lambda: play("exec", CONTAINER, "true")),
-                (ASK, lambda: play("ps")),
+                (EVERY, lambda entry: start(entry, "version")),
+                (RUN, lambda entry: start(entry, *RUN_WORDS, "again", IMAGE, "true")),
+                (EXEC, lambda entry: start(entry, "exec", CONTAINER, "true")),
+                (ASK, lambda entry: start(entry, "ps")),
             ]
         )
     finally:
@@ -124,22 +124,39 @@ def rehearse(watch):
         shutil.rmtree(directory)
 
 
-def run(name):
-    """A run from the beginning to the end."""
-    play("run", "--rm", "--name", name, "-e", "A=b", "-v", "/:/host:ro", IMAGE, "true")
+RUN_WORDS = ("run", "--rm", "-e", "A=b", "-v", "/:/host:ro", "--name")
 
 
 def act():
     """A run, another process in a container that runs, and questions."""
-    run("once")
+    play(*RUN_WORDS, "once", IMAGE, "true")
     play("rm", "-f", "once")
     play("exec", CONTAINER, "true")
     for words in (["ps"], ["ps", "-a", "-q"], ["images"], ["inspect", CONTAINER], ["version"]):
         play(*words)
 
 
+def start(entry, *words):
+    """A command line from the process's begin to its end, by a child that has nothing else to do."""
+    import posix
+
+    class Ended(Exception):
+        pass
+
+    def end(code):
+        raise Ended if not code else SystemExit(f"rehearsal: utsuwa {' '.join(words)} ended with {code}")
+
+    posix._exit, posix.geteuid = end, lambda: 0
+    sys.argv[:] = ["utsuwa", *words]
+    try:
+        entry(sys.path[0].encode())
+    except Ended:
+        return
+
+
 def play(*words):
     """One command line, which must end well."""
+    sys.modules["_utsuwa"].chapter()
     code = sys.modules["utsuwa.cli.main"].main(list(words))
     if code:
         raise SystemExit(f"rehearsal: utsuwa {' '.join(words)} ended with {code}")

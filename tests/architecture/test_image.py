@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.sources import SRC, modules, ours
-from tools.image import contents
+from tools.image import MAGIC, PAGE, contents
 
 PYTHON = "/usr/bin/python3"
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
@@ -28,6 +29,29 @@ sys.meta_path.insert(0, Blocked)
 for name in sys.argv[2:]:
     importlib.import_module(name)
 """
+
+
+KINDS = 4
+_HEAD, _STRETCH = struct.Struct(f"<8sQQ{KINDS}QQQ"), struct.Struct("<QQq")
+"""What src/utsuwa/cli/c/embedded.h says of an image: its first bytes, its stretches of memory and groups."""
+
+
+@pytest.mark.parametrize("program", ["urun", "utsuwa"])
+def test_what_starts_write_to_is_side_by_side(program: str) -> None:
+    data = (Path(sys.executable).parent / program).read_bytes()
+    if data[-16:-8] != MAGIC:
+        pytest.skip(f"{program} starts by the plain launcher")
+    begin = int.from_bytes(data[-8:], "little")
+    _magic, _size, stretches, *counts = _HEAD.unpack_from(data, begin)
+    rows = [
+        _STRETCH.unpack_from(data, begin + _HEAD.size + number * _STRETCH.size)
+        for number in range((1 << KINDS) + stretches + sum(counts[:KINDS]))
+    ]
+    groups, left = rows[: 1 << KINDS], rows[(1 << KINDS) + stretches :]
+    assert [size > 0 for _, size, _ in groups[1:3]] == [True, True]  # for every start, and for runs
+    assert all(size % PAGE == 0 for _, size, _ in groups)
+    everybody, runs = counts[:2]
+    assert sum(size for _, size, _ in left[: everybody + runs]) // PAGE < 400  # of 1000 before they were gathered
 
 
 def foreign_imports() -> dict[str, set[str]]:
