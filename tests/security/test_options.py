@@ -52,14 +52,18 @@ def test_layers_are_no_directories_of_the_host(tmp_path: Path) -> None:
         write_layout(tmp_path / "hostile.tar", [busybox_layer(), *layers], f"{HOSTILE}:latest", {})
         house.ok("load", "-i", str(tmp_path / "hostile.tar"))
         (tmp_path / "context").mkdir()
+        long = "x" * 210  # shown shortened, but not looked for so
+        (tmp_path / "context" / long).write_text("long\n")
         mount = f"--mount=type=bind,from={HOSTILE},source=data,target=/m"
         (tmp_path / "context" / "Dockerfile").write_text(
             f"FROM {IMAGE}\nRUN {mount} echo $(ls /m) > /read\nRUN {mount},rw echo $(ls /m) > /written\n"
+            f"RUN --mount=type=bind,source={long},target=/f cat /f >> /written\n"
         )
         house.ok("build", "-t", "built", str(tmp_path / "context"))
         seen = house.ok("run", "--rm", "built", "cat", "/read", "/written").splitlines()
         flag = f"type=image,src={HOSTILE},dst=/m,image-subpath=data"
         seen.append(" ".join(house.ok("run", "--rm", "--mount", flag, IMAGE, "ls", "/m").split()))
+        assert seen.pop(2) == "long"
         assert seen == ["inner0 inner1 inner2 inner3"] * 3
         assert not decoy.touched
     finally:
