@@ -69,3 +69,21 @@ def test_a_tight_umask_is_not_the_containers(tmp_path: Path) -> None:
     finally:
         os.umask(before)
         house.end()
+
+
+@needs("root", "overlay", "busybox")
+def test_sockets_are_their_owners_alone(tmp_path: Path) -> None:
+    """In a run directory that somebody else made, as systemd does (RuntimeDirectory=): who may write to the forkserver
+    is root. Proven: its socket was open to those who got there.
+    """
+    house = Household(tmp_path)
+    house.run_directory.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        house.load(tmp_path)
+        house.ok("run", "-d", IMAGE, "sleep", "1000")
+        sockets = [path for path in house.run_directory.rglob("*") if path.is_socket()]
+        assert len(sockets) >= 2 and not any(map(_open_to_others, sockets))
+    finally:
+        os.umask(before)
+        house.end()

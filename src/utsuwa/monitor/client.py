@@ -139,6 +139,7 @@ def _start(run: str, name: str) -> None:
             os.unlink(name, dir_fd=directory)
         except FileNotFoundError:
             pass
+        os.fchmod(listener.fileno(), 0o600)  # so it is from the moment that it has a name
         listener.bind(f"/proc/self/fd/{directory}/{name}")
         listener.listen(128)
         _spawn(listener.fileno(), run, name)

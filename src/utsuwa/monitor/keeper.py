@@ -336,6 +336,7 @@ class Keeper:
         except FileNotFoundError:
             pass
         listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+        os.fchmod(listener.fileno(), 0o600)  # so it is from the moment that it has a name
         listener.bind(f"/proc/self/fd/{folder}/{SOCKET_FILE}")
         os.close(folder)
         listener.listen(16)

@@ -74,6 +74,7 @@ def _start(places: Places, name: str) -> None:
             os.unlink(_SOCKET, dir_fd=folder)
         except FileNotFoundError:
             pass
+        os.fchmod(listener.fileno(), 0o600)  # so it is from the moment that it has a name
         listener.bind(f"/proc/self/fd/{folder}/{_SOCKET}")
         listener.listen(64)
         _spawn(places, name, listener.fileno())
