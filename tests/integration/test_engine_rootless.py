@@ -48,8 +48,10 @@ def test_root_inside_is_the_user_outside(house: Lodger) -> None:
 
 def test_a_build(house: Lodger) -> None:
     text = f"FROM {IMAGE}\nRUN --network=none id -u >/id && chown 5 /id\nCOPY --link <<EOF /f\nf\nEOF\n"
+    text += "RUN --network=none mkdir /d && touch /d/lower\nRUN --network=none rm -r /d && mkdir /d && touch /d/upper\n"
     assert house("build", "-q", "-t", "built", "-", stdin=text.encode()).returncode == 0
-    assert house.ok("run", "--rm", "built", "sh", "-c", "cat /id /f; stat -c %u /id").split() == ["0", "f", "5"]
+    shown = house.ok("run", "--rm", "built", "sh", "-c", "cat /id /f; stat -c %u /id; ls /d")
+    assert shown.split() == ["0", "f", "5", "upper"]
     refused = house("build", "--memory", "64m", "--no-cache", "-", stdin=text.encode())
     assert b"unsupported: --memory (this user has no systemd" in refused.stderr
     house.ok("rmi", "built")

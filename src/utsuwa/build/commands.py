@@ -12,7 +12,7 @@ from utsuwa.errors import InvalidArgument, NotFound, from_oserror
 from utsuwa.image.to_spec import ProcessDefaults
 from utsuwa.linux.host import in_user_namespace
 from utsuwa.network.files import HOSTS
-from utsuwa.snapshot.overlay import escaped
+from utsuwa.snapshot.overlay import escaped, flags
 from utsuwa.spec import digest
 from utsuwa.spec.request import Tmpfs
 from utsuwa.spec.runtime import Mount
@@ -237,7 +237,7 @@ def add_bind(prepared: Prepared, mount: mounts.RunMount, directories: list[str],
         upper, work = scratch(), scratch()
         os.chmod(upper, os.stat(directories[0]).st_mode & 0o7777)
         options += [f"upperdir={upper}", f"workdir={work}"]
-    options += ["index=off", "metacopy=off", "rw" if mount.writable else "ro"]
+    options += [*flags(), "rw" if mount.writable else "ro"]
     prepared.binds.append(Mount(destination=mount.target, type="overlay", source="overlay", options=tuple(options)))
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import stat
 
-from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot.extents import copy_data
+from utsuwa.snapshot.merged import is_opaque
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
 """As many symbolic links as the kernel follows in one path."""
-_OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
 
 
 def copy_up(trees: list[str], target: str, destination: str) -> None:
@@ -160,9 +159,7 @@ def _is_whiteout(state: os.stat_result) -> bool:
 def _is_opaque(parent: int, name: str) -> bool:
     fd = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
-        return os.getxattr(fd, _OPAQUE) == b"y"
-    except OSError:
-        return False
+        return is_opaque(fd)
     finally:
         os.close(fd)
 

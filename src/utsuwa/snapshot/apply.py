@@ -20,6 +20,7 @@ from utsuwa.linux.host import in_user_namespace
 from utsuwa.linux.idmaps import is_mapped
 from utsuwa.snapshot import tar
 from utsuwa.snapshot.extents import RESERVE
+from utsuwa.snapshot.merged import opaque_attribute
 from utsuwa.snapshot.tree import Tree, is_whiteout, remove, show, split
 
 TYPE_CHECKING = False
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     Path = tuple[bytes, ...]
     Maker = Callable[[Entry, int, bytes], None]
 
-_ORDINARY = in_user_namespace()
-OPAQUE = "user.overlay.opaque" if _ORDINARY else "trusted.overlay.opaque"
-"""What overlayfs looks for: with the mount option ``userxattr``, in a user namespace, it is another one."""
 _WHITEOUT = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
 _AUFS = b".wh..wh."
@@ -205,7 +203,7 @@ class _Applier:
             return False
         fd, real = self.tree.directory(tuple(path[:-1]), self._make_missing)
         if path[-1] == _OPAQUE_MARK:
-            os.setxattr(fd, OPAQUE, b"y")
+            os.setxattr(fd, opaque_attribute(), b"y")
             return True
         name = path[-1][len(_WHITEOUT) :]
         if name in (b"", b".", b".."):
@@ -217,7 +215,7 @@ class _Applier:
             # directories merge.
             if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                 inner, _ = self.tree.directory((*real, name))
-                os.setxattr(inner, OPAQUE, b"y")
+                os.setxattr(inner, opaque_attribute(), b"y")
         return True
 
     def _clear(self, parent: int, path: Path) -> bool:
@@ -255,7 +253,7 @@ class _Applier:
 
     @staticmethod
     def _set_opaque(parent: int, name: bytes) -> None:
-        os.setxattr(f"/proc/self/fd/{parent}/".encode() + name, OPAQUE, b"y", follow_symlinks=False)
+        os.setxattr(f"/proc/self/fd/{parent}/".encode() + name, opaque_attribute(), b"y", follow_symlinks=False)
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -351,7 +349,7 @@ class _Applier:
     def _device(self, entry: Entry, parent: int, name: bytes) -> None:
         kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
         number = f"{'character' if kind == stat.S_IFCHR else 'block'} device {entry.major}:{entry.minor}"
-        if _ORDINARY:
+        if in_user_namespace():
             if split(entry.name)[0] == b"dev":  # a container has another /dev
                 return
             raise PermissionDenied(f"{show(entry.name)}: an ordinary user can't make {number}")

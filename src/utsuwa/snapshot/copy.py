@@ -10,9 +10,9 @@ import os
 import stat
 
 from utsuwa.snapshot import tree
-from utsuwa.snapshot.apply import OPAQUE
 from utsuwa.snapshot.below import copy_attributes, copy_file
 from utsuwa.snapshot.keyed import KeyedSnapshots, Snapshot
+from utsuwa.snapshot.merged import is_opaque
 from utsuwa.spec.mount import Mount
 
 
@@ -71,11 +71,7 @@ def _merge_directory(source: int, target: int, links: dict[tuple[int, int], tupl
 
 def _merge_inner(source: int, parent: int, name: bytes, links: dict[tuple[int, int], tuple[int, bytes]]) -> None:
     try:
-        opaque = os.getxattr(source, OPAQUE) == b"y"
-    except OSError:
-        opaque = False
-    try:
-        merges = not opaque and stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+        merges = not is_opaque(source) and stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         merges = False
     if not merges:

@@ -16,9 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
-"""What the kernel goes by here; the other one a container can set, to hide from us what it goes on seeing."""
-
 
 class Merged:
     """One directory of the stack: the directories that make it, the top first, down to one that hides those below.
@@ -93,10 +90,19 @@ def listing(fd: int) -> dict[bytes, os.stat_result]:
     return found
 
 
+def opaque_attribute() -> str:
+    """What overlayfs goes by here: in a user namespace, with the mount option ``userxattr``, it is another one.
+
+    The one that it does not go by a container can set, to hide from us what it goes on seeing. Asked whenever it is
+    needed: this process may have entered the namespace since it has begun.
+    """
+    return "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+
+
 def is_opaque(fd: int) -> bool:
     """Whether a directory of a layer hides what the layers below have at its place."""
     try:
-        return os.getxattr(fd, _OPAQUE) == b"y"
+        return os.getxattr(fd, opaque_attribute()) == b"y"
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
             raise

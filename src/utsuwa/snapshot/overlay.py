@@ -12,8 +12,6 @@ from utsuwa.linux.host import in_user_namespace
 from utsuwa.snapshot.keyed import KeyedSnapshots, Snapshot
 from utsuwa.spec.mount import Mount
 
-_FLAGS = ("index=off", "redirect_dir=nofollow", "metacopy=off", *(("userxattr",) if in_user_namespace() else ()))
-
 
 class OverlaySnapshotter(KeyedSnapshots):
     """Preparing costs three directories, whatever the size of the image."""
@@ -48,7 +46,7 @@ class OverlaySnapshotter(KeyedSnapshots):
         if snapshot.readOnly:
             return (merged(lower),)
         options = [f"lowerdir={':'.join(map(escaped, lower))}"]
-        options += [f"upperdir={directory}/upper", f"workdir={directory}/work", *_FLAGS]
+        options += [f"upperdir={directory}/upper", f"workdir={directory}/work", *flags()]
         return (Mount(type="overlay", source="overlay", options=tuple(options)),)
 
     def upper(self, key: str) -> str:
@@ -56,11 +54,17 @@ class OverlaySnapshotter(KeyedSnapshots):
         return "" if self.get(key).readOnly else f"{self.directory(key)}/upper"
 
 
+def flags() -> tuple[str, ...]:
+    """Mount options that all overlays have, at this moment: a process may enter a user namespace after it has begun."""
+    own = ("userxattr",) if in_user_namespace() else ()
+    return ("index=off", "redirect_dir=nofollow", "metacopy=off", *own)
+
+
 def merged(lower: list[str]) -> Mount:
     """One or more directories (top first) as one that is read-only."""
     if len(lower) == 1:
         return Mount(type="bind", source=lower[0], options=("rbind", "ro"))
-    return Mount(type="overlay", source="overlay", options=(f"lowerdir={':'.join(map(escaped, lower))}", *_FLAGS))
+    return Mount(type="overlay", source="overlay", options=(f"lowerdir={':'.join(map(escaped, lower))}", *flags()))
 
 
 def escaped(path: str) -> str:
