@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,8 @@ def test_layers_are_no_directories_of_the_host(tmp_path: Path) -> None:
 
     Proven: without the escape both show the decoy. (Layers as many as these had no place in one value either.)
     """
+    if tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (6, 8):
+        pytest.skip("needs Linux 6.8: before, so many layers have no place in an option, and commas are refused")
     decoy = Decoy(tmp_path / "decoy")
     hostile, above = f"e/x,lowerdir={decoy.path}", []
     while hostile != "e":
