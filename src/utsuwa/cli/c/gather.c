@@ -16,7 +16,7 @@ enum stage { ANYWHERE, ALONE, TOGETHER };
 
 struct known {
 	uint64_t key; /* 0: nobody */
-	unsigned char kinds;
+	unsigned char kinds, placed;
 };
 
 /* Nothing of this is in the image but the allocator: it points to the C library's memory. */
@@ -68,11 +68,14 @@ static void *place(uint64_t key)
 {
 	size_t size = SIZE_OF(key);
 	struct known *known = state->stage == ANYWHERE ? NULL : find(key);
-	if (!known || !known->key)
+	if (!known || !known->key || known->placed)
 		return NULL;
-	size_t unit = state->stage == ALONE ? PAGE : 16;
+	size_t unit = state->stage == ALONE ? PAGE : 16, room = (size + unit - 1) / unit * unit + (size ? 0 : unit);
 	char **next = &state->next[state->stage == ALONE ? 0 : group_of(known)], *block = *next;
-	*next += (size + unit - 1) / unit * unit + (size ? 0 : unit);
+	if (block + room > ZONE + ZONE_SIZE)
+		return NULL;
+	known->placed = 1; /* there is room for each once */
+	*next += room;
 	if (state->stage == ALONE)
 		for (size_t page = (size_t)(block - ZONE) / PAGE; page < (size_t)(*next - ZONE) / PAGE; page++)
 			state->owners[page] = key;
@@ -204,7 +207,7 @@ void gather_begin(const char *list)
 	if (file && fseek(file, sizeof stage, SEEK_SET) == 0)
 		while (fread(entry, sizeof entry, 1, file) == 1) {
 			struct known *known = find(entry[0]);
-			*known = (struct known){entry[0], (unsigned char)entry[1]};
+			*known = (struct known){entry[0], (unsigned char)entry[1], 0};
 			bytes[group_of(known)] += (SIZE_OF(entry[0]) + 31) & ~15ul;
 			count++;
 		}
