@@ -80,6 +80,7 @@ def rehearse(watch):
     kept += [
         (create, "probe", create.probe),
         (run, "probe", run.probe),
+        (run, "may_begin_ahead", run.may_begin_ahead),
         (draft, "spawn", draft.spawn),
         (spare, "spawn", spare.spawn),
         (oci, "_print", oci._print),
@@ -216,8 +217,12 @@ class Stage:
         return self.children.pop(), 0
 
     def probe(self):
-        """A host whose cgroups are ours."""
-        return self.real["probe"]().replace(**self.cgroups())
+        """A host whose cgroups are ours, and that root asks about, whoever makes the image."""
+        return self.real["probe"]().replace(euid=0, egid=0, in_user_namespace=False, **self.cgroups())
+
+    def may_begin_ahead(self, request):
+        """What root may."""
+        return True
 
     def _read(self, path):
         """A host that is like others: nothing of the real one shall be in the image."""
@@ -279,7 +284,7 @@ class Reports:
 
     def __init__(self, plan, channel):
         self._channel = channel
-        self._data = []
+        self._data = None
 
     def _reports(self):
         from _struct import pack
@@ -296,6 +301,8 @@ class Reports:
 
     def recvmsg(self, size, *_room):
         """The next report, which has no descriptor with it."""
+        if self._data is None:
+            self._data = self._reports()
         return (self._data.pop(0) if self._data else b""), [], 0, None
 
     def send(self, data):

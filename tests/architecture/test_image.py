@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.architecture.sources import SRC, modules, ours
-from tools.image import MAGIC, PAGE, contents
+from tools.image import MAGIC, PAGE, VERSION, contents
 
 PYTHON = "/usr/bin/python3"
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
@@ -31,6 +34,7 @@ for name in sys.argv[2:]:
 """
 
 
+NOBODY = 65534
 KINDS = 4
 _HEAD, _STRETCH = struct.Struct(f"<8sQQ{KINDS}QQQ"), struct.Struct("<QQq")
 """What src/utsuwa/cli/c/embedded.h says of an image: its first bytes, its stretches of memory and groups."""
@@ -52,6 +56,31 @@ def test_what_starts_write_to_is_side_by_side(program: str) -> None:
     assert all(size % PAGE == 0 for _, size, _ in groups)
     everybody, runs = counts[:2]
     assert sum(size for _, size, _ in left[: everybody + runs]) // PAGE < 400  # of 1000 before they were gathered
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path(PYTHON).exists(), reason=f"needs root, and {PYTHON}")
+def test_an_ordinary_user_can_make_the_image() -> None:
+    if sys.version_info[:2] != VERSION:
+        pytest.skip("this Python gets the plain launcher")
+    with tempfile.TemporaryDirectory(prefix="utsuwa-image-") as directory:
+        for name in ("src", "tools"):
+            shutil.copytree(SRC.parent / name, f"{directory}/{name}", ignore=shutil.ignore_patterns("__pycache__"))
+        os.chown(directory, NOBODY, NOBODY)
+        words = [PYTHON, "tools/image.py", "src/utsuwa", "urun", f"{directory}/src", f'-DPYTHON="{PYTHON}"']
+        words += [f'-DVERSION="{VERSION[0]}.{VERSION[1]}"', f'-DPACKAGE="{directory}/src"']
+        made = subprocess.run(
+            words,
+            cwd=directory,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        said = subprocess.run([f"{directory}/urun", "--version"], capture_output=True, text=True, check=True).stdout
+        assert "embedded" in said
 
 
 def foreign_imports() -> dict[str, set[str]]:
