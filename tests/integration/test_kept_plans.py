@@ -1,10 +1,10 @@
-"""The plan that one start leaves for the next: used where nothing has changed, and never where something has."""
+"""The plan that starts leave for the next of their shape: used where nothing has changed, and nowhere else."""
 
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -13,86 +13,102 @@ from tests.integration.household import IMAGE, Household, until
 from tests.needs import needs
 
 pytestmark = needs("root", "busybox")
-_SHOW = "echo $GREETING; test -e /mark && echo marked; touch /mark"
+_SHOW = "echo $GREETING from $(hostname); test -e /mark && echo marked; touch /mark"
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Household]:
-    """An engine with a container called ``one`` that prints its GREETING."""
+    """An engine with containers of one shape called ``one``, ``two`` and ``three``."""
     made = Household(tmp_path)
     made.load(tmp_path)
-    made.ok("create", "--name", "one", "-e", "GREETING=first", IMAGE, "sh", "-c", _SHOW)
+    for name in ("one", "two", "three"):
+        _create(made, name, "sh", "-c", _SHOW)
     yield made
     made.end()
 
 
-def _start(house: Household) -> str:
-    return house.ok("start", "-a", "one")
+def _create(house: Household, name: str, *command: str) -> None:
+    house.ok("create", "--name", name, "--hostname", "somewhere", "-e", "GREETING=hello", IMAGE, *command)
 
 
-def _plan(house: Household) -> Path:
-    found = list(house.run_directory.glob("monitors/*/plan"))
-    until(lambda: bool(found) or bool(list(house.run_directory.glob("monitors/*/plan"))))
-    return next(house.run_directory.glob("monitors/*/plan"))
+def _start(house: Household, name: str) -> str:
+    return house.ok("start", "-a", name)
 
 
-def _config(house: Household) -> Path:
-    return next(house.root.glob("containers/*/config.json"))
+def _entry(house: Household, starts: tuple[str, ...]) -> Path:
+    """What is kept after these starts."""
+    for count, name in enumerate(starts, 1):
+        _start(house, name)
+        until(lambda count=count: [_size(path) > 32 for path in _entries(house)] == [count > 1])
+    (path,) = _entries(house)
+    return path
 
 
-def test_the_second_start_goes_by_what_was_kept(house):
-    assert _start(house) == "first\n"
-    plan = _plan(house)
-    key, document, cgroup, resources, (wire, *rest) = marshal.loads(plan.read_bytes())
-    assert b"GREETING=first" in wire
-    wire = wire.replace(b"GREETING=first", b"GREETING=again")
-    plan.write_bytes(marshal.dumps((key, document, cgroup, resources, (wire, *rest))))
-    assert _start(house) == "again\nmarked\n"
+def _entries(house: Household) -> list[Path]:
+    return [path for path in house.run_directory.glob("runtime/.drafts/*") if "." not in path.name]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _change(path: Path, old: bytes, new: bytes) -> None:
+    body = path.read_bytes()[32:]
+    assert old in body
+    body = body.replace(old, new)
+    path.write_bytes(blake2b(path.name.encode() + body, digest_size=32).digest() + body)
+
+
+def test_the_third_start_goes_by_what_is_kept_whichever_container_it_is(house):
+    path = _entry(house, ("one", "one"))
+    _change(path, b"somewhere", b"elsewhere")
+    assert _start(house, "one") == "hello from elsewhere\nmarked\n"
+    assert _start(house, "two") == "hello from elsewhere\n"
+
+
+def test_two_containers_make_a_shape(house):
+    path = _entry(house, ("one", "two"))
+    _change(path, b"somewhere", b"elsewhere")
+    assert _start(house, "three") == "hello from elsewhere\n"
 
 
 def test_another_configuration_is_another_plan(house):
-    _start(house)
-    _plan(house)
-    path = _config(house)
+    _change(_entry(house, ("one", "one")), b"somewhere", b"elsewhere")
+    identifier = house.ok("inspect", "--format", "{{.Id}}", "one").strip()
+    path = house.root / "containers" / identifier / "config.json"
     config = json.loads(path.read_text())
-    config["process"]["env"] = [entry.replace("first", "second") for entry in config["process"]["env"]]
+    config["process"]["env"] = [entry.replace("hello", "there") for entry in config["process"]["env"]]
     path.write_text(json.dumps(config))
-    assert _start(house) == "second\nmarked\n"
+    assert _start(house, "one") == "there from somewhere\nmarked\n"
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0", b"{}", b"cut"])
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"cut"])
 def test_a_damaged_one_is_made_anew(house, damage):
-    _start(house)
-    plan = _plan(house)
-    plan.write_bytes(plan.read_bytes()[:-100] if damage == b"cut" else damage)
-    assert _start(house) == "first\nmarked\n"
-
-
-def test_one_of_another_forkserver_is_made_anew(house):
-    _start(house)
-    plan = _plan(house)
-    key, document, cgroup, resources, (wire, *rest) = marshal.loads(plan.read_bytes())
-    wire = wire.replace(b"GREETING=first", b"GREETING=wrong")
-    plan.write_bytes(marshal.dumps((bytes(16) + key[16:], document, cgroup, resources, (wire, *rest))))
-    assert _start(house) == "first\nmarked\n"
+    path = _entry(house, ("one", "one"))
+    path.write_bytes(path.read_bytes()[:-100] if damage == b"cut" else damage)
+    assert _start(house, "one") == "hello from somewhere\nmarked\n"
 
 
 def test_a_failure_has_the_same_words_by_a_kept_plan(house):
-    house.ok("create", "--name", "two", IMAGE, "/bin/none")
-    first, second = (house("start", "-a", "two") for _ in range(2))
-    assert b"/bin/none" in first.stderr
-    assert (first.returncode, first.stderr) == (second.returncode, second.stderr)
-    # one that has run, and then loses its program
-    house.ok("create", "--name", "three", IMAGE, "/bin/busybox", "rm", "/bin/busybox")
-    house.ok("start", "-a", "three")
-    until(lambda: len(list(house.run_directory.glob("monitors/*/plan"))) == 1)
-    third = house("start", "-a", "three")
-    assert third.returncode == 1
-    assert b"/bin/busybox" in third.stderr
+    for name in ("un", "deux", "trois"):
+        _create(house, name, "/bin/busybox", "rm", "/bin/busybox")
+    _entry(house, ("un", "deux"))
+    _start(house, "trois")
+    known, again = house("start", "-a", "trois"), house("start", "-a", "un")
+    assert known.returncode == 1
+    assert b"/bin/busybox" in known.stderr
+    assert (known.returncode, known.stderr) == (again.returncode, again.stderr)
 
 
-def test_nothing_of_it_stays_with_a_removed_container(house):
-    _start(house)
-    plan = _plan(house)
-    house.ok("rm", "one")
-    assert not plan.parent.exists()
+def test_what_stays_of_removed_containers_has_no_secrets(house):
+    path = _entry(house, ("one", "two"))
+    house.ok("rm", "one", "two", "three")
+    kept = path.read_bytes()
+    assert b"somewhere" in kept
+    for secret in (b"hello", b"GREETING", b"from $(hostname)"):
+        assert secret not in kept
+    for directory in (path.parent, path):
+        assert directory.stat().st_mode & 0o077 == 0

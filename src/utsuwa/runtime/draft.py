@@ -159,20 +159,23 @@ class Draft:
     @classmethod
     def unpacked(cls, packed: bytes, request: CreateRequest, bundle: Bundle, host: Host) -> Self | None:
         """The draft again; None when the root file system is another directory by now, or none."""
+        from utsuwa.spec.codec import dumps as dumped
         from utsuwa.spec.record import decode
         from utsuwa.spec.runtime import Resources
 
         document, root, cgroup, resources, owner, about = loads(packed)
-        found: Document = decode(Document, document)
         try:
-            if bundle.find_root(root) != found.rootfs:
+            if bundle.find_root(root) != document["rootfs"]:
                 return None
         except Error:
             return None
         limits = None if resources is None else decode(Resources, resources)
-        annotations = bundle.document.get("annotations")  # type: ignore[attr-defined]
-        found = found.replace(created=now(), annotations=annotations)
+        whole = {**document, "created": now()}
+        if bundle.document.get("annotations"):  # type: ignore[attr-defined]
+            whole["annotations"] = bundle.document["annotations"]  # type: ignore[index]
+        found: Document = decode(Document, whole)
         draft = cls(request, bundle, host, load(cgroup), found, limits)
+        draft._record = dumped(whole).encode()
         draft.recalled = True
         draft._owner = (owner,)
         wire, guards, warnings, asks_once, later = about
