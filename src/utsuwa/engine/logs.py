@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 
 from utsuwa.errors import NotFound
 
@@ -22,6 +23,8 @@ else:
 
 BLOCK = 1 << 18
 """Bytes of a file read at once."""
+_PATIENCE, _MOMENT = 50, 0.001
+"""How often, and after how many seconds each, it is looked again for a file that is between two names."""
 LOCAL_NAME = "container.log"
 """The name of a log of the driver "local"."""
 
@@ -73,9 +76,21 @@ def format_of(name: str) -> Format:
 def files(directory: str, name: str) -> list[str]:
     """The log's files, oldest first; those that end in .gz are compressed."""
     rotated: list[str] = []
-    while path := _aside(directory, name, len(rotated) + 1):
+    while path := _put_aside(directory, name, len(rotated) + 1):
         rotated.append(path)
     return [*reversed(rotated), f"{directory}/{name}"]
+
+
+def _put_aside(directory: str, name: str, number: int) -> str:
+    """The file put aside with this number, "" when there are no more. Files get new numbers from the oldest on: one
+    that is missing while the next is there has a moment to come.
+    """
+    for _ in range(_PATIENCE):
+        path = _aside(directory, name, number)
+        if path or not _aside(directory, name, number + 1):
+            return path
+        time.sleep(_MOMENT)
+    return ""
 
 
 def _aside(directory: str, name: str, number: int) -> str:
@@ -188,7 +203,7 @@ def _since(directory: str, name: str, file: BinaryIO) -> list[BinaryIO]:
         elif not number:  # between two names: not now
             return []
         number += 1
-        path = _aside(directory, name, number)
+        path = _put_aside(directory, name, number)
     return list(reversed(found))
 
 

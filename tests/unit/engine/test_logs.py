@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +36,20 @@ def numbers(lines: object) -> list[int]:
 def test_everything_in_order(written: str) -> None:
     assert len(logs.files(written, "log")) > 2
     assert numbers(logs.read(written, "log")) == list(range(40))
+
+
+def test_a_file_between_two_names_is_waited_for(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.rename(f"{written}/log.1", f"{written}/moving")
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            os.rename(f"{written}/moving", f"{written}/log.1")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert numbers(logs.read(written, "log")) == list(range(40))
+    assert len(waited) == 3
 
 
 @pytest.mark.parametrize("tail", [0, 1, 7, 39, 40, 100])
