@@ -19,13 +19,14 @@ from collections.abc import Callable
 from tests import archives
 from tests.contract.oci import CONFIG
 from tests.golden.hosts import HYBRID, V1, V2, options
+from tests.security.fuzz_kept import kept
 from tests.security.fuzz_verbs import commandline, record
 from tests.security.mutation import damage, mutate
 from tests.unit.spec.test_fuzz import FULL, FULL_LINUX
 from utsuwa.cgroup import devices
 from utsuwa.cgroup.device_program import assemble
 from utsuwa.engine.specification import Surroundings, compose, process_defaults
-from utsuwa.errors import Error, printable
+from utsuwa.errors import Error, InvalidArgument, printable
 from utsuwa.init.encode import encode
 from utsuwa.plan import ops
 from utsuwa.plan.create import create
@@ -178,6 +179,12 @@ def names(dice: random.Random) -> None:
             continue
 
 
+def shapes(dice: random.Random) -> None:
+    """Plans that are kept for the next container (fuzz_kept.py); accepted is what was started by one of these."""
+    if not kept(_CONFIGS, dice):
+        raise InvalidArgument("made anew each time")
+
+
 TARGETS: dict[str, Callable[[random.Random], None]] = {
     "config": config,
     "documents": documents,
@@ -185,6 +192,7 @@ TARGETS: dict[str, Callable[[random.Random], None]] = {
     "names": names,
     "record": record,
     "commandline": commandline,
+    "shapes": shapes,
 }
 
 

@@ -14,6 +14,7 @@ from utsuwa.errors import InvalidArgument
         ("config", 2500),
         ("record", 2500),
         ("commandline", 4000),
+        ("shapes", 1500),
         ("documents", 4000),
         ("archive", 3000),
         ("names", 4000),

@@ -171,8 +171,9 @@ class Draft:
             return None
         limits = None if resources is None else decode(Resources, resources)
         whole = {**document, "created": now()}
-        if bundle.document.get("annotations"):  # type: ignore[attr-defined]
-            whole["annotations"] = bundle.document["annotations"]  # type: ignore[index]
+        annotations = bundle.document.get("annotations")  # type: ignore[attr-defined]
+        if annotations is not None:
+            whole["annotations"] = annotations
         found: Document = decode(Document, whole)
         draft = cls(request, bundle, host, load(cgroup), found, limits)
         draft._record = dumped(whole).encode()
