@@ -21,7 +21,9 @@ import sys
 
 
 def main():
-    """Runs what the first argument says."""
+    """Runs what the first argument says, unless that is an option, as in the rehearsals of the image's making."""
+    if sys.argv[1].startswith("--"):
+        return _main()
     exec(sys.argv[1])
     return os._exit(0)
 '''
