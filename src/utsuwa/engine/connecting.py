@@ -146,13 +146,18 @@ def _ports(asked: NetworkSettings, settings: Settings) -> tuple[PublishedPort, .
 
 
 def exposed_ports(asked: NetworkSettings, settings: Settings) -> tuple[str, ...]:
-    """``80/tcp`` for all that the request or the image exposes."""
+    """``80/tcp`` for all that the request or the image exposes; what an image has there that is no port is left out."""
     if not settings.ExposedPorts:
         return asked.expose
     from utsuwa.spec.network_flags import parse_expose
 
-    found = [each for text in sorted(settings.ExposedPorts or ()) for each in parse_expose(text)]
-    return tuple(dict.fromkeys((*asked.expose, *found)))
+    found = list(asked.expose)
+    for text in sorted(settings.ExposedPorts):
+        try:
+            found += parse_expose(text)
+        except InvalidArgument:
+            continue
+    return tuple(dict.fromkeys(found))
 
 
 # --- live -------------------------------------------------------------------------------------------------------------
