@@ -121,7 +121,7 @@ def _plan(config: bytes) -> None:
     draft.settle("")
     load(draft.manager.save())
     if draft.settled:
-        Draft.unpacked(draft.packed(), request, bundle, probe())
+        Draft.unpacked(draft.packed(), None, request, bundle, probe())
     Kept("", request, bundle).recall(probe())
 
 

@@ -154,16 +154,18 @@ class Draft:
         about = (settled.wire, settled.guards, settled.warnings, settled.asks_once, settled.later)
         resources = None if self.resources is None else encode(self.resources)
         document = encode(self.document.replace(created="", annotations=None))
-        return dumps((document, root.path, self.manager.save(), resources, self.owner(), about), FIELDS)
+        return dumps((document, root.path, resources, self.owner(), about), FIELDS)
 
     @classmethod
-    def unpacked(cls, packed: bytes, request: CreateRequest, bundle: Bundle, host: Host) -> Self | None:
+    def unpacked(
+        cls, packed: bytes, annotations: object, request: CreateRequest, bundle: Bundle, host: Host
+    ) -> Self | None:
         """The draft again; None when the root file system is another directory by now, or none."""
         from utsuwa.spec.codec import dumps as dumped
         from utsuwa.spec.record import decode
         from utsuwa.spec.runtime import Resources
 
-        document, root, cgroup, resources, owner, about = loads(packed)
+        document, root, resources, owner, about = loads(packed)
         try:
             if bundle.find_root(root) != document["rootfs"]:
                 return None
@@ -171,11 +173,10 @@ class Draft:
             return None
         limits = None if resources is None else decode(Resources, resources)
         whole = {**document, "created": now()}
-        annotations = bundle.document.get("annotations")  # type: ignore[attr-defined]
         if annotations is not None:
             whole["annotations"] = annotations
         found: Document = decode(Document, whole)
-        draft = cls(request, bundle, host, load(cgroup), found, limits)
+        draft = cls(request, bundle, host, load(document["cgroup"]), found, limits)
         draft._record = dumped(whole).encode()
         draft.recalled = True
         draft._owner = (owner,)

@@ -19,10 +19,13 @@ from utsuwa.init.encode import texts
 from utsuwa.linux.cache import Cache
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.draft import FIELDS, Draft
+from utsuwa.spec.codec import value_at
 from utsuwa.spec.mount import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from utsuwa.linux.host import Host
     from utsuwa.runtime.draft import CreateRequest
 
@@ -30,6 +33,7 @@ _EPOCH = os.urandom(16)
 """Of this program, when its memory comes from an image, else of this process: others may be of another version."""
 _LARGEST = 1 << 18
 _SHORTEST_NAME = 4
+_NOWHERE = -2
 _SEEN, _UNFIT = b"", b"-"
 """Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
 
@@ -55,10 +59,13 @@ class Kept:
         """The draft, with this container's name in it; None when there is none, or it was made for another host."""
         if not self.found:
             return None
-        facts, pieces = loads(self._body or b"")
+        facts, spots, pieces = loads(self._body or b"")
         if facts != repr(host):
             return None
-        return Draft.unpacked(_whole(pieces, _private(self._bundle, self._names)), self._request, self._bundle, host)
+        text = self._bundle.config.decode()
+        packed = _whole(pieces, _private(value_at(text, spots[0]), self._names))
+        annotations = value_at(text, spots[1]) if spots[1] >= 0 else None
+        return Draft.unpacked(packed, annotations, self._request, self._bundle, host)
 
     def keep(self, draft: Draft, host: Host, filters: str) -> None:
         """Take note of a start for the next one. It costs as much as making the draft did, when it is kept."""
@@ -67,9 +74,10 @@ class Kept:
         if self._body is None:
             self._write(_SEEN)
             return
-        pieces = _cut(draft.packed(), _private(self._bundle, self._names))
-        if pieces == self._pieces_of_another(host, filters):
-            self._write(dumps((repr(host), pieces), FIELDS))
+        spots = _spots(self._bundle)
+        pieces = _cut(draft.packed(), _private(_process(self._bundle), self._names))
+        if spots and pieces == self._pieces_of_another(host, filters):
+            self._write(dumps((repr(host), spots, pieces), FIELDS))
         else:
             self._write(_UNFIT)
 
@@ -100,7 +108,7 @@ class Kept:
         try:
             draft = Draft.make(request, twin, host)
             draft.settle(filters)
-            return _cut(draft.packed(), _private(twin, names)) if draft.settled else []
+            return _cut(draft.packed(), _private(_process(twin), names)) if draft.settled else []
         except Error:
             return []
 
@@ -131,10 +139,37 @@ def _names(identifier: str) -> tuple[bytes, ...]:
     return name, name[:12]
 
 
-def _private(bundle: Bundle, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _process(bundle: Bundle) -> dict[str, Any]:
+    return bundle.document["process"]  # type: ignore[index,no-any-return]
+
+
+def _private(process: dict[str, Any], names: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """All that is taken out of a plan: arguments and environment as it has them, then the names."""
-    process = bundle.document["process"]  # type: ignore[index]
     return (*[texts(words) for words in (process.get("args"), process.get("env")) if words], *names)
+
+
+def _spots(bundle: Bundle) -> tuple[int, ...]:
+    """Where the process and the annotations are in the text of this shape's configurations, -1 for none: to read them
+    there costs a tenth of reading everything. () when they can't be read there.
+    """
+    text, document = bundle.config.decode(), bundle.document
+    wanted = [(name, document.get(name)) for name in ("process", "annotations")]  # type: ignore[attr-defined]
+    spots = tuple([-1 if value is None else _spot(text, name, value) for name, value in wanted])
+    return spots if _NOWHERE not in spots else ()
+
+
+def _spot(text: str, name: str, value: object) -> int:
+    at = -1
+    while (at := text.find(f'"{name}"', at + 1)) >= 0:
+        spot = at + len(name) + 2
+        while text[spot : spot + 1] in (" ", "\t", "\n", "\r", ":"):
+            spot += 1
+        try:
+            if value_at(text, spot) == value:
+                return spot
+        except (ValueError, StopIteration):
+            continue
+    return _NOWHERE
 
 
 def _cut(text: bytes, out: tuple[bytes, ...]) -> list[bytes | int]:

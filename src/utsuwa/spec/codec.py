@@ -74,6 +74,11 @@ def _scanned(text: str, start: int) -> tuple[Any, int]:
         return _scan(text, start)  # type: ignore[no-any-return]
 
 
+def value_at(text: str, start: int) -> Any:
+    """The value that begins there in a JSON text that ``parse`` takes. Raises ValueError or StopIteration for none."""
+    return _scanned(text, start)[0]
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode()
