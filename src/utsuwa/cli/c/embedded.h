@@ -82,6 +82,7 @@ void gather_begin(const char *list);
 uint64_t gather_key(size_t size);
 void *gather_place(uint64_t key);
 void *gather_note(void *block, uint64_t key);
+size_t gather_room(void *block, size_t size);
 size_t gather_used(void);
 void gather_chapter(void);
 void gather_fill(void);

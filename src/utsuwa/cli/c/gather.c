@@ -95,6 +95,15 @@ static void *noted(void *block, uint64_t key)
 	return block;
 }
 
+/* How much of a block in the zone can be read, when `size` bytes are wanted: nobody knows how large it is, and what is behind it
+ * does no harm. In a start nothing is mapped behind the last group.
+ */
+size_t gather_room(void *block, size_t size)
+{
+	size_t room = (size_t)((frozen.thawed ? groups_end() : ZONE + ZONE_SIZE) - (char *)block);
+	return size < room ? size : room;
+}
+
 /* --- the C library's callers, see __wrap_malloc ------------------------------------------------------------------- */
 
 uint64_t gather_key(size_t size)
@@ -148,7 +157,7 @@ static void *resize(void *context, void *block, size_t size)
 	if (in_zone(block)) {
 		moved = placed ? placed : python.malloc(context, size);
 		if (moved)
-			memcpy(moved, block, size); /* and what is behind it, which the zone has room for */
+			memcpy(moved, block, gather_room(block, size));
 	} else {
 		moved = python.realloc(context, block, size);
 		if (moved && placed) {
@@ -173,9 +182,8 @@ static void *resize_later(void *context, void *block, size_t size)
 	if (!in_zone(block))
 		return python.realloc(context, block, size);
 	void *moved = python.malloc(context, size);
-	size_t room = (size_t)(groups_end() - (char *)block);
 	if (moved)
-		memcpy(moved, block, size < room ? size : room);
+		memcpy(moved, block, gather_room(block, size));
 	return moved;
 }
 
@@ -193,7 +201,7 @@ static void *need(size_t size)
 void gather_begin(const char *list)
 {
 	uint64_t stage = ANYWHERE, entry[2];
-	size_t count = 0, bytes[1 << KINDS] = {0};
+	size_t bytes[1 << KINDS] = {0};
 	state = need(sizeof *state);
 	state->nested = 1; /* what this takes itself is nobody's block */
 	FILE *file = strcmp(list, "-") ? fopen(list, "rb") : NULL;
@@ -209,7 +217,6 @@ void gather_begin(const char *list)
 			struct known *known = find(entry[0]);
 			*known = (struct known){entry[0], (unsigned char)entry[1], 0};
 			bytes[group_of(known)] += (SIZE_OF(entry[0]) + 31) & ~15ul;
-			count++;
 		}
 	if (file)
 		fclose(file);
@@ -276,7 +283,7 @@ int gather_end(const char *list)
 	for (size_t page = 0; stage == TOGETHER && page < gather_used() / PAGE;) {
 		uint64_t key = state->owners[page];
 		unsigned kinds = 0;
-		for (; state->owners[page] == key && page < gather_used() / PAGE; page++)
+		for (; page < gather_used() / PAGE && state->owners[page] == key; page++)
 			kinds |= kinds_of(ZONE + page * PAGE);
 		if (kinds)
 			leave(file, key, kinds);

@@ -93,7 +93,7 @@ void *__wrap_realloc(void *block, size_t size)
 		return __wrap_malloc(size);
 	if (!in_heap(block) && !in_zone(block))
 		return __real_realloc(block, size);
-	size_t before = in_zone(block) ? size : ((size_t *)block)[-1]; /* what is behind it there does no harm */
+	size_t before = in_zone(block) ? gather_room(block, size) : ((size_t *)block)[-1];
 	if (size <= before && !in_zone(block))
 		return block;
 	void *moved = __wrap_malloc(size);
