@@ -35,6 +35,7 @@ PROC = {
     + b"".join(b"Cap%b:\t000001ffffffffff\n" % name for name in (b"Inh", b"Prm", b"Eff", b"Bnd", b"Amb")),
     "self/cgroup": b"".join(b"%d:%b:/\n" % (12 - number, name.encode()) for number, name in enumerate(CONTROLLERS)),
     "sys/kernel/cap_last_cap": b"40\n",
+    "sys/kernel/random/boot_id": b"0\n",
     "self/uid_map": b"         0          0 4294967295\n",
     "self/oom_score_adj": b"0\n",
 }

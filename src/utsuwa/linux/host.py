@@ -65,6 +65,11 @@ def in_user_namespace() -> bool:
     return _read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]
 
 
+def boot() -> bytes:
+    """Which boot of this machine it is (random(4)); b"" where procfs does not tell."""
+    return _read("/proc/sys/kernel/random/boot_id")
+
+
 def cgroups_of(pid: int) -> dict[str, str]:
     """The cgroups of process ``pid`` by the keys of ``Host.cgroup_paths``; none when it is gone."""
     return _cgroup_paths(_read(f"/proc/{pid}/cgroup"))

@@ -17,6 +17,7 @@ from marshal import dumps, loads
 from utsuwa.errors import Error
 from utsuwa.init.encode import texts
 from utsuwa.linux.cache import Cache
+from utsuwa.linux.host import boot
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.draft import FIELDS, Draft
 from utsuwa.spec.codec import value_at
@@ -47,7 +48,8 @@ class Kept:
         asked = request.replace(id="", bundle="", console=min(request.console, 0), pid_file="", pidfd_socket="")
         about = f"{len(request.id)}{asked}{bundle.path!r}\n".encode("utf-8", "surrogateescape")
         nameless = dumps(_cut(about + bundle.config, self._names), FIELDS)
-        self._entry = blake2b(_EPOCH + nameless, digest_size=32).hexdigest()
+        # A boot, because the kernel's security modules, which labels depend on, are no facts of the host.
+        self._entry = blake2b(_EPOCH + boot() + nameless, digest_size=32).hexdigest()
         self._body = self._read()
 
     @property
@@ -70,6 +72,8 @@ class Kept:
     def keep(self, draft: Draft, host: Host, filters: str) -> None:
         """Take note of a start for the next one. It costs as much as making the draft did, when it is kept."""
         if draft.recalled or not draft.settled or len(self._names[0]) < _SHORTEST_NAME or self._body == _UNFIT:
+            return
+        if draft.document.intelRdt is not None:  # which depends on what there is in resctrl at the moment
             return
         if self._body is None:
             self._write(_SEEN)

@@ -154,6 +154,13 @@ def test_another_host_is_another_plan(house: House) -> None:
     assert house.start(names()[0], host=other).recalled
 
 
+def test_another_boot_is_another_shape(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in names()[:2]:
+        house.start(name)
+    monkeypatch.setattr("utsuwa.runtime.kept.boot", lambda: b"another")
+    assert not house.start(names()[0]).recalled
+
+
 def test_a_root_file_system_that_moved_is_looked_at_anew(house: House) -> None:
     for name in names()[:2]:
         house.start(name)
