@@ -13,6 +13,7 @@ import ast
 import marshal
 import os
 import secrets
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -37,6 +38,16 @@ CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie",
 FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMBEDDED", "-Wno-array-bounds"]
 
 WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free"))]
+HUGE = 2 << 20
+"""What the kernel maps at once of a file, where the page cache has it in one piece and all of it is to be mapped."""
+ALIGNED = [f"-Wl,-z,max-page-size={HUGE},-z,separate-code"]
+
+
+ELF64 = b"\x7fELF\x02\x01"
+PROGRAM_HEADERS = ((32, 8), (54, 2), (56, 2))
+"""Where the first bytes of such a program tell the headers' offset, their size and their number, in how many bytes."""
+_KIND, _SIZES, SIZES = struct.Struct("<II"), struct.Struct("<QQ"), 32
+PT_LOAD, PF_W = 1, 2
 
 
 class Unfit(Exception):
@@ -68,8 +79,24 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
     outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher")]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
     target = directory / "program"
-    _run([*cc, "-static", "-no-pie", *WRAPPED, "-o", str(target), *inside, *libraries, *outside], source)
+    _run([*cc, "-static", "-no-pie", *WRAPPED, *ALIGNED, "-o", str(target), *inside, *libraries, *outside], source)
     return target
+
+
+def in_whole_pages(program: bytes) -> bytes:
+    """The program, with what it only executes or reads mapped up to the end of the last huge page (elf(5)). In memory
+    there is nothing else, and what follows in the file is no secret.
+    """
+    if program[: len(ELF64)] != ELF64:
+        return program
+    made = bytearray(program)
+    start, size, count = (int.from_bytes(program[at : at + length], "little") for at, length in PROGRAM_HEADERS)
+    for at in range(start, start + size * count, size):
+        kind, flags = _KIND.unpack_from(made, at)
+        if kind == PT_LOAD and not flags & PF_W:
+            length = -(-_SIZES.unpack_from(made, at + SIZES)[0] // HUGE) * HUGE
+            _SIZES.pack_into(made, at + SIZES, length, length)
+    return bytes(made)
 
 
 def _run(command: list[str], directory: Path) -> None:
@@ -158,7 +185,7 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
             words = [made, "--make-image", image, "image_script.py", python, sysconfig.get_path("stdlib"), seed, blocks]
             _make([str(word) for word in (*words, directory / "inventory")])
             blocks = image
-        code = made.read_bytes()
+        code = in_whole_pages(made.read_bytes())
         offset = (len(code) + PAGE - 1) // PAGE * PAGE
         whole = code.ljust(offset, b"\0") + image.read_bytes() + MAGIC + offset.to_bytes(8, "little")
     temporary_target = target.with_name(f"{target.name}.{os.getpid()}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.sources import SRC, modules, ours
-from tools.image import MAGIC, PAGE, VERSION, contents
+from tools.image import HUGE, MAGIC, PAGE, PF_W, PROGRAM_HEADERS, PT_LOAD, VERSION, contents
 
 PYTHON = "/usr/bin/python3"
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
@@ -56,6 +56,24 @@ def test_what_starts_write_to_is_side_by_side(program: str) -> None:
     assert all(size % PAGE == 0 for _, size, _ in groups)
     everybody, runs = counts[:2]
     assert sum(size for _, size, _ in left[: everybody + runs]) // PAGE < 400  # of 1000 before they were gathered
+
+
+_HEADER, PF_X = struct.Struct("<IIQQQQQ"), 1
+"""One header of a program's segments (elf(5))."""
+
+
+@pytest.mark.parametrize("program", ["urun", "utsuwa"])
+def test_code_can_be_mapped_by_huge_pages(program: str) -> None:
+    data = (Path(sys.executable).parent / program).read_bytes()
+    if data[-16:-8] != MAGIC:
+        pytest.skip(f"{program} starts by the plain launcher")
+    start, size, count = (int.from_bytes(data[at : at + length], "little") for at, length in PROGRAM_HEADERS)
+    headers = [_HEADER.unpack_from(data, at) for at in range(start, start + count * size, size)]
+    constant = [header for header in headers if header[0] == PT_LOAD and not header[1] & PF_W]
+    assert len(constant) > 1
+    for _kind, _flags, offset, address, _physical, in_file, in_memory in constant:
+        assert [address % HUGE, offset % HUGE, in_file % HUGE, in_memory - in_file] == [0, 0, 0, 0]
+    assert not any(flags & PF_W and flags & PF_X for _kind, flags, *_ in headers)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path(PYTHON).exists(), reason=f"needs root, and {PYTHON}")
