@@ -45,9 +45,7 @@ def test_order_and_state(oci: Runtime, bundle: Bundle, trace: Path) -> None:
         assert (state["id"], state["bundle"]) == (oci.id, str(bundle.path)), kind
         assert state["annotations"]["org.example"] == "value", kind
     assert seen["prestart"]["pid"] == seen["createRuntime"]["pid"] == seen["poststart"]["pid"] == pid
-    assert [seen[kind]["status"] for kind in ("createRuntime", "createContainer", "poststart", "poststop")] == [
-        "creating", "creating", "running", "stopped",
-    ]  # fmt: skip
+    assert [seen[kind]["status"] for kind in OUTSIDE] == ["created"] * 3 + ["running", "stopped"]
 
 
 def test_the_start_container_hook_runs_inside(oci: Runtime, bundle: Bundle) -> None:

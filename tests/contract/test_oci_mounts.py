@@ -148,6 +148,17 @@ def test_a_source_counts_from_the_bundle(oci: Runtime, bundle: Bundle) -> None:
     assert oci.inside(bundle, "cat /data/file") == "here"
 
 
+def test_what_the_making_of_a_file_system_takes_is_nothing_to_a_bind(oci: Runtime, bundle: Bundle) -> None:
+    """As mount(2) has it; urun says so, because the mode may have been meant to protect something."""
+    (bundle.path / "beside").mkdir(mode=0o711)
+    options = ["bind", "ro", "mode=700", "size=1k"]
+    bundle.config["mounts"].append({"destination": "/data", "source": "beside", "options": options})
+    done = oci.run(bundle.shell("stat -c %a /data; mkdir /data/new"))
+    assert done.stdout == "711\n" and "Read-only file system" in done.stderr
+    if oci.name == "urun":
+        assert done.stderr.count('mounts[4].options: "mode=700", "size=1k" left out, without effect on a bind') == 1
+
+
 def test_umask_and_groups_are_those_of_the_configuration(oci: Runtime, bundle: Bundle) -> None:
     bundle.process["user"].update(umask=0o027, additionalGids=list(range(3000, 4500)))
     count = oci.inside(bundle, "umask; grep Groups: /proc/self/status | wc -w").split()

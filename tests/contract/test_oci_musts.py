@@ -22,7 +22,6 @@ MUSTS: dict[str, tuple[dict[str, Any], str]] = {
     "no_root": ({"root": None}, "root"),
     "root_that_is_not_there": ({"root/path": "nowhere"}, "nowhere"),
     "root_that_is_a_file": ({"root/path": "config.json"}, "config.json"),
-    "no_process": ({"process": None}, "process"),
     "no_arguments": ({"process/args": []}, "args"),
     "relative_directory": ({"process/cwd": "bin"}, "cwd"),
     "rlimit_that_does_not_exist": (
@@ -42,7 +41,7 @@ MUSTS: dict[str, tuple[dict[str, Any], str]] = {
     "mount_of_nothing": ({"mounts/4": {**BIND, "source": "/nowhere"}}, "/nowhere"),
     "mount_with_a_nul": ({"mounts/4": {**BIND, "source": "/tmp\0x"}}, ""),
     "file_system_that_does_not_exist": ({"mounts/4": {"destination": "/data", "type": "nonefs"}}, "nonefs"),
-    "bind_with_data": ({"mounts/4": {**BIND, "options": ["bind", "size=1k"]}}, "size=1k"),
+    "bind_with_an_unknown_flag": ({"mounts/4": {**BIND, "options": ["bind", "readonly"]}}, "readonly"),
     "file_over_a_file_of_proc": ({"mounts/4": {**BIND, "destination": "/proc/self/attr"}}, "/proc/self/attr"),
     "namespace_twice": ({"linux/namespaces/5": {"type": "uts"}}, "uts"),
     "namespace_of_no_type": ({"linux/namespaces/5": {"type": "space"}}, "space"),
@@ -136,6 +135,22 @@ def test_must_be_an_error(oci: Runtime, bundle: Bundle, case: str) -> None:
     assert word in said
     assert "Traceback" not in said
     assert not oci.exists()
+
+
+@pytest.mark.parametrize("oci", ["urun"], indirect=True)
+def test_a_process_is_not_required_before_start(oci: Runtime, bundle: Bundle) -> None:
+    """`create` makes all the rest; `start` has the container end, says so, and has done all that there was to do."""
+    del bundle.config["process"]
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/touch", "args": ["touch", "/hook"]}]}
+    assert "process: missing" in oci.run(bundle).stderr
+    assert not oci.exists()
+    oci.create(bundle)
+    assert oci.status() == "created"
+    done = oci("start", oci.id)
+    assert done.returncode == 0 and "process: missing, there was nothing to start" in done.stderr
+    oci.until("stopped")
+    assert not (bundle.rootfs / "hook").exists()
+    oci.ok("delete", oci.id)
 
 
 def test_what_is_not_json_is_an_error(oci: Runtime, bundle: Bundle) -> None:

@@ -65,6 +65,7 @@ class Call:
         self.default_root = default_root
         self.debug: Callable[[Plan], None] | None = None
         self.systemd_cgroup = False
+        self.json_log = False
         self.warnings: list[str] = []
 
 
@@ -128,6 +129,7 @@ def _dispatch(settings: Values, name: str, words: list[str]) -> int:
     root, is_default = _root(settings)
     call = Call(Store(root), options, positionals, is_default)
     call.systemd_cgroup = bool(settings.get("systemd-cgroup"))
+    call.json_log = settings.get("log-format") == "json"
     if settings.get("debug"):
         from utsuwa.cli.oci_debug import log_of
 
@@ -253,7 +255,7 @@ def _create(call: Call) -> int:
 
     request, _console = _request(call)
     container = create(call.store, request)
-    if call.debug:  # else podman, which reads the log as one object, would find two when something fails later
+    if call.debug or not call.json_log:  # podman reads it as one object: there must not be two if something fails later
         call.warnings = container.warnings
     return 0
 
@@ -276,7 +278,7 @@ def _run(call: Call) -> int:
 def _start(call: Call) -> int:
     from utsuwa.runtime.start import start
 
-    start(call.store, call.words[0], notify=os.environ.get("NOTIFY_SOCKET", ""))
+    call.warnings = start(call.store, call.words[0], notify=os.environ.get("NOTIFY_SOCKET", ""))
     return 0
 
 

@@ -32,9 +32,9 @@ def create(spec: Spec, host: Host, options: CreateOptions) -> Plan:
     Pure: nothing is read but the arguments. ``spec`` is a validated one. Raises InvalidArgument with the JSON path for
     what can't be meant, Unsupported for what this version can't do, FailedPrecondition for what the host lacks.
     """
-    if spec.process is None:
-        raise InvalidArgument("process: expected an object, a container needs one to be created")
-    case = CreateCase(spec, spec.process, host, options)
+    if spec.process is None and not options.await_start:
+        raise InvalidArgument("process: missing, there is nothing to start")
+    case = CreateCase(spec, spec.process or process.NOTHING, host, options)
     steps = (
         *scheduling.all_processors(case),
         *deputy.stand_by(case),

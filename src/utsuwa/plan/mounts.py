@@ -8,6 +8,7 @@ from utsuwa.errors import InvalidArgument
 from utsuwa.linux.mounts import MOUNT_ATTR__ATIME, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, parse
 from utsuwa.plan import cgroupmounts, deputy, labels, ops
 from utsuwa.plan.plan import Step
+from utsuwa.spec.record import shown
 from utsuwa.spec.runtime import Mount
 
 TYPE_CHECKING = False
@@ -102,6 +103,8 @@ def inside(target: str, root: str) -> str:
 def _attach(case: CreateCase, placed: Placed) -> Iterator[Step]:
     path, mount, options, target = placed.path, placed.mount, placed.options, placed.target
     _refuse(placed)
+    if options.bind and options.data:
+        _warn_of_parameters(case, placed)
     rest = options.propagation
     if "remount" in options.actions:
         yield from _remount(options, target)
@@ -133,8 +136,19 @@ def _refuse(placed: Placed) -> None:
         raise InvalidArgument(f"{path}.destination: {target} can't be mounted because it is inside /proc")
 
 
+def _warn_of_parameters(case: CreateCase, placed: Placed) -> None:
+    """A bind mount shows a file system that is there already: mount(2) ignores what is meant for the making of one.
+
+    Runtimes pass on what they don't know (config.md#mounts), so ``mode=755`` is no error; but whoever writes it may
+    believe in it. Words that could be taken for flags were refused before (spec/validate.py).
+    """
+    words = [shown(word) for word in placed.options.data if not word.startswith(_SUBDIRECTORY)]
+    if words:
+        case.warnings.append(f"{placed.path}.options: {', '.join(words)} left out, without effect on a bind mount")
+
+
 def _remount(options: Options, target: str) -> Iterator[Step]:
-    words = (*options.superblock, *options.data)
+    words = (*options.superblock, *(() if options.bind else options.data))
     if options.set or options.clear or words:
         yield Step(ops.Remount(target, options.set, options.clear, 0, words), _MOUNTS)
     if options.rec_set or options.rec_clear:
@@ -144,11 +158,6 @@ def _remount(options: Options, target: str) -> Iterator[Step]:
 def _bind(case: CreateCase, placed: Placed) -> Step:
     path, mount, options = placed.path, placed.mount, placed.options
     within = [word for word in options.data if word.startswith(_SUBDIRECTORY)]
-    if len(within) < len(options.data):
-        words = ",".join(options.data)
-        raise InvalidArgument(
-            f"{path}.options: bind mounts cannot have any filesystem-specific options applied: {words}"
-        )
     if not mount.source:
         raise InvalidArgument(f"{path}.source: a bind mount needs one")
     id_map, uids, gids = deputy.id_map(mount)

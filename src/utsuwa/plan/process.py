@@ -5,6 +5,7 @@ from __future__ import annotations
 from utsuwa.errors import InvalidArgument
 from utsuwa.plan import ops, rootfs
 from utsuwa.plan.plan import Step
+from utsuwa.spec.runtime import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 _PROCESS = "config.md#process"
 _HOOKS = "config.md#posix-platform-hooks"
 _LIFECYCLE = "runtime.md#lifecycle"
+NOTHING = Process(cwd="/", args=("",))
+"""Of a configuration without a process, which is required when `start` is called, not before (config.md#process): a
+container that has all the rest, and whose start fails."""
+
 _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -56,23 +61,23 @@ def create_container_hooks(case: CreateCase) -> Iterator[Step]:
     hooks = case.spec.hooks
     if hooks and hooks.createContainer:
         yield Step(ops.Chdir(rootfs.place(case)), _HOOKS)  # runc does so, and hooks have come to rely on it
-        yield from _hooks(case, ops.CREATE_CONTAINER, hooks.createContainer, "creating", ())
+        yield from _hooks(case, ops.CREATE_CONTAINER, hooks.createContainer, ())
 
 
 def start_container_hooks(case: CreateCase) -> Iterator[Step]:
     """Hooks of the container's own file system, as the container's user; they inherit its environment."""
     hooks = case.spec.hooks
-    if hooks and hooks.startContainer:
+    if hooks and hooks.startContainer and case.process is not NOTHING:
         env = case.environment()
         if not any(entry.startswith("HOME=") for entry in env):
             env = (*env, "HOME=")  # empty: filled in with what SET_HOME found
-        yield from _hooks(case, ops.START_CONTAINER, hooks.startContainer, "created", env)
+        yield from _hooks(case, ops.START_CONTAINER, hooks.startContainer, env)
 
 
-def _hooks(case: CreateCase, kind: int, hooks: tuple[Hook, ...], status: str, env: tuple[str, ...]) -> Iterator[Step]:
+def _hooks(case: CreateCase, kind: int, hooks: tuple[Hook, ...], env: tuple[str, ...]) -> Iterator[Step]:
     if case.options.state_json is None:
         raise InvalidArgument(f"hooks.{ops.HOOK_KINDS[kind]}: the plan needs the state document that hooks read")
-    before, after = case.options.state_json(status)
+    before, after = case.options.state_json("created")  # what follows step 2 of the lifecycle, and is before its step 8
     for index, hook in enumerate(hooks):
         args = tuple(hook.args) if hook.args else (hook.path,)
         own = env if hook.env is None else tuple(hook.env)
@@ -94,6 +99,8 @@ def home(case: Case) -> Iterator[Step]:
 
 def find(case: Case) -> Iterator[Step]:
     """What will be executed, looked for before `start` so that `create` can say that it is not there."""
+    if case.process is NOTHING:
+        return
     args = case.process.args
     if not args or not args[0]:
         raise InvalidArgument("process.args: expected a program to run, found none")

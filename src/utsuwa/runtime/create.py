@@ -15,7 +15,7 @@ from utsuwa.plan import ops
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.draft import Draft
 from utsuwa.runtime.process import start_time
-from utsuwa.runtime.record import CREATING, SOCKET, Container, Store, replace_file
+from utsuwa.runtime.record import CREATED, CREATING, SOCKET, Container, Store, replace_file
 from utsuwa.runtime.undo import Interrupted, Undo, hold_signals
 from utsuwa.spec.runtime import Resources
 
@@ -285,7 +285,7 @@ class Conversation:
         from utsuwa.runtime import hooks
 
         document = self._container.document
-        state = hooks.state_json(document, CREATING, document.pid)
+        state = hooks.state_json(document, CREATED, document.pid)  # they come after step 2 of the lifecycle
         process = os.pidfd_open(document.pid)
         try:
             for kind in ("prestart", "createRuntime"):

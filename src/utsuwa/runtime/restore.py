@@ -33,7 +33,7 @@ from utsuwa.runtime.migration import (
 )
 from utsuwa.runtime.ownership import cgroup_owner
 from utsuwa.runtime.process import start_time
-from utsuwa.runtime.record import CREATING, Container, Store
+from utsuwa.runtime.record import CREATED, Container, Store
 from utsuwa.runtime.undo import Undo, hold_signals
 from utsuwa.spec.codec import parse
 from utsuwa.spec.runtime import Namespace, Resources
@@ -219,7 +219,7 @@ class Restoration:
         from utsuwa.runtime import hooks
 
         spec, document = self._bundle.spec, self._container.document
-        state = hooks.state_json(document, CREATING, pid)
+        state = hooks.state_json(document, CREATED, pid)
         for kind in ("prestart", "createRuntime"):
             hooks.run(kind, hooks.of(spec, kind), state, document.bundle)
 

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from utsuwa.runtime.notify import Proxy
 
 _SIGKILL = 9
+_NOTHING = "process: missing, there was nothing to start: the container has ended"
 _REFUSALS = {
     CREATING: "cannot start a container that is still being created",
     STOPPED: "cannot start a container that has stopped",
 }
 
 
-def start(store: Store, identifier: str, notify: str = "") -> None:
+def start(store: Store, identifier: str, notify: str = "") -> list[str]:
     """Run the program of a created container, then its poststart hooks.
 
     ``notify``: the service manager's socket: return only when the container is ready, if it was created with one.
+    Gives warnings: that a container without `process` has ended by that.
     Raises NotFound, FailedPrecondition in any other state, OpFailed when the program can't be run.
     """
     container = store.open(identifier)
@@ -35,12 +37,18 @@ def start(store: Store, identifier: str, notify: str = "") -> None:
         if status != CREATED:
             raise FailedPrecondition(_REFUSALS.get(status, "cannot start an already running container"))
         proxy = _proxy(container, notify)
-        _release(container)
+        try:
+            _release(container)
+        except Error:
+            if container.spec().process is not None:
+                raise
+            return [_NOTHING]
         poststart(container)
     finally:
         container.unlock()
     if proxy is not None:
         proxy.serve(container.document.pid, main=True)
+    return []
 
 
 def _proxy(container: Container, notify: str) -> Proxy | None:

@@ -111,10 +111,9 @@ def check_hooks(spec: Spec) -> None:
 
 
 def check_process(spec: Spec) -> None:
-    """There is a process, and it can be run."""
-    if spec.process is None:
-        invalid("process", "missing, a container needs a process to start")
-    validate_process(spec.process)
+    """If there is a process, it can be run; only `start` requires one."""
+    if spec.process is not None:
+        validate_process(spec.process)
 
 
 def check_command(process: Process, path: str) -> None:
@@ -235,11 +234,17 @@ def _check_bind(path: str, mount: Mount) -> None:
     if not mount.source:
         invalid(f"{path}.source", "missing, a bind mount needs it")
     for option in mount.options or ():
-        if option not in FLAG_OPTIONS and not option.startswith("X-mount.subdir="):  # mount(8)'s, see plan/mounts.py
+        if option not in FLAG_OPTIONS and not _is_parameter(option):
             invalid(
                 f"{path}.options",
                 f"bind mounts cannot have any filesystem-specific options applied, found {shown(option)}",
             )
+
+
+def _is_parameter(option: str) -> bool:
+    """``mode=755``, a file system's: plan/mounts.py warns of it. The rest may be a misspelt ``ro``, or two flags."""
+    name, equals, _ = option.partition("=")
+    return bool(equals) and "," not in option and name not in FLAG_OPTIONS
 
 
 def _check_ids_of_options(path: str, options: tuple[str, ...], spec: Spec) -> None:

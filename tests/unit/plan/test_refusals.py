@@ -32,7 +32,6 @@ def plan(changed: Spec, host: Host = V1, **kwargs: object) -> Plan:
     (Mount(destination="/proc/sys/kernel", source="/a", options=("rbind",)), "because it is inside /proc"),
     (Mount(destination="/proc/meminfo/../version", source="/a", options=("bind",)), "because it is inside /proc"),
     (Mount(destination="/a", options=("bind",)), "mounts[0].source: a bind mount needs one"),
-    (Mount(destination="/a", source="/b", options=("bind", "size=1m")), "filesystem-specific options applied: size=1m"),
     (Mount(destination="/a", source="/b", type="tmpfs", options=("bind", "tmpcopyup")), "tmpcopyup is for tmpfs"),
     (Mount(destination="/a", type="ext4", options=("tmpcopyup",)), "tmpcopyup is for tmpfs, not for ext4"),
 ])  # fmt: skip
@@ -62,12 +61,20 @@ def test_the_hosts_procfs_may_be_bound() -> None:
     (spec(linux={"devices": (Device(type="c", path="/dev/x"),)}), "linux.devices[0]: a device needs major and minor"),
     (spec(linux={"namespaces": with_namespaces(spec(), "uts")}), "hostname: needs a uts namespace"),
     (spec(linux={"namespaces": with_namespaces(spec(), "mount")}, root=None), "linux.readonlyPaths: needs a mount"),
-    (spec().replace(process=None), "process: expected an object"),
 ])  # fmt: skip
 def test_configurations_that_can_not_be_planned(changed: Spec, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         plan(changed)
     assert str(caught.value).startswith(message)
+
+
+def test_a_process_is_not_required_before_start() -> None:
+    idle = spec(hooks=Hooks(startContainer=(Hook(path="/a"),))).replace(process=None)
+    made = plan(idle)
+    assert made.ops[-1] == ops.Exec(("",), ())
+    assert not any(isinstance(op, (ops.FindExecutable, ops.Hook)) for op in made.ops)
+    with pytest.raises(InvalidArgument, match=r"^process: missing, there is nothing to start$"):
+        plan(idle, await_start=False)
 
 
 def test_a_cgroup_mount_needs_cgroups() -> None:
@@ -136,6 +143,19 @@ def test_a_score_that_can_not_be_lowered_is_left_out_with_a_warning() -> None:
     assert ops.OomScoreAdj(-1) in plan(spec(process={"oomScoreAdj": -1}), V1).ops
     assert plan(spec(process={"oomScoreAdj": -1}), V1.replace(in_user_namespace=True)).warnings
     assert ops.OomScoreAdj(0) in plan(spec(process={"oomScoreAdj": 0}), HYBRID).ops
+
+
+def test_what_a_bind_mount_can_not_take_is_left_out_with_a_warning() -> None:
+    words = ("bind", "nosuid", "mode=755", "X-mount.subdir=c", "size=1k\n")
+    bind = Mount(destination="/a", source="/b", options=words)
+    again = Mount(destination="/a", source="/b", options=("remount", "bind", "ro", "mode=700"))
+    made = plan(spec(mounts=(bind, again)))
+    assert made.warnings == (
+        'mounts[0].options: "mode=755", "size=1k\\n" left out, without effect on a bind mount',
+        'mounts[1].options: "mode=700" left out, without effect on a bind mount',
+    )
+    assert next(op for op in made.ops if isinstance(op, ops.Bind)).subdirectory == "c"
+    assert [op.options for op in made.ops if isinstance(op, ops.Remount) and op.target == "/a"] == [()]
 
 
 def test_mounts_without_a_mount_namespace_are_left_out_with_a_warning() -> None:

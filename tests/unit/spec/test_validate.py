@@ -66,7 +66,6 @@ BAD = [
     ("mounts/0/options", ["a\0"], 'mounts[0].options[0]: must not hold a NUL character, found "a\\u0000"'),
     ("hostname", "a\0b", 'hostname: must not hold a NUL character, found "a\\u0000b"'),
     ("linux/sysctl", {"net.a": "\0"}, 'linux.sysctl["net.a"]: must not hold a NUL character, found "\\u0000"'),
-    ("process", ABSENT, "process: missing, a container needs a process to start"),
     ("process/args", ABSENT, "process.args: must not be empty"),
     ("process/args", [], "process.args: must not be empty"),
     ("process/cwd", ABSENT, "process.cwd: missing, expected a string"),
@@ -122,8 +121,13 @@ BAD = [
     ("mounts/1", {"destination": "/a", "options": ["bind"]}, "mounts[1].source: missing, a bind mount needs it"),
     (
         "mounts/1",
-        {"destination": "/a", "source": "/b", "options": ["bind", "size=1"]},
-        'mounts[1].options: bind mounts cannot have any filesystem-specific options applied, found "size=1"',
+        {"destination": "/a", "source": "/b", "options": ["bind", "size=1", "readonly"]},
+        'mounts[1].options: bind mounts cannot have any filesystem-specific options applied, found "readonly"',
+    ),
+    (
+        "mounts/1",
+        {"destination": "/a", "source": "/b", "options": ["bind", "mode=755,ro"]},
+        'mounts[1].options: bind mounts cannot have any filesystem-specific options applied, found "mode=755,ro"',
     ),
     (
         "mounts/1",
