@@ -40,9 +40,8 @@ FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMB
 WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free"))]
 HUGE = 2 << 20
 """What the kernel maps at once of a file, where the page cache has it in one piece and all of it is to be mapped."""
-ALIGNED = [f"-Wl,-z,max-page-size={HUGE},-z,separate-code"]
-
-
+PLACED = [f"-Wl,-z,max-page-size={HUGE},-z,separate-code", "-Wl,--section-start=.begin=0x401000,-e,begin"]
+"""Code and constants begin at such pieces of the file; c/begin.c is in the first one, with nothing but the headers."""
 ELF64 = b"\x7fELF\x02\x01"
 PROGRAM_HEADERS = ((32, 8), (54, 2), (56, 2))
 """Where the first bytes of such a program tell the headers' offset, their size and their number, in how many bytes."""
@@ -72,14 +71,15 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
         "calls": ["calls.c", f"-I{include}"],
         "embedded": ["embedded.c", f"-I{include}"],
         "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
+        "begin": ["begin.c", "-I../../init/c", *FREESTANDING],
     }
     for name, (file, *flags) in parts.items():
         _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
     inside = [f"{directory}/{name}.o" for name in ("first", "image", "gather", "json", "json_write", "calls")]
-    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher")]
+    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher", "begin")]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
     target = directory / "program"
-    _run([*cc, "-static", "-no-pie", *WRAPPED, *ALIGNED, "-o", str(target), *inside, *libraries, *outside], source)
+    _run([*cc, "-static", "-no-pie", *WRAPPED, *PLACED, "-o", str(target), *inside, *libraries, *outside], source)
     return target
 
 
@@ -93,8 +93,9 @@ def in_whole_pages(program: bytes) -> bytes:
     start, size, count = (int.from_bytes(program[at : at + length], "little") for at, length in PROGRAM_HEADERS)
     for at in range(start, start + size * count, size):
         kind, flags = _KIND.unpack_from(made, at)
-        if kind == PT_LOAD and not flags & PF_W:
-            length = -(-_SIZES.unpack_from(made, at + SIZES)[0] // HUGE) * HUGE
+        length = _SIZES.unpack_from(made, at + SIZES)[0]
+        if kind == PT_LOAD and not flags & PF_W and length > PAGE:
+            length = (length + HUGE - 1) // HUGE * HUGE
             _SIZES.pack_into(made, at + SIZES, length, length)
     return bytes(made)
 

@@ -82,6 +82,33 @@ def test_it_is_embedded(probe: Path) -> None:
     assert said(probe, EMBEDDED) == "True"
 
 
+def waits(file: int, offset: int) -> bool:
+    """Whether a read would have to wait for the disk."""
+    try:
+        os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def test_a_start_from_the_disk_reads_the_whole_program(probe: Path, tmp_path: Path) -> None:
+    program = Path(shutil.copy(probe, tmp_path))
+    size = program.stat().st_size
+    file = os.open(program, os.O_RDONLY)
+    try:
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        if not waits(file, size - 1):
+            pytest.skip("the file is in memory only")
+        if "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text():
+            pytest.skip("no huge pages here")
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        assert said(program, EMBEDDED) == "True"
+        assert not any(waits(file, offset) for offset in range(0, size, 1 << 18))
+    finally:
+        os.close(file)
+
+
 def test_arguments_and_names_may_be_any_bytes(probe: Path) -> None:
     code = "os.write(1, ascii((sys.argv[2:], os.fsencode(sys.argv[2]))).encode())"
     assert said(probe, code, b"\xff\xc3\xa4", "") == repr((["\udcff\xe4", ""], b"\xff\xc3\xa4")).replace(
