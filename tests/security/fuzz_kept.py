@@ -12,6 +12,7 @@ from utsuwa.linux.host import Host
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.draft import CreateRequest, Draft
 from utsuwa.runtime.kept import Kept
+from utsuwa.runtime.record import encoded
 from utsuwa.spec.mount import Mount
 from utsuwa.spec.runtime import Spec
 
@@ -25,10 +26,10 @@ class _Shelf(Kept):
     shelf: dict[str, bytes]
 
     def _read(self) -> bytes | None:
-        return self.shelf.get(self._entry)
+        return self.shelf.get(self._name)
 
     def _write(self, body: bytes) -> None:
-        self.shelf[self._entry] = body
+        self.shelf[self._name] = body
 
 
 class _Bundle(Bundle):
@@ -74,5 +75,7 @@ def _start(shelf: type[_Shelf], name: str, config: bytes, host: Host, init: bool
         return False
     assert made.settled, "kept, though it must not be"
     assert loads(draft.packed()) == loads(made.packed()), "another plan"
+    assert draft.limits() == made.limits(), "other limits"
+    assert draft.record() == encoded(made.document.replace(created=draft.document.created)), "another record"
     assert draft.document.annotations == made.document.annotations, "other annotations"
     return True

@@ -38,7 +38,11 @@ class Spare:
         self._held: tuple[bytes, int] = (b"", -1)
 
     def hold(self, wire: bytes) -> None:
-        """Put the rest of a plan where the executor will read it, while nobody waits for that."""
+        """Put the rest of a plan where the executor will read it, while nobody waits for that.
+
+        From here on this process never takes the processor from another: it is for looking on.
+        """
+        _look_on()
         description = os.memfd_create("plan", os.MFD_CLOEXEC)
         write(description, wire)
         self._held = wire, description
@@ -46,8 +50,7 @@ class Spare:
     def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int]) -> Child:
         """Have it carry out the rest, with our own 0, 1 and 2 as its.
 
-        ``wire``: that rest, encoded with ``numbers(slots)``. ``plan`` gives it in words, should something fail. From
-        here on this process never takes the processor from another: it is for looking on.
+        ``wire``: that rest, encoded with ``numbers(slots)``. ``plan`` gives it in words, should something fail.
         """
         if self._held[0] is not wire:
             self._let_go()
@@ -58,7 +61,6 @@ class Spare:
             given = [description, 0, 1, 2, *[slots[slot] for slot in wanted]]
             places = pack(f"<{len(given)}Q", 0, 0, 1, 2, *wanted.values())
             rights = pack(f"<{len(given)}i", *given)
-            _look_on()
             self._child.instruct(plan, places, [(SOL_SOCKET, SCM_RIGHTS, rights)])
         finally:
             self._let_go()

@@ -58,6 +58,23 @@ class Cache:
         body = data[_SEAL:]
         return body if data[:_SEAL] == _seal(name, body) else None
 
+    def linked(self, name: str) -> str:
+        """The name of the entry that a link of this name leads to; "" for none."""
+        try:
+            target = os.readlink(name, dir_fd=self._handle)
+        except OSError:
+            return ""
+        return "" if "/" in target else target
+
+    def link(self, name: str, target: str) -> None:
+        """Have the link lead to another entry; where that can't be, it stays as it was."""
+        temporary = f"{name}.{os.getpid()}"
+        try:
+            os.symlink(target, temporary, dir_fd=self._handle)
+            os.rename(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        except OSError:
+            return
+
     def write(self, name: str, body: bytes) -> None:
         """Leave an entry; where it can't be written, it is not there. Of 64 entries the next one takes the place."""
         temporary = f"{name}.{os.getpid()}"

@@ -7,16 +7,21 @@ from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
 from utsuwa.monitor.frames import EXECUTE
-from utsuwa.monitor.records import Execute, Start, monitor_directory, places_of, runtime_root
+from utsuwa.monitor.records import Execute, Outline, monitor_directory, places_of, runtime_root
+from utsuwa.runtime.bundle import Bundle, read_config
+from utsuwa.runtime.create import build
+from utsuwa.runtime.draft import CreateRequest, Draft
+from utsuwa.runtime.kept import Expected, Kept
+from utsuwa.runtime.record import Store
+from utsuwa.runtime.start import poststart
+from utsuwa.runtime.undo import Undo
+from utsuwa.spec.codec import parse
+from utsuwa.spec.record import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
-    from utsuwa.runtime.bundle import Bundle
-    from utsuwa.runtime.draft import CreateRequest, Draft
-    from utsuwa.runtime.kept import Kept
-    from utsuwa.runtime.record import Store
 
 NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 
@@ -24,26 +29,23 @@ NOT_EXECUTABLE, NO_SUCH_FILE, FAILED, NOT_STARTED = 126, 127, 128, 125
 class Creation:
     """A request on its way."""
 
-    def __init__(self, host: Host, spare: Spare | None) -> None:
+    def __init__(self, host: Host, spare: Spare | None, expected: Expected | None) -> None:
         """Before there is a request. ``host`` is what ``probe()`` told, ``spare`` an executor that waits."""
-        self._host, self._spare = host, spare
+        self._host, self._spare, self._expected = host, spare, expected
         self._kept: Kept | None = None
         self._execute: Execute | None = None
-        self._start: Start | None = None
+        self._start: Outline | None = None
         self._problem: Error | None = None
         self._draft: Draft | None = None
         self._wanted: CreateRequest | None = None
 
     def prepare(self, kind: int, payload: bytes) -> None:
         """Read the request, and do all that needs no go-ahead. What is wrong is told when it is asked for."""
-        from utsuwa.spec.codec import parse
-        from utsuwa.spec.record import decode
-
         if kind == EXECUTE:
             self._dismiss_spare()
             self._execute = decode(Execute, parse(payload))
             return
-        self._start = decode(Start, parse(payload))
+        self._start = Outline.unchecked(parse(payload))
         if self._start.runtime:
             self._dismiss_spare()
             return
@@ -72,11 +74,6 @@ class Creation:
             return pid, _mounts_of(pid)
         assert self._draft is not None and self._wanted is not None
         start = self._start
-        from utsuwa.runtime.create import build
-        from utsuwa.runtime.record import Store
-        from utsuwa.runtime.start import poststart
-        from utsuwa.runtime.undo import Undo
-
         held: list[int] = []
         with Undo() as undo:
             container, child = build(
@@ -95,23 +92,17 @@ class Creation:
 
     def finish(self) -> None:
         """Everybody has been told: do what only the next start gains by."""
-        from utsuwa.runtime.record import Store
-
         self._dismiss_spare()
         if self._start and self._draft and self._kept:
             self._kept.keep(self._draft, self._host, Store(runtime_root(self._start.run)).filters)
+            self._kept.point_out()
 
-    def _settled(self, start: Start) -> Draft:
+    def _settled(self, start: Outline) -> Draft:
         """The draft of an earlier start of the same shape, or a new one."""
-        from utsuwa.runtime import bundle
-        from utsuwa.runtime.draft import Draft
-        from utsuwa.runtime.kept import Kept
-        from utsuwa.runtime.record import Store
-
         store = Store(runtime_root(start.run))
-        read = bundle.read(start.directory)
+        read = Bundle(start.directory, read_config(start.directory))
         wanted = self._wanted = _wanted(start, read)
-        self._kept = Kept(store.drafts, wanted, read)
+        self._kept = Kept(store.drafts, wanted, read, self._expected)
         draft = self._kept.recall(self._host)
         if draft is None:
             draft = Draft.make(wanted, read, self._host)
@@ -124,10 +115,13 @@ class Creation:
             self._spare = None
 
 
-def _wanted(start: Start, bundle: Bundle) -> CreateRequest:
-    """What the runtime is asked; a terminal's socket is not there yet, but whether there will be one is known."""
-    from utsuwa.runtime.draft import CreateRequest
+def expected(run: str) -> Expected:
+    """What the next start in RUN may be like."""
+    return Expected(Store(runtime_root(run)).drafts)
 
+
+def _wanted(start: Outline, bundle: Bundle) -> CreateRequest:
+    """What the runtime is asked; a terminal's socket is not there yet, but whether there will be one is known."""
     return CreateRequest(
         id=start.id,
         bundle=start.directory,
@@ -150,9 +144,6 @@ def _mounts_of(pid: int) -> int:
 def execute(request: Execute, console: int) -> int:
     """Run another process in a container; its pid."""
     from utsuwa.runtime.exec import ExecRequest, check_state, launch
-    from utsuwa.runtime.record import Store
-    from utsuwa.runtime.undo import Undo
-    from utsuwa.spec.record import decode
     from utsuwa.spec.runtime import Process
 
     store = Store(runtime_root(request.run))
@@ -172,7 +163,7 @@ def execute(request: Execute, console: int) -> int:
     return child.pid
 
 
-def plug(start: Start, pid: int, sockets: tuple[int, ...]) -> None:
+def plug(start: Outline, pid: int, sockets: tuple[int, ...]) -> None:
     """Put the container, of which there is a namespace by now, into its networks."""
     from utsuwa.linux.rtnetlink import OF_PROCESS
     from utsuwa.network.plug import Inside, join_all
@@ -181,10 +172,9 @@ def plug(start: Start, pid: int, sockets: tuple[int, ...]) -> None:
         join_all(places_of(start), start.id, inside)
 
 
-def create_elsewhere(start: Start, console: int) -> int:
+def create_elsewhere(start: Outline, console: int) -> int:
     """Have another runtime create and start the container; its pid."""
     from utsuwa.runtime.foreign import Foreign
-    from utsuwa.runtime.record import Store
 
     with open(f"{start.directory}/config.json", "rb", buffering=0) as file:
         config = file.read()

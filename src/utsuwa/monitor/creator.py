@@ -43,14 +43,16 @@ class Failed(Error):
 class Creator:
     """The monitor's end of a waiting creator."""
 
-    def __init__(self, foreign: tuple[int, ...], hurry: bool) -> None:
-        """``foreign``: descriptors that the creator must not keep open. ``hurry``: somebody waits for it."""
+    def __init__(self, foreign: tuple[int, ...], hurry: bool, run: str = "") -> None:
+        """``foreign``: descriptors that the creator must not keep open. ``hurry``: somebody waits for it, so that
+        nothing is looked up in ``run`` (RUN) ahead.
+        """
         ours, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         if os.fork() == 0:
             ours.close()
             for fd in foreign:
                 os.close(fd)
-            _wait(theirs, hurry)
+            _wait(theirs, hurry, run)
         theirs.close()
         self._socket = ours
 
@@ -65,22 +67,30 @@ class Creator:
         except OSError:  # it was killed, as will be seen
             return
 
-    def create(self, stdio: Stdio) -> tuple[int, int]:
-        """Have the process made with this stdio; its pid, and its mount namespace (or -1). Raises Failed.
+    def go_ahead(self, stdio: Stdio) -> None:
+        """Have the process made with this stdio.
 
         Only from here on the creator leaves traces: somebody has written down by now that there will be some.
-        After a failure the creator ends; otherwise it stays until it is dismissed. To take its memory down is 1 ms of
-        a processor, which the container and we want first; but the guard hears of the container only after that.
         """
         rights = b"".join([fd.to_bytes(4, "little") for fd in stdio.theirs()])
-        answer, received = b"", [-1]
         try:
             self._socket.sendmsg([b"!"], [(SOL_SOCKET, SCM_RIGHTS, rights)])
-            answer, received = self._answer()
-        except OSError:  # it was killed
+        except OSError:  # it was killed, as will be seen
             pass
         finally:
             stdio.leave()
+
+    def outcome(self) -> tuple[int, int]:
+        """The process's pid, and its mount namespace (or -1), as soon as it runs its program. Raises Failed.
+
+        After a failure the creator ends; otherwise it stays until it is dismissed. To take its memory down is 1 ms of
+        a processor, which the container and we want first; but the guard hears of the container only after that.
+        """
+        answer, received = b"", [-1]
+        try:
+            answer, received = self._answer()
+        except OSError:
+            pass
         told = parse(answer) if answer else _KILLED
         if "pid" in told:
             return int(told["pid"]), received[0]
@@ -94,16 +104,16 @@ class Creator:
         return data, descriptors(ancillary) or [-1]
 
 
-def _wait(connection: socket, hurry: bool) -> None:
+def _wait(connection: socket, hurry: bool, run: str) -> None:
     """The creator's life. Never returns."""
-    from utsuwa.monitor.creation import Creation, docker_code
+    from utsuwa.monitor.creation import Creation, docker_code, expected
 
     mounts, creation = -1, None
     try:
         reaper.heed_children()
         if not hurry:
             memory.take()
-        creation = Creation(probe(), None if hurry else _spare())
+        creation = Creation(probe(), None, None) if hurry else Creation(probe(), _spare(), expected(run))
         creation.prepare(*_request(connection))
         pid, mounts = creation.carry_out(_enter(_streams(connection)))
         result: dict[str, object] = {"pid": pid}

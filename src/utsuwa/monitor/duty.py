@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, signal
 from _socket import CMSG_SPACE, socket
+from struct import Struct
 
 from utsuwa.errors import Error, InvalidArgument
 from utsuwa.monitor import frames, memory, reaper
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
 
 CONTROL = 3
+_SO_PEERCRED, _SOL_SOCKET = 17, 1
+_CREDENTIALS = Struct("iII")
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 
 
@@ -48,9 +51,10 @@ def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
     connection = -1
     try:
         kind, payload, rights = _request(client)
-        connection = client.detach()
         if kind in (frames.START, frames.EXECUTE):
             creator.announce(kind, payload)
+        _check_peer(client)
+        connection = client.detach()
         report(control)
         reaper.die_with_parent(False)
         if kind == frames.RESUME and rights:
@@ -69,6 +73,13 @@ def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
         from utsuwa.errors import from_oserror
 
         _refuse(connection, from_oserror(error, error.filename or "monitor"))
+
+
+def _check_peer(client: socket) -> None:
+    """The peer is root or the user that we are. The socket's directory is 0700 already; this is the second lock."""
+    _pid, uid, _gid = _CREDENTIALS.unpack(client.getsockopt(_SOL_SOCKET, _SO_PEERCRED, _CREDENTIALS.size))
+    if uid not in (0, os.geteuid()):
+        raise EOFError
 
 
 def _obey(kind: int, payload: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:

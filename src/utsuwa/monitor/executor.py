@@ -61,7 +61,8 @@ class _Executor:
         """The pid of the process. Raises Failed."""
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
-        self._pid, _ = creator.create(stdio)
+        creator.go_ahead(stdio)
+        self._pid, _ = creator.outcome()
         name_process(self._control, self._pid)
         stdio.connect(self.relay, once=True)
         if request.rows:

@@ -22,6 +22,7 @@ ENDED = Struct("<Ii")
 _WORD = Struct("<cB?xI")
 _MOST = 8
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
+_identity: dict[int, int] = {}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,17 @@ def become(control: socket, worker: int, parent: int, forkserver: str, command: 
     os.set_inheritable(control.fileno(), True)
     numbers = [str(number) for number in (control.fileno(), worker, parent)]
     os.execv(program(), ["utsuwa-guard", *numbers, name, *command])
+
+
+def identity() -> tuple[int, int]:
+    """For a worker: pid and start time of its guard, who is there from the first to the last. It may ask ahead."""
+    pid = os.getppid()
+    if pid not in _identity:
+        from utsuwa.runtime.process import start_time
+
+        _identity.clear()
+        _identity[pid] = start_time(pid) or 0
+    return pid, _identity[pid]
 
 
 def report(control: socket) -> tuple[int | None, list[int]]:

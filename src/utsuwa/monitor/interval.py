@@ -88,7 +88,6 @@ class Interval:
         except Failed as error:
             self._fail(keeper, error)
             return
-        keeper.note("start")
         keeper.settle_in(self._lock, self._listener)
         creator.dismiss()
         os.close(self._timer)

@@ -41,16 +41,28 @@ def note_pruned(run: str, kind: str, reclaimed: int) -> None:
     emit(run, kind, "prune", "", {"reclaimed": str(reclaimed)})
 
 
-def note(run: str, directory: str, action: str, extra: Mapping[str, str] | None = None) -> None:
-    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names.
-
-    Before its start its volumes are mounted, and after its end they are not, which nobody else would tell.
-    """
+def read_about(directory: str) -> dict[str, Any]:
+    """What ``note`` tells of the container of ``directory`` besides what happened to it."""
     try:
         with open(f"{directory}/container.json", "rb", buffering=0) as file:
-            about = parse(file.read())
+            return parse(file.read())  # type: ignore[no-any-return]
     except (OSError, Error):  # it is being removed
-        about = {}
+        return {}
+
+
+def note(
+    run: str,
+    directory: str,
+    action: str,
+    extra: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names.
+
+    Before its start its volumes are mounted, and after its end they are not, which nobody else would tell. ``about``:
+    what ``read_about`` has given just now.
+    """
+    about = read_about(directory) if about is None else about
     names = {"image": about.get("image", ""), "name": about.get("name", "")}
     identifier = os.path.basename(directory)
     if action == "start":

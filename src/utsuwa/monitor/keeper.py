@@ -13,7 +13,7 @@ from utsuwa.errors import Conflict, Error
 from utsuwa.monitor import frames, journal
 from utsuwa.monitor.creator import Failed
 from utsuwa.monitor.ending import empty, empty_work
-from utsuwa.monitor.guard import ENDED, hand_over, name_process, say_idle, take_over
+from utsuwa.monitor.guard import ENDED, hand_over, identity, name_process, say_idle, take_over
 from utsuwa.monitor.logs import open_log
 from utsuwa.monitor.records import (
     EXIT_FILE,
@@ -72,7 +72,6 @@ def keep(request: bytes, connection: int, creator: Creator, control: socket, bus
         os.close(lock)
         refuse(connection, error)
         return
-    keeper.note("start")
     keeper.attend(connection, pid, lock)
     creator.dismiss()
     os.close(busy)
@@ -97,10 +96,8 @@ def go_on(received: list[int], control: socket, ended: int | None) -> None:
 
 def announce(head: Head | Start, directory: str, began: str) -> None:
     """From here on the container counts as started, and what it leaves is ours to clean up."""
-    from utsuwa.runtime.process import start_time
-
-    me = os.getppid()  # the guard: it is there from the first to the last
-    run = Run(number=head.number, monitor=me, monitorStart=start_time(me) or 0, startedAt=began, restarts=head.restarts)
+    pid, since = identity()
+    run = Run(number=head.number, monitor=pid, monitorStart=since, startedAt=began, restarts=head.restarts)
     write(directory, RUN_FILE, run)
 
 
@@ -134,9 +131,12 @@ class Keeper:
         self._examiner: Examiner | None = None
 
     def create(self, creator: Creator) -> int:
-        """Have the container created and started; its pid. Raises Failed."""
+        """Have the container created and started, and tell the journal; its pid. Raises Failed."""
         self._stdio = Stdio(self._start.tty, self._start.openStdin)
-        self._pid, self._mounts = creator.create(self._stdio)
+        creator.go_ahead(self._stdio)
+        about = journal.read_about(self._start.directory)
+        self._pid, self._mounts = creator.outcome()
+        journal.note(self._start.run, self._start.directory, "start", about=about)
         return self._pid
 
     def take_over(self, handover: Handover, descriptors: dict[str, int], ended: int | None) -> None:

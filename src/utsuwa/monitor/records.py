@@ -25,6 +25,8 @@ from utsuwa.spec.record import Record, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from utsuwa.network.state import Places
 
 RUN_FILE, EXIT_FILE, LOCK_FILE, SOCKET_FILE = "run.json", "exit.json", "lock", "attach.sock"
@@ -69,7 +71,32 @@ class Health(Record):
     Log: tuple[HealthResult, ...] = ()
 
 
-class Start(Record):
+class Outline(Record):
+    """What of a Start its creator reads, who is in a hurry: the words are explained there."""
+
+    id: str
+    directory: str
+    run: str
+    tty: bool = False
+    mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    init: bool = False
+    runtime: tuple[str, ...] = ()
+    networks: bool = False
+
+    @classmethod
+    def unchecked(cls, document: dict[str, Any]) -> Outline:
+        """From a Start's JSON. Whoever is to do something about it has decoded the whole by then, and knows that it
+        is one.
+        """
+        mounts = [
+            Mount.restored({**mount, "options": tuple(mount.get("options", ()))})
+            for mount in document.get("mounts", ())
+        ]
+        return cls.restored({**document, "mounts": tuple(mounts), "runtime": tuple(document.get("runtime", ()))})
+
+
+class Start(Outline):
     """The request to start a container whose bundle is in place.
 
     ``directory``: ROOT/containers/ID, the bundle. ``run``: RUN. ``number``: of this run, from 1. ``attach``: the
@@ -84,11 +111,7 @@ class Start(Record):
     ``networks``: it has a network namespace that is connected as its network.json says.
     """
 
-    id: str
-    directory: str
-    run: str
     number: int = 1
-    tty: bool = False
     openStdin: bool = False
     stdinOnce: bool = False
     attach: bool = False
@@ -100,17 +123,12 @@ class Start(Record):
     logDriver: str = "json-file"
     logCompress: bool = False
     logAttributes: dict[str, str] = {}
-    mounts: tuple[Mount, ...] = ()
-    user: str | None = None
-    init: bool = False
     remove: bool = False
     snapshots: str = ""
     volumes: tuple[str, ...] = ()
-    runtime: tuple[str, ...] = ()
     restarts: int = 0
     delay: int = 0
     health: HealthCheck | None = None
-    networks: bool = False
 
 
 class Head(Record):
@@ -214,7 +232,7 @@ def runtime_root(run: str) -> str:
     return f"{run}/runtime"
 
 
-def places_of(start: Start) -> Places:
+def places_of(start: Outline) -> Places:
     """Where networks are kept, beside the containers and beside the monitors."""
     from utsuwa.network.state import Places
 

@@ -57,7 +57,7 @@ def _make_config() -> bytes:
     from utsuwa.seccomp.program import native_architecture
     from utsuwa.spec.codec import dumps, encode
     from utsuwa.spec.default import MASKED_PATHS, READONLY_PATHS, default_spec
-    from utsuwa.spec.runtime import DeviceRule, Memory, Mount, Pids, Resources, Seccomp, SyscallArg, SyscallRule
+    from utsuwa.spec.runtime import DeviceRule, Memory, Mount, Pids, Resources, Root, Seccomp, SyscallArg, SyscallRule
 
     spec = default_spec()
     process, linux = spec.process, spec.linux
@@ -83,6 +83,7 @@ def _make_config() -> bytes:
     bind = Mount(destination="/etc/hosts", type="bind", source="/etc/hosts", options=("rbind", "rprivate"))
     spec = spec.replace(
         process=process.replace(terminal=False),
+        root=Root(path="."),
         mounts=(*(spec.mounts or ()), bind),
         linux=linux.replace(
             cgroupsPath=f"/utsuwa/{_ID}",
@@ -116,13 +117,13 @@ def _plan(config: bytes) -> None:
     root = Mount(type="overlay", source="overlay", options=("lowerdir=/a:/b", "upperdir=/c", "workdir=/d"))
     request = CreateRequest(id=_ID, bundle="/", root_mounts=(root,), user="0")
     bundle = Bundle("/", config, spec.replace(linux=spec.linux.replace(seccomp=None)), "/")
-    draft = Draft.make(request, bundle, probe())
+    host = probe()
+    draft = Draft.make(request, bundle, host)
     dumps(encode(draft.document))
     draft.settle("")
     load(draft.manager.save())
-    if draft.settled:
-        Draft.unpacked(draft.packed(), None, request, bundle, probe())
-    Kept("", request, bundle).recall(probe())
+    expected = Kept("", request, bundle).expected(draft, host)
+    Kept("", request, bundle, expected).recall(host)
 
 
 def _speak() -> None:

@@ -16,12 +16,13 @@ from utsuwa.plan import ahead, ops
 from utsuwa.plan.create import create
 from utsuwa.plan.options import CgroupJoin, CreateOptions
 from utsuwa.runtime.ownership import cgroup_owner
-from utsuwa.runtime.record import Document
+from utsuwa.runtime.record import Document, encoded
 from utsuwa.spec.record import Record
 from utsuwa.spec.timestamp import utc
 
 FIELDS = 2
 """The version of marshal's format in which equal objects have equal bytes."""
+_SOME_DAY = "0000-00-00T00:00:00.000000000Z"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,8 +115,6 @@ class Draft:
 
     def record(self) -> bytes:
         """The document as it is going to be written down."""
-        from utsuwa.runtime.record import encoded
-
         self._record = self._record or encoded(self.document)
         return self._record
 
@@ -146,42 +145,50 @@ class Draft:
             )
 
     def packed(self) -> bytes:
-        """What ``unpacked`` reads, once it is settled; nothing of it tells when that was, or of annotations."""
+        """What ``unpacked`` reads, once it is settled; nothing of it tells when that was, or of annotations.
+
+        The record is there twice: as it is in memory, and as it is going to be written down, in two parts around its
+        date. Raises ValueError for a record that can't be kept.
+        """
+        root = self.bundle.spec.root
+        assert self.settled is not None and root is not None
+        document = self.document.replace(created=_SOME_DAY, annotations=None)
+        text = encoded(document).split(_SOME_DAY.encode())
+        return dumps((document.__dict__, text, root.path, self.settled.__dict__), FIELDS)
+
+    def limits(self) -> bytes:
+        """What ``unpacked`` takes besides: the resources, and whose the cgroup is; the same for all of a shape."""
         from utsuwa.spec.codec import encode
 
-        settled, root = self.settled, self.bundle.spec.root
-        assert settled is not None and root is not None
-        about = (settled.wire, settled.guards, settled.warnings, settled.asks_once, settled.later)
-        resources = None if self.resources is None else encode(self.resources)
-        document = encode(self.document.replace(created="", annotations=None))
-        return dumps((document, root.path, resources, self.owner(), about), FIELDS)
+        return dumps((None if self.resources is None else encode(self.resources), self.owner()), FIELDS)
 
     @classmethod
     def unpacked(
-        cls, packed: bytes, annotations: object, request: CreateRequest, bundle: Bundle, host: Host
+        cls,
+        packed: bytes,
+        limits: tuple[Resources | None, int | None],
+        annotations: dict[str, str] | None,
+        request: CreateRequest,
+        bundle: Bundle,
+        host: Host,
     ) -> Self | None:
         """The draft again; None when the root file system is another directory by now, or none."""
-        from utsuwa.spec.codec import dumps as dumped
-        from utsuwa.spec.record import decode
-        from utsuwa.spec.runtime import Resources
-
-        document, root, resources, owner, about = loads(packed)
+        values, (before, after), root, settled = loads(packed)
         try:
-            if bundle.find_root(root) != document["rootfs"]:
+            if bundle.find_root(root) != values["rootfs"]:
                 return None
         except Error:
             return None
-        limits = None if resources is None else decode(Resources, resources)
-        whole = {**document, "created": now()}
+        created = values["created"] = now()
         if annotations is not None:
-            whole["annotations"] = annotations
-        found: Document = decode(Document, whole)
-        draft = cls(request, bundle, host, load(document["cgroup"]), found, limits)
-        draft._record = dumped(whole).encode()
+            values["annotations"] = annotations
+            after = _beside(annotations, after)
+        resources, owner = limits
+        draft = cls(request, bundle, host, load(values["cgroup"]), Document.restored(values), resources)
+        draft._record = before + created.encode() + after
         draft.recalled = True
         draft._owner = (owner,)
-        wire, guards, warnings, asks_once, later = about
-        draft.settled = _Settled(wire=wire, guards=guards, warnings=warnings, asks_once=asks_once, later=later)
+        draft.settled = _Settled.restored(settled)
         return draft
 
     def owner(self) -> int | None:
@@ -225,6 +232,22 @@ class Draft:
 
     def _slots(self) -> tuple[str, ...]:
         return (ops.CONSOLE_SOCKET,) if self._request.console >= 0 else ()
+
+
+def unpacked_limits(packed: bytes) -> tuple[Resources | None, int | None]:
+    """What ``Draft.limits`` gave, for ``Draft.unpacked``."""
+    from utsuwa.spec.record import decode
+    from utsuwa.spec.runtime import Resources
+
+    resources, owner = loads(packed)
+    return (None if resources is None else decode(Resources, resources)), owner
+
+
+def _beside(annotations: object, after: bytes) -> bytes:
+    """The rest of a record behind its date, which begins with a quotation mark, with annotations in it."""
+    from utsuwa.spec.codec import dumps as dumped
+
+    return b'","annotations":' + dumped(annotations).encode() + after[1:]
 
 
 def _asks_once(plan: Plan) -> bool:

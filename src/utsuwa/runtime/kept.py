@@ -19,7 +19,7 @@ from utsuwa.init.encode import texts
 from utsuwa.linux.cache import Cache
 from utsuwa.linux.host import boot
 from utsuwa.runtime.bundle import Bundle
-from utsuwa.runtime.draft import FIELDS, Draft
+from utsuwa.runtime.draft import FIELDS, Draft, unpacked_limits
 from utsuwa.spec.codec import value_at
 from utsuwa.spec.mount import Mount
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from utsuwa.linux.host import Host
     from utsuwa.runtime.draft import CreateRequest
+    from utsuwa.spec.runtime import Resources
+
+    Parts = tuple[list[bytes | int], bytes]
 
 _EPOCH = os.urandom(16)
 """Of this program, when its memory comes from an image, else of this process: others may be of another version."""
@@ -37,55 +40,115 @@ _SHORTEST_NAME = 4
 _NOWHERE = -2
 _SEEN, _UNFIT = b"", b"-"
 """Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
+_LATEST = "latest"
+"""Beside the entries: a link that names the one that a start was last made by."""
+
+
+class Entry:
+    """A kept draft, taken apart: ``spots`` in the configuration, ``pieces`` between what is taken out, ``limits``."""
+
+    def __init__(self, name: str, body: bytes) -> None:
+        self.name = name
+        self.facts: bytes
+        self.spots: tuple[int, ...]
+        self.pieces: list[bytes | int]
+        self.facts, self.spots, self.pieces, limits = loads(body)
+        self.limits: tuple[Resources | None, int | None] = unpacked_limits(limits)
+
+
+class Expected:
+    """What can be looked up before a container is asked for: the entry of the last start by heart in this place."""
+
+    def __init__(self, directory: str) -> None:
+        self.boot = boot()
+        self.entry: Entry | None = None
+        try:
+            cache = Cache(directory)
+        except (OSError, Error):
+            return
+        try:
+            name = cache.linked(_LATEST)
+            body = cache.read(name, _LARGEST) if name else None
+        finally:
+            cache.close()
+        if body:
+            self.entry = _entry(name, body)
 
 
 class Kept:
     """The place of a container's shape among what is kept."""
 
-    def __init__(self, directory: str, request: CreateRequest, bundle: Bundle) -> None:
+    def __init__(
+        self, directory: str, request: CreateRequest, bundle: Bundle, expected: Expected | None = None
+    ) -> None:
         self._directory, self._request, self._bundle = directory, request, bundle
         self._names = _names(request.id)
-        asked = request.replace(id="", bundle="", console=min(request.console, 0), pid_file="", pidfd_socket="")
-        about = f"{len(request.id)}{asked}{bundle.path!r}\n".encode("utf-8", "surrogateescape")
-        nameless = dumps(_cut(about + bundle.config, self._names), FIELDS)
         # A boot, because the kernel's security modules, which labels depend on, are no facts of the host.
-        self._entry = blake2b(_EPOCH + boot() + nameless, digest_size=32).hexdigest()
-        self._body = self._read()
+        self._name = _key(expected.boot if expected else boot(), request, bundle, self._names)
+        self._expected = expected.entry if expected else None
+        self._entry = self._expected
+        self._seen = self._fit = True
+        if self._entry is None or self._entry.name != self._name:
+            self._look_up()
+
+    def _look_up(self) -> None:
+        body = self._read()
+        self._seen, self._fit = body is not None, body != _UNFIT
+        self._entry = _entry(self._name, body) if body else None
 
     @property
     def found(self) -> bool:
         """There is a draft; whether it fits the host as it is now has not been looked at."""
-        return self._body is not None and self._body not in (_SEEN, _UNFIT)
+        return self._entry is not None
 
     def recall(self, host: Host) -> Draft | None:
         """The draft, with this container's name in it; None when there is none, or it was made for another host."""
-        if not self.found:
-            return None
-        facts, spots, pieces = loads(self._body or b"")
-        if facts != repr(host):
+        entry = self._entry
+        if entry is None or entry.facts != _facts(host):
             return None
         text = self._bundle.config.decode()
-        packed = _whole(pieces, _private(value_at(text, spots[0]), self._names))
-        annotations = value_at(text, spots[1]) if spots[1] >= 0 else None
-        return Draft.unpacked(packed, annotations, self._request, self._bundle, host)
+        if "\\ud" in text or "\\uD" in text:  # half a character, perhaps, of which only parse() makes something
+            return None
+        packed = _whole(entry.pieces, _private(value_at(text, entry.spots[0]), self._names))
+        annotations = None
+        if entry.spots[1] >= 0:
+            annotations = {key: value for key, value in value_at(text, entry.spots[1]).items() if value is not None}
+        return Draft.unpacked(packed, entry.limits, annotations, self._request, self._bundle, host)
 
     def keep(self, draft: Draft, host: Host, filters: str) -> None:
         """Take note of a start for the next one. It costs as much as making the draft did, when it is kept."""
-        if draft.recalled or not draft.settled or len(self._names[0]) < _SHORTEST_NAME or self._body == _UNFIT:
+        if draft.recalled or not draft.settled or len(self._names[0]) < _SHORTEST_NAME or not self._fit:
             return
         if draft.document.intelRdt is not None:  # which depends on what there is in resctrl at the moment
             return
-        if self._body is None:
+        if not self._seen:
             self._write(_SEEN)
             return
-        spots = _spots(self._bundle)
-        pieces = _cut(draft.packed(), _private(_process(self._bundle), self._names))
-        if spots and pieces == self._pieces_of_another(host, filters):
-            self._write(dumps((repr(host), spots, pieces), FIELDS))
-        else:
-            self._write(_UNFIT)
+        spots, parts = _spots(self._bundle), _parts(draft, self._names)
+        fit = spots and parts and parts == self._parts_of_another(host, filters)
+        self._write(_body(host, spots, parts) if fit and parts else _UNFIT)
 
-    def _pieces_of_another(self, host: Host, filters: str) -> list[bytes | int]:
+    def expected(self, draft: Draft, host: Host) -> Expected:
+        """What a start of this shape would expect, had the draft been kept: for a rehearsal."""
+        expected, parts = Expected(""), _parts(draft, self._names)
+        if parts:
+            expected.entry = Entry(self._name, _body(host, _spots(self._bundle), parts))
+        return expected
+
+    def point_out(self) -> None:
+        """Tell who waits for the next start what this one was made by."""
+        if self._entry is None or self._entry is self._expected:
+            return
+        try:
+            cache = Cache(self._directory)
+        except OSError:
+            return
+        try:
+            cache.link(_LATEST, self._name)
+        finally:
+            cache.close()
+
+    def _parts_of_another(self, host: Host, filters: str) -> Parts | None:
         """What the draft is for a container of a name that nobody has."""
         length = len(self._request.id)
         another = os.urandom(length).hex()[:length]
@@ -112,9 +175,9 @@ class Kept:
         try:
             draft = Draft.make(request, twin, host)
             draft.settle(filters)
-            return _cut(draft.packed(), _private(_process(twin), names)) if draft.settled else []
+            return _parts(draft, names)
         except Error:
-            return []
+            return None
 
     def _read(self) -> bytes | None:
         try:
@@ -122,7 +185,7 @@ class Kept:
         except OSError:  # read-only, or no parent: it saves time, and is not needed
             return None
         try:
-            return cache.read(self._entry, _LARGEST)
+            return cache.read(self._name, _LARGEST)
         finally:
             cache.close()
 
@@ -132,9 +195,43 @@ class Kept:
         except OSError:
             return
         try:
-            cache.write(self._entry, body)
+            cache.write(self._name, body)
         finally:
             cache.close()
+
+
+def _entry(name: str, body: bytes) -> Entry | None:
+    return None if body == _UNFIT else Entry(name, body)
+
+
+def _body(host: Host, spots: tuple[int, ...], parts: Parts) -> bytes:
+    return dumps((_facts(host), spots, *parts), FIELDS)
+
+
+def _facts(host: Host) -> bytes:
+    return dumps(host.__dict__, FIELDS)
+
+
+def _key(boot: bytes, request: CreateRequest, bundle: Bundle, names: tuple[bytes, ...]) -> str:
+    """What is the same for all containers of a shape, and for no others."""
+    asked = {**request.__dict__, "root_mounts": [mount.__dict__ for mount in request.root_mounts]}
+    asked |= {"id": len(request.id), "bundle": "", "console": min(request.console, 0), "pid_file": ""}
+    asked["pidfd_socket"] = ""
+    text = f"{asked}{bundle.path!r}\n".encode() + bundle.config
+    if b"\1" in text or b"\2" in text:  # not JSON: of no other's shape
+        text += os.urandom(16)
+    nameless = text.replace(names[0], b"\1").replace(names[1], b"\2")
+    return blake2b(_EPOCH + boot + nameless, digest_size=32).hexdigest()
+
+
+def _parts(draft: Draft, names: tuple[bytes, ...]) -> Parts | None:
+    """What is kept of a draft: all that has names in it, as pieces between them, and the rest; None if it can't be."""
+    if not draft.settled:
+        return None
+    try:
+        return _cut(draft.packed(), _private(_process(draft.bundle), names)), draft.limits()
+    except ValueError:
+        return None
 
 
 def _names(identifier: str) -> tuple[bytes, ...]:

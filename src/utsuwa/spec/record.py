@@ -62,15 +62,19 @@ class Record:
     """A frozen value of the fields its class annotates, built from keywords; equal when class and fields are equal."""
 
     def __init__(self, **values: Any) -> None:
-        names = fields(type(self))
-        for name in values:
-            if name not in names:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+        cls = type(self)
+        for name in values.keys() - fields(cls).keys():
+            raise TypeError(f"{cls.__name__} has no field {name!r}")
+        for name in _required(cls) - values.keys():
+            raise TypeError(f"{cls.__name__} needs the field {name!r}")
         self.__dict__.update(values)
-        if len(values) < len(names):
-            for name in names:
-                if name not in values and not hasattr(self, name):
-                    raise TypeError(f"{type(self).__name__} needs the field {name!r}")
+
+    @classmethod
+    def restored(cls, values: dict[str, Any]) -> Self:
+        """A record whose ``__dict__`` was this once: nothing of it is looked at."""
+        record = cls.__new__(cls)
+        object.__setattr__(record, "__dict__", values)
+        return record
 
     def replace(self, **changes: Any) -> Self:
         """A copy of this record with some fields changed."""
@@ -131,6 +135,7 @@ def shown(value: object) -> str:
 
 
 _FIELDS: dict[type, dict[str, tuple[str, str]]] = {}
+_REQUIRED: dict[type, frozenset[str]] = {}
 _RECORD_DECODERS: dict[type, Decoder] = {}
 _DECODERS: dict[tuple[str, str], Decoder] = {}
 
@@ -144,6 +149,14 @@ def fields(cls: type[Record]) -> dict[str, tuple[str, str]]:
             for name, annotation in vars(base).get("__annotations__", {}).items():
                 found[name] = (annotation, base.__module__)
         _FIELDS[cls] = found
+    return found
+
+
+def _required(cls: type[Record]) -> frozenset[str]:
+    """The fields without a default."""
+    found = _REQUIRED.get(cls)
+    if found is None:
+        found = _REQUIRED[cls] = frozenset([name for name in fields(cls) if not hasattr(cls, name)])
     return found
 
 
@@ -174,7 +187,7 @@ def record_decoder(cls: type[Record]) -> Decoder:
 
 def _make_record_decoder(cls: type[Record]) -> Decoder:
     declared = fields(cls)
-    required = [name for name in declared if not hasattr(cls, name)]
+    required = [name for name in declared if name in _required(cls)]
     table: dict[str, tuple[str, Decoder]] = {}
     new, get, put = cls.__new__, table.get, object.__setattr__
 

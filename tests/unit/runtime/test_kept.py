@@ -14,7 +14,8 @@ import pytest
 from utsuwa.linux.host import Host
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.draft import CreateRequest, Draft
-from utsuwa.runtime.kept import Kept
+from utsuwa.runtime.kept import Expected, Kept
+from utsuwa.runtime.record import encoded
 from utsuwa.runtime.spec import write_spec
 from utsuwa.spec.mount import Mount
 
@@ -66,7 +67,7 @@ class House:
         return draft
 
     def entries(self) -> list[bytes]:
-        return [path.read_bytes() for path in Path(self.drafts).iterdir()]
+        return [path.read_bytes() for path in Path(self.drafts).iterdir() if not path.is_symlink()]
 
 
 @pytest.fixture
@@ -190,6 +191,72 @@ def test_damage_is_not_believed(house: House) -> None:
     for damaged in (whole[:-1], whole[:40], b"", whole[:50] + b"\0" + whole[51:]):
         path.write_bytes(damaged)
         assert not house.place(names()[0])[0].found
+
+
+def test_what_a_waiting_creator_expects_is_the_last_shape_by_heart(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(config: dict[str, Any]) -> None:
+        config["process"]["cwd"] = "/tmp"
+
+    assert Expected(house.drafts).entry is None
+    for change in (None, other):
+        for name in names()[:2]:
+            house.start(name, change)
+        kept = house.place(names()[0], change)[0]
+        kept.point_out()
+    expected = Expected(house.drafts)
+    assert expected.entry
+    place = house.place(names()[0])  # of the other shape: it is looked up
+    kept = Kept(house.drafts, *place[1:], expected)
+    assert kept.recall(HOST)
+    kept.point_out()
+    for entry in Path(house.drafts).iterdir():
+        if not entry.is_symlink():
+            entry.unlink()
+    place = house.place(names()[0], other)
+    draft = Kept(house.drafts, *place[1:], expected).recall(HOST)  # which has read nothing
+    made = Draft.make(*place[1:], HOST)
+    made.settle("")
+    assert draft and draft.settled == made.settled
+    assert Expected(house.drafts).entry is None
+    monkeypatch.setattr("utsuwa.runtime.kept.boot", lambda: b"another")
+    assert not Kept(house.drafts, *place[1:], Expected(house.drafts)).found
+
+
+def test_a_link_out_of_the_place_leads_nowhere(house: House) -> None:
+    for name in names()[:2]:
+        house.start(name)
+    (entry,) = Path(house.drafts).iterdir()
+    (Path(house.drafts) / "latest").symlink_to(f"../{entry.parent.name}/{entry.name}")
+    assert Expected(house.drafts).entry is None
+
+
+def test_half_a_character_is_nothing_to_know_by_heart(house: House) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["process"]["env"].append("HALF=\ud800")
+
+    for name in names():
+        assert not house.start(name, change).recalled
+
+
+def test_a_configuration_with_our_own_marks_in_it_is_of_no_shape(house: House) -> None:
+    one, two, _ = names()
+    house.start(one)
+    house.start(two)
+    _, request, bundle = house.place(one)
+    feigned = bundles.Bundle(bundle.path, bundle.config.replace(one.encode(), b"\1"), rootfs=bundle.rootfs)
+    assert not Kept(house.drafts, request, feigned).found
+
+
+def test_the_record_is_the_one_that_would_be_written(house: House) -> None:
+    for name in names()[:2]:
+        house.start(name)
+    name = names()[0]
+    draft = house.start(name)
+    assert draft.recalled
+    made = Draft.make(*house.place(name)[1:], HOST)
+    assert json.loads(draft.record()) == json.loads(encoded(made.document.replace(created=draft.document.created)))
 
 
 def test_hooks_are_never_known_by_heart(house: House) -> None:
