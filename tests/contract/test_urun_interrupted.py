@@ -48,7 +48,7 @@ STEPS = (
     "utsuwa.runtime.create.listen",
     "utsuwa.runtime.draft.spawn",
     "utsuwa.cgroup.v1:V1Manager.apply",
-    "utsuwa.runtime.record:Container.save",
+    "utsuwa.runtime.record:Container.save_process",
     "utsuwa.init.spawn:Child.reply",
     "utsuwa.runtime.record:Container.complete",
     "utsuwa.runtime.create.write_pid_file",

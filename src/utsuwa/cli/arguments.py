@@ -15,6 +15,7 @@ _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 Table = dict[str, tuple[str, str]]
+_TABLES: dict[tuple[str, ...], Table] = {}
 Values = dict[str, "str | int | bool | list[str]"]
 
 
@@ -24,12 +25,16 @@ def table(*options: str) -> Table:
     An option is written as ``name|alias`` and the sign of its kind: ``detach|d``, ``bundle|b=``, ``preserve-fds#``,
     ``env|e*``.
     """
+    known = _TABLES.get(options)
+    if known is not None:
+        return known
     spellings: Table = {}
     for option in options:
         kind = option[-1] if option[-1] in "=#*" else FLAG
         names = option.rstrip("=#*").split("|")
         for name in names:
             spellings[name] = (names[0], kind)
+    _TABLES[options] = spellings  # in the image of a launcher all that are needed are made already
     return spellings
 
 

@@ -279,7 +279,11 @@ class Conversation:
             return
         self._saved = True
         pid = self._child.pid
-        self._container.save(pid=pid, startTime=start_time(pid) or 0, cgroup=self._manager.save())
+        since, cgroup = start_time(pid) or 0, self._manager.save()
+        if cgroup == self._container.document.cgroup:
+            self._container.save_process(pid, since)
+        else:
+            self._container.save(pid=pid, startTime=since, cgroup=cgroup)
 
     def _run_hooks(self, spec: Spec) -> None:
         from utsuwa.runtime import hooks

@@ -40,6 +40,8 @@ _SHORTEST_NAME = 4
 _NOWHERE = -2
 _SEEN, _UNFIT = b"", b"-"
 """Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
+_LABELS = b"apparmorProfile", b"selinuxLabel", b"mountLabel", b"\\u"
+"""Words of a configuration that has labels, the last one of a configuration that may write these in other letters."""
 _LATEST = "latest"
 """Beside the entries: a link that names the one that a start was last made by."""
 
@@ -60,7 +62,6 @@ class Expected:
     """What can be looked up before a container is asked for: the entry of the last start by heart in this place."""
 
     def __init__(self, directory: str) -> None:
-        self.boot = boot()
         self.entry: Entry | None = None
         try:
             cache = Cache(directory)
@@ -83,8 +84,7 @@ class Kept:
     ) -> None:
         self._directory, self._request, self._bundle = directory, request, bundle
         self._names = _names(request.id)
-        # A boot, because the kernel's security modules, which labels depend on, are no facts of the host.
-        self._name = _key(expected.boot if expected else boot(), request, bundle, self._names)
+        self._name = _key(_boot(bundle.config), request, bundle, self._names)
         self._expected = expected.entry if expected else None
         self._entry = self._expected
         self._seen = self._fit = True
@@ -210,6 +210,13 @@ def _body(host: Host, spots: tuple[int, ...], parts: Parts) -> bytes:
 
 def _facts(host: Host) -> bytes:
     return dumps(host.__dict__, FIELDS)
+
+
+def _boot(config: bytes) -> bytes:
+    """Which boot it is, where a plan depends on that: the security modules that labels are for are no facts of the
+    host.
+    """
+    return boot() if any(word in config for word in _LABELS) else b""
 
 
 def _key(boot: bytes, request: CreateRequest, bundle: Bundle, names: tuple[bytes, ...]) -> str:

@@ -39,6 +39,8 @@ FILTERS, DRAFTS = ".seccomp", ".drafts"
 id.
 """
 
+_NO_PROCESS = b'"pid":0,"startTime":0'
+"""In a document that was announced; no string in it has quotation marks without a backslash."""
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 
 
@@ -186,6 +188,7 @@ class Container:
         self.readiness: Proxy | None = None  # who waits for the word that the program is ready
         self._lock = -1
         self._manager: Manager | None = None
+        self._announced = b""
 
     # --- the lock ---------------------------------------------------------------------------------------------------
 
@@ -263,13 +266,23 @@ class Container:
         :func:`encoded` has made of it.
         """
         self.document = document
-        _write(f"{self.path}/{INTENT}", data or encoded(document), 0o600)
+        self._announced = data or encoded(document)
+        _write(f"{self.path}/{INTENT}", self._announced, 0o600)
+
+    def save_process(self, pid: int, since: int) -> None:
+        """Put the document in place that was announced, with the process that there is by now."""
+        self.document = self.document.replace(pid=pid, startTime=since)
+        told = self._announced.replace(_NO_PROCESS, b'"pid":%d,"startTime":%d' % (pid, since), 1)
+        self._replace(told)
 
     def save(self, **happened: object) -> None:
         """Change the document and put it in place as a whole."""
         self.document = self.document.replace(**happened)
+        self._replace(encoded(self.document))
+
+    def _replace(self, data: bytes) -> None:
         # No replacing rename while `creating` exists: on ext4 that starts writing the file out (auto_da_alloc).
-        replace_file(f"{self.path}/{STATE}", encoded(self.document), 0o600)
+        replace_file(f"{self.path}/{STATE}", data, 0o600)
 
     def complete(self) -> None:
         """The container exists now: who finds it half made will not take it for abandoned."""

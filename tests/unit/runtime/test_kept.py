@@ -155,11 +155,17 @@ def test_another_host_is_another_plan(house: House) -> None:
     assert house.start(names()[0], host=other).recalled
 
 
-def test_another_boot_is_another_shape(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in names()[:2]:
-        house.start(name)
+def test_another_boot_is_another_shape_for_who_has_labels(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def label(config: dict[str, Any]) -> None:
+        config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0"
+
+    for change in (None, label):
+        for name in names()[:2]:
+            house.start(name, change)
+        assert house.start(names()[0], change).recalled
     monkeypatch.setattr("utsuwa.runtime.kept.boot", lambda: b"another")
-    assert not house.start(names()[0]).recalled
+    assert house.start(names()[0]).recalled
+    assert not house.start(names()[0], label).recalled
 
 
 def test_a_root_file_system_that_moved_is_looked_at_anew(house: House) -> None:
@@ -193,9 +199,7 @@ def test_damage_is_not_believed(house: House) -> None:
         assert not house.place(names()[0])[0].found
 
 
-def test_what_a_waiting_creator_expects_is_the_last_shape_by_heart(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_waiting_creator_expects_is_the_last_shape_by_heart(house: House) -> None:
     def other(config: dict[str, Any]) -> None:
         config["process"]["cwd"] = "/tmp"
 
@@ -220,7 +224,6 @@ def test_what_a_waiting_creator_expects_is_the_last_shape_by_heart(
     made.settle("")
     assert draft and draft.settled == made.settled
     assert Expected(house.drafts).entry is None
-    monkeypatch.setattr("utsuwa.runtime.kept.boot", lambda: b"another")
     assert not Kept(house.drafts, *place[1:], Expected(house.drafts)).found
 
 
