@@ -221,3 +221,6 @@ def test_joins_the_first_process_where_the_container_has_no_room_itself(oci: Run
     bundle.linux["cgroupsPath"] = f"/{oci.id}"
     oci.running(bundle.shell(f"trap 'exit 3' TERM; {moved}; echo ready; sleep 1000 & wait"))
     assert oci.ok("exec", oci.id, "cat", "/proc/self/cgroup").strip() == "0::/first"
+    if oci.name == "urun":
+        said = oci.fails("exec", "--cgroup", "/", oci.id, "true", code=255)
+        assert " adding pid " in said and " to cgroups /" in said and "device or resource busy" in said

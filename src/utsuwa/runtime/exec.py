@@ -103,8 +103,12 @@ def launch(container: Container, request: ExecRequest, undo: Undo, filters: str)
     try:
         return _launch(container, request, undo, filters, cgroup)
     except (FailedPrecondition, NotFound) as error:
-        if cgroup is None or not cgroup.unified or request.cgroups or not _has_no_room(error):
+        reason = _no_room(error)
+        if cgroup is None or not cgroup.unified or not reason:
             raise
+        if request.cgroups:
+            told = f"exec: adding pid of the process to cgroups {cgroup.unified}: {reason}"
+            raise FailedPrecondition(told) from error
     return _launch(container, request, undo, filters, _beside_first(container, cgroup))
 
 
@@ -188,14 +192,15 @@ def joining(container: Container, subdirectories: tuple[str, ...]) -> CgroupJoin
     return CgroupJoin(unified=unified, v1=tuple(v1), resctrl=resctrl)
 
 
-def _has_no_room(error: Error) -> bool:
-    """Whether a failure is the v2 cgroup's: it takes no processes, or it is not there."""
+def _no_room(error: Error) -> str:
+    """Why the v2 cgroup takes no processes, or that it is not there; "" when a failure is another one."""
     from utsuwa.init.failure import OPEN_CGROUP, OpFailed
 
     if not isinstance(error, OpFailed):
-        return False
+        return ""
     full = error.errno == EBUSY and isinstance(error.op, ops.Clone)
-    return full or (error.errno == ENOENT and error.detail == OPEN_CGROUP)
+    absent = error.errno == ENOENT and error.detail == OPEN_CGROUP
+    return os.strerror(error.errno).lower() if full or absent else ""
 
 
 def _beside_first(container: Container, cgroup: CgroupJoin) -> CgroupJoin:
