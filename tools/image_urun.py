@@ -30,7 +30,8 @@ PROC = {
         b"%d 22 0:%d / /sys/fs/cgroup/%b rw,nosuid,nodev,noexec,relatime shared:9 - cgroup cgroup rw,%b\n"
         % (30 + number, 30 + number, name.encode(), name.encode())
         for number, name in enumerate(CONTROLLERS)
-    ),
+    )
+    + b"40 22 0:40 / /mnt rw,relatime - tmpfs tmpfs rw\n",
     "self/status": b"Name:\turun\nUmask:\t0022\nState:\tR (running)\n"
     + b"".join(b"Cap%b:\t000001ffffffffff\n" % name for name in (b"Inh", b"Prm", b"Eff", b"Bnd", b"Amb")),
     "self/cgroup": b"".join(b"%d:%b:/\n" % (12 - number, name.encode()) for number, name in enumerate(CONTROLLERS)),
@@ -101,7 +102,7 @@ def rehearse(watch):
                 ask(enter, directory)
                 act(enter, directory)
                 act(enter, directory, new=number + 1)
-        watch([(EVERY, lambda start: ask(start, directory)), (RUN, lambda start: acts(start, directory))])
+        watch([(EVERY, lambda start: ask(start, directory)), (RUN, lambda start: acts(start, directory, stage))])
     finally:
         for owner, name, value in kept:
             setattr(owner, name, value)
@@ -129,8 +130,9 @@ def ask(start, directory):
     call(start, "--root", f"{directory}/root", "--log", "/dev/null", "state", "nobody")
 
 
-def acts(start, directory):
+def acts(start, directory, stage):
     """Both kinds of runs: who has made room for the one has almost made it for the other."""
+    stage.stand_aside()
     act(start, directory)
     act(start, directory, new=WARM_UP + 1)
 
@@ -178,6 +180,29 @@ class Stage:
             self.real.setdefault(name, value)
             setattr(owner, name, getattr(self, name))
 
+    def stand_aside(self):
+        """Once for real what is played otherwise, in a process that has nothing to do after: starts write to it."""
+        from _signal import SIGTERM, sigwaitinfo
+        from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+
+        undo, process, spawn, errors = (
+            sys.modules[f"utsuwa.{name}"] for name in ("runtime.undo", "runtime.process", "init.spawn", "errors")
+        )
+        self.real["raise_on_signals"]()
+        undo.hold_signals()
+        os.kill(os.getpid(), SIGTERM)
+        sigwaitinfo([SIGTERM]).si_signo  # noqa: B018
+        process.start_time(os.getpid())
+        self.real["_read"]("/dev/null")
+        try:
+            spawn.sealed()
+        except errors.Unsupported:
+            pass  # it is not installed yet
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        ours.sendmsg([b"."], [])
+        theirs.recvmsg(1)
+        self.real["_exit"]  # noqa: B018
+
     def open(self, path, flags, mode=0o777, *, dir_fd=None):
         """Every file of a cgroup directory exists."""
         if dir_fd is not None:
@@ -223,6 +248,7 @@ class Stage:
 
     def may_begin_ahead(self, request):
         """What root may."""
+        self.real["may_begin_ahead"](request)
         return True
 
     def _read(self, path):
@@ -247,7 +273,7 @@ class Stage:
         """The plan is given to a program that ignores it; we report what the right one reports."""
         from utsuwa.init import spawn
 
-        spawn._sealed = self.real["open"]("/bin/true", os.O_RDONLY | os.O_CLOEXEC)
+        spawn._sealed = spawn._seal("/bin/true")
         child = self.real["spawn"](plan, slots, keep)
         os.close(spawn._sealed)
         spawn._sealed = -1

@@ -250,6 +250,10 @@ static void leave(FILE *file, uint64_t key, unsigned kinds)
 /* Leaves nothing free between Python's blocks, where what a start takes would be spread over the image again. */
 void gather_fill(void)
 {
+	int enabled = PyGC_Enable();
+	PyGC_Collect(); /* empties the lists of free tuples and the like, too */
+	if (!enabled)
+		PyGC_Disable();
 	frozen.full = 1;
 	for (size_t size = 16; size <= 512; size += 16)
 		while (python.malloc(python.ctx, size))
