@@ -187,7 +187,7 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
             _make([str(word) for word in (*words, directory / "inventory")])
             blocks = image
         code = in_whole_pages(made.read_bytes())
-        offset = (len(code) + PAGE - 1) // PAGE * PAGE
+        offset = (len(code) + TABLE + HUGE - 1) // HUGE * HUGE - TABLE  # the heap follows the table
         whole = code.ljust(offset, b"\0") + image.read_bytes() + MAGIC + offset.to_bytes(8, "little")
     temporary_target = target.with_name(f"{target.name}.{os.getpid()}")
     temporary_target.write_bytes(whole)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define PAGE 4096ul /* what the image is cut into; bigger pages of the machine lead to the plain interpreter */
+#define HUGE (2ul << 20) /* what the kernel maps of a file by one fault, if it is in one piece in the page cache */
 #define HEAP ((char *)0x1000000000) /* above everything that the kernel places, on 39 bits of addresses too */
 #define HEAP_SIZE (64ul << 20)
 #define ZONE (HEAP + HEAP_SIZE) /* of what starts write to, see gather.c */

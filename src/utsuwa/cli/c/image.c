@@ -373,12 +373,14 @@ static struct stretch *next_stretch(struct image *image)
 	return next;
 }
 
-/* The pages that this kind of start writes to, but not every one, and some between them. */
+/* The pages that this kind of start writes to, but not every one, and some between them. Of the heap only the begin, where
+ * Python's own tables are: the rest is hardly written to, and mapped by huge pages as long as it is not. */
 static void put_written(struct image *image, int kind)
 {
 	for (struct area *area = areas; area < areas + 3; area++) { /* not the zone */
 		struct stretch *last = NULL;
-		for (char *page = area->begin; page < area->end && area->written; page += PAGE) {
+		char *end = area->begin == HEAP ? HEAP + HUGE : area->end;
+		for (char *page = area->begin; page < end && area->written; page += PAGE) {
 			unsigned char bits = area->written[(size_t)(page - area->begin) / PAGE];
 			if (!(bits & 1 << kind) || (kind != EVERY && bits & 1 << EVERY))
 				continue;
@@ -402,10 +404,10 @@ static int write_image(const char *path, const char *data)
 	frozen.thawed = 1; /* nothing may change from here on that is part of the image */
 	memcpy(image->magic, MAGIC, sizeof image->magic);
 	image->heap_end = frozen.next;
+	put(HEAP, ((size_t)(frozen.next - HEAP) + HUGE - 1) & ~(HUGE - 1)); /* first, where the file can be mapped by such pieces */
 	put_runtime();
 	put_changed(data_begin, data_end, data);
 	put_changed(bss_begin, bss_end, NULL);
-	put_changed(HEAP, (char *)(((size_t)frozen.next + PAGE - 1) & ~(PAGE - 1)), NULL);
 	for (struct group *group = groups; group < groups + (1 << KINDS); group++)
 		put_group(group);
 	memcpy(image->groups, groups, sizeof image->groups);
