@@ -156,7 +156,10 @@ def test_what_the_making_of_a_file_system_takes_is_nothing_to_a_bind(oci: Runtim
     done = oci.run(bundle.shell("stat -c %a /data; mkdir /data/new"))
     assert done.stdout == "711\n" and "Read-only file system" in done.stderr
     if oci.name == "urun":
-        assert done.stderr.count('mounts[4].options: "mode=700", "size=1k" left out, without effect on a bind') == 1
+        warning = 'mounts[4].options: "mode=700", "size=1k" left out, without effect on a bind mount'
+        assert done.stderr.count(warning) == 1
+        oci.create(bundle.sleep())
+        assert warning in oci.output(), "create says so, too"
 
 
 def test_umask_and_groups_are_those_of_the_configuration(oci: Runtime, bundle: Bundle) -> None:
