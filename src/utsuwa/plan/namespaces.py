@@ -10,7 +10,7 @@ from utsuwa.plan.plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from utsuwa.plan.case import Case, CreateCase, ExecCase
 
@@ -44,22 +44,35 @@ def _cgroup_namespace(case: CreateCase) -> Iterator[Step]:
         yield Step(ops.Unshare(CLONE_NEWCGROUP), _NAMESPACES)
 
 
-def join_later(case: CreateCase, mounts: Iterator[Step]) -> Iterator[Step]:
-    """The mounts; and the cgroups, if they are made meanwhile, before the first mount that shows them."""
-    awaited = case.options.cgroups_later
-    for step in mounts:
-        if awaited and step.section == cgroupmounts.SECTION:
-            yield from _join_late(case)
-            awaited = False
-        yield step
-    if awaited:
-        yield from _join_late(case)
+def join_later(case: CreateCase, steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps that fill the root; and the cgroups, if they are made meanwhile, before what mounts show of them.
 
-
-def _join_late(case: CreateCase) -> Iterator[Step]:
+    That one then waits, with all that is about places above or below it, for the others, so that the process need not.
+    """
+    if not case.options.cgroups_later:
+        yield from steps
+        return
+    waiting: list[Step] = []
+    for step in steps:
+        if step.section == cgroupmounts.SECTION or not all(_is_apart(step, each) for each in waiting):
+            waiting.append(step)
+        else:
+            yield step
     yield Step(ops.Ask(ops.CGROUPS), _CGROUPS)
     yield from _join_cgroups(case)
     yield from _cgroup_namespace(case)
+    yield from waiting
+
+
+def _is_apart(step: Step, other: Step) -> bool:
+    """Neither of the two is about a place at or below the other's: which comes first makes no difference."""
+    one, two = _place(step), _place(other)
+    return bool(one and two) and not f"{one}/".startswith(f"{two}/") and not f"{two}/".startswith(f"{one}/")
+
+
+def _place(step: Step) -> str:
+    """What in the root it is about, "" if nobody knows."""
+    return getattr(step.op, "path", "") or getattr(step.op, "target", "")
 
 
 def _clocks(case: CreateCase) -> str:

@@ -25,6 +25,7 @@ from utsuwa.spec.mount import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from utsuwa.linux.host import Host
@@ -37,7 +38,7 @@ _EPOCH = os.urandom(16)
 """Of this program, when its memory comes from an image, else of this process: others may be of another version."""
 _LARGEST = 1 << 18
 _SHORTEST_NAME = 4
-_NOWHERE = -2
+_NOTHING, _NOWHERE = -1, -2
 _SEEN, _UNFIT = b"", b"-"
 """Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
 _LABELS = b"apparmorProfile", b"selinuxLabel", b"mountLabel", b"\\u"
@@ -109,10 +110,10 @@ class Kept:
         text = self._bundle.config.decode()
         if "\\ud" in text or "\\uD" in text:  # half a character, perhaps, of which only parse() makes something
             return None
-        packed = _whole(entry.pieces, _private(value_at(text, entry.spots[0]), self._names))
-        annotations = None
-        if entry.spots[1] >= 0:
-            annotations = {key: value for key, value in value_at(text, entry.spots[1]).items() if value is not None}
+        *words, annotations = [None if spot == _NOTHING else value_at(text, spot) for spot in entry.spots]
+        packed = _whole(entry.pieces, _private(words, self._names))
+        if annotations is not None:
+            annotations = {key: value for key, value in annotations.items() if value is not None}
         return Draft.unpacked(packed, entry.limits, annotations, self._request, self._bundle, host)
 
     def keep(self, draft: Draft, host: Host, filters: str) -> None:
@@ -236,7 +237,7 @@ def _parts(draft: Draft, names: tuple[bytes, ...]) -> Parts | None:
     if not draft.settled:
         return None
     try:
-        return _cut(draft.packed(), _private(_process(draft.bundle), names)), draft.limits()
+        return _cut(draft.packed(), _private(_words(draft.bundle), names)), draft.limits()
     except ValueError:
         return None
 
@@ -247,22 +248,24 @@ def _names(identifier: str) -> tuple[bytes, ...]:
     return name, name[:12]
 
 
-def _process(bundle: Bundle) -> dict[str, Any]:
-    return bundle.document["process"]  # type: ignore[index,no-any-return]
+def _words(bundle: Bundle) -> tuple[Any, Any]:
+    process = bundle.document["process"]  # type: ignore[index]
+    return process.get("args"), process.get("env")
 
 
-def _private(process: dict[str, Any], names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _private(words: Iterable[Any], names: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """All that is taken out of a plan: arguments and environment as it has them, then the names."""
-    return (*[texts(words) for words in (process.get("args"), process.get("env")) if words], *names)
+    return (*[texts(each) for each in words if each], *names)
 
 
 def _spots(bundle: Bundle) -> tuple[int, ...]:
-    """Where the process and the annotations are in the text of this shape's configurations, -1 for none: to read them
-    there costs a tenth of reading everything. () when they can't be read there.
+    """Where arguments, environment and annotations are in the text of this shape's configurations: to read them there
+    costs a tenth of reading everything. () when they can't be read there.
     """
-    text, document = bundle.config.decode(), bundle.document
-    wanted = [(name, document.get(name)) for name in ("process", "annotations")]  # type: ignore[attr-defined]
-    spots = tuple([-1 if value is None else _spot(text, name, value) for name, value in wanted])
+    text, (arguments, environment) = bundle.config.decode(), _words(bundle)
+    annotations = bundle.document.get("annotations")  # type: ignore[attr-defined]
+    wanted = ("args", arguments), ("env", environment), ("annotations", annotations)
+    spots = tuple([_NOTHING if value is None else _spot(text, name, value) for name, value in wanted])
     return spots if _NOWHERE not in spots else ()
 
 
