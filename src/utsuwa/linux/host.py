@@ -109,18 +109,22 @@ def _cgroup_mounts(mountinfo: bytes) -> tuple[dict[str, str], dict[str, str]]:
     """Mount points and roots by controller from /proc/PID/mountinfo; the first visible mount of a hierarchy counts."""
     mounts: dict[str, str] = {}
     roots: dict[str, str] = {}
-    for line in mountinfo.split(b"\n"):
-        if b" - cgroup" not in line:
-            if mounts and line:
-                _cover(mounts, _unescaped(line.split(b" ", 5)[4]))
+    covers: set[str] = set()  # where something that is mounted later hides one of them
+    for line in mountinfo.decode("utf-8", "surrogateescape").split("\n"):
+        if " - cgroup" not in line:
+            if mounts and line and (point := _unescaped(line.split(" ", 5)[4])) in covers:
+                _cover(mounts, point)
             continue
-        before, _, after = line.partition(b" - ")
-        fields, (fstype, _, options) = before.split(b" "), after.split(b" ", 2)
-        keys = [UNIFIED] if fstype == b"cgroup2" else _controllers(os.fsdecode(options))
-        for key in keys:
+        before, _, after = line.partition(" - ")
+        fields, (fstype, _, options) = before.split(" ", 5), after.split(" ", 2)
+        point = _unescaped(fields[4])
+        for key in (UNIFIED,) if fstype == "cgroup2" else _controllers(options):
             if key not in mounts:
-                mounts[key] = _unescaped(fields[4])
+                mounts[key] = point
                 roots[key] = _unescaped(fields[3])
+        while point not in covers:
+            covers.add(point)
+            point = point.rpartition("/")[0] or "/"
     return mounts, {key: roots[key] for key in mounts}
 
 
@@ -133,23 +137,25 @@ def _cover(mounts: dict[str, str], point: str) -> None:
 
 
 # Super options of a v1 hierarchy that do not name a controller (cgroups(7), kernel/cgroup/cgroup-v1.c).
-_NOT_CONTROLLERS = ("rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none")
+_NOT_CONTROLLERS = frozenset(
+    ("rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none", "seclabel")
+)
 
 
 def _controllers(options: str) -> list[str]:
     return [
         option
         for option in options.split(",")
-        if option not in _NOT_CONTROLLERS and not option.startswith("release_agent=") and option != "seclabel"
+        if option not in _NOT_CONTROLLERS and not option.startswith("release_agent=")
     ]
 
 
-def _unescaped(field: bytes) -> str:
+def _unescaped(field: str) -> str:
     """mountinfo writes space, tab, newline and backslash as three octal digits."""
-    if b"\\" not in field:
-        return os.fsdecode(field)
-    parts = field.split(b"\\")
-    return os.fsdecode(parts[0] + b"".join([bytes([int(part[:3], 8)]) + part[3:] for part in parts[1:]]))
+    if "\\" not in field:
+        return field
+    parts = field.split("\\")
+    return parts[0] + "".join([chr(int(part[:3], 8)) + part[3:] for part in parts[1:]])
 
 
 def _cgroup_paths(data: bytes) -> dict[str, str]:

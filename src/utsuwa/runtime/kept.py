@@ -41,8 +41,9 @@ _SHORTEST_NAME = 4
 _NOTHING, _NOWHERE = -1, -2
 _SEEN, _UNFIT = b"", b"-"
 """Entries of a shape that has come once; of one whose draft depends on the name by more than its letters."""
-_LABELS = b"apparmorProfile", b"selinuxLabel", b"mountLabel", b"\\u"
-"""Words of a configuration that has labels, the last one of a configuration that may write these in other letters."""
+_LABELS = b"apparmor", b"Label", b"\\u"
+"""What is in a configuration with labels; the last one in a configuration that may write their names in other letters.
+"""
 _LATEST = "latest"
 """Beside the entries: a link that names the one that a start was last made by."""
 

@@ -63,10 +63,12 @@ class Record:
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
-        for name in values.keys() - fields(cls).keys():
-            raise TypeError(f"{cls.__name__} has no field {name!r}")
-        for name in _required(cls) - values.keys():
-            raise TypeError(f"{cls.__name__} needs the field {name!r}")
+        required, declared = _NAMES.get(cls) or _names(cls)
+        if not required <= values.keys() <= declared:
+            for name in values.keys() - declared:
+                raise TypeError(f"{cls.__name__} has no field {name!r}")
+            for name in required - values.keys():
+                raise TypeError(f"{cls.__name__} needs the field {name!r}")
         self.__dict__.update(values)
 
     @classmethod
@@ -135,7 +137,7 @@ def shown(value: object) -> str:
 
 
 _FIELDS: dict[type, dict[str, tuple[str, str]]] = {}
-_REQUIRED: dict[type, frozenset[str]] = {}
+_NAMES: dict[type, tuple[frozenset[str], frozenset[str]]] = {}
 _RECORD_DECODERS: dict[type, Decoder] = {}
 _DECODERS: dict[tuple[str, str], Decoder] = {}
 
@@ -152,12 +154,12 @@ def fields(cls: type[Record]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _required(cls: type[Record]) -> frozenset[str]:
-    """The fields without a default."""
-    found = _REQUIRED.get(cls)
-    if found is None:
-        found = _REQUIRED[cls] = frozenset([name for name in fields(cls) if not hasattr(cls, name)])
-    return found
+def _names(cls: type[Record]) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields without a default, and all."""
+    declared = fields(cls)
+    required = frozenset([name for name in declared if not hasattr(cls, name)])
+    _NAMES[cls] = required, frozenset(declared)
+    return _NAMES[cls]
 
 
 def json_name(field: str) -> str:
@@ -187,7 +189,7 @@ def record_decoder(cls: type[Record]) -> Decoder:
 
 def _make_record_decoder(cls: type[Record]) -> Decoder:
     declared = fields(cls)
-    required = [name for name in declared if name in _required(cls)]
+    required = [name for name in declared if not hasattr(cls, name)]
     table: dict[str, tuple[str, Decoder]] = {}
     new, get, put = cls.__new__, table.get, object.__setattr__
 
