@@ -147,14 +147,15 @@ def _imported(path: Path) -> Iterator[str]:
 def inventory(package: Path, program: str, home: str, stamped: bool) -> bytes:
     """What the script in the new interpreter reads: its modules, their stamps, and what it can't import itself."""
     codes, stamps = {}, b""
-    for name, path in contents(package, program).items():
+    found = contents(package, program)
+    for name, path in found.items():
         relative = "/" + path.relative_to(package.parent).as_posix()
         code = compiled(path.read_bytes(), home + relative if stamped else relative[1:])
         codes[name] = (home + relative, path.name == "__init__.py", code)
-        if stamped:
-            status = path.stat()
-            stamps += status.st_mtime_ns.to_bytes(8, "little") + status.st_size.to_bytes(8, "little")
-            stamps += os.fsencode(home + relative) + b"\0"
+    for path in sorted(found.values(), key=lambda path: (path.parent, path.name)) if stamped else ():
+        status = path.stat()
+        stamps += status.st_mtime_ns.to_bytes(8, "little") + status.st_size.to_bytes(8, "little")
+        stamps += os.fsencode(f"{home}/{path.relative_to(package.parent).as_posix()}") + b"\0"
     dynamic = Path(sysconfig.get_config_var("DESTSHARED"))
     extensions = {path.name.split(".")[0] for path in dynamic.glob("*.so")} | {"pwd", "grp", "spwd"}
     return marshal.dumps((program, codes, stamps, home, sorted(extensions)))

@@ -40,22 +40,32 @@ static off_t find_image(int file, char *table)
 	return trailer.offset;
 }
 
-/* Whether all source files are still what they were when the image was made. */
-static int is_current(const char *table)
+/* Whether all source files are still what they were when the image was made. They are sorted by directories, each of which is
+ * walked to once. Cuts the paths in the table. */
+static int is_current(char *table)
 {
 	const struct image *image = (const struct image *)table;
-	const char *stamp = table + image->table_size - image->stamps_size, *end = table + image->table_size;
-	while (stamp < end) {
+	char *stamp = table + image->table_size - image->stamps_size, *end = table + image->table_size;
+	const char *before = "";
+	int directory = -1, current = 1;
+	while (stamp < end && current) {
 		unsigned long expected[2];
 		struct stat status;
 		memcpy(expected, stamp, sizeof expected);
-		stamp += sizeof expected;
-		if (stat(stamp, &status) < 0 || (unsigned long)status.st_size != expected[1] ||
-		    (unsigned long)status.st_mtim.tv_sec * 1000000000ul + (unsigned long)status.st_mtim.tv_nsec != expected[0])
-			return 0;
-		stamp += strlen(stamp) + 1;
+		char *path = stamp + sizeof expected, *name = strrchr(path, '/');
+		*name++ = 0;
+		if (strcmp(path, before)) {
+			if (directory >= 0)
+				close(directory);
+			directory = open(before = path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		}
+		current = fstatat(directory, name, &status, 0) == 0 && (unsigned long)status.st_size == expected[1] &&
+			  (unsigned long)status.st_mtim.tv_sec * 1000000000ul + (unsigned long)status.st_mtim.tv_nsec == expected[0];
+		stamp = name + strlen(name) + 1;
 	}
-	return 1;
+	if (directory >= 0)
+		close(directory);
+	return current;
 }
 
 /* --- waking up ---------------------------------------------------------------------------------------------------- */
