@@ -78,15 +78,14 @@ IMAGE, CONTAINER = "rehearsal", "steady"
 def rehearse(watch):
     """Play some times, and then for those who watch: questions, and what has a process made.
 
-    The state is in a directory that goes again, the container that is asked about is this process, and a monitor that
+    The state is in a directory of its own, the container that is asked about is this process, and a monitor that
     says the same to all answers. Nothing of the host is looked at that could be other than on the host of a start.
     """
     import posix
-    import shutil
-    import tempfile
 
     modules = sys.modules
-    directory = tempfile.mkdtemp(prefix="utsuwa-rehearsal-")
+    directory = f"{sys.argv[-1]}-{posix.urandom(4).hex()}"  # beside what tools/image.py gave us: goes with it
+    posix.mkdir(directory)
     for name, value in (("ROOT", "root"), ("RUN", "run"), ("NETWORK", "none")):
         posix.environ[f"UTSUWA_{name}".encode()] = (f"{directory}/{value}" if name != "NETWORK" else value).encode()
     client, containers, house = (
@@ -121,7 +120,6 @@ def rehearse(watch):
         posix.close(stdout)
         for owner, name, _value, real in kept:
             setattr(owner, name, real)
-        shutil.rmtree(directory)
 
 
 RUN_WORDS = ("run", "--rm", "-e", "A=b", "-v", "/:/host:ro", "--name")
