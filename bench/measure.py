@@ -39,16 +39,24 @@ class Figures:
 
 def once(argv: Sequence[str]) -> tuple[float, float]:
     """Run a command to its end, output thrown away; wall and processor milliseconds. A failing command ends the run."""
+    return at_once([argv])
+
+
+def at_once(commands: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Start all, and wait for all: wall milliseconds until the last has ended, processor milliseconds of one."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1)]
+    spent = 0.0
     begin = time.perf_counter()
-    pid = os.posix_spawnp(argv[0], list(argv), os.environ, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
+    running = [os.posix_spawnp(argv[0], list(argv), os.environ, file_actions=actions) for argv in commands]
+    for pid, argv in zip(running, commands, strict=True):
+        _, status, usage = os.wait4(pid, 0)
+        spent += usage.ru_utime + usage.ru_stime
+        if status:
+            raise SystemExit(f"bench: {' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
     wall = (time.perf_counter() - begin) * 1e3
     os.close(null)
-    if status:
-        raise SystemExit(f"bench: {' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
-    return wall, (usage.ru_utime + usage.ru_stime) * 1e3
+    return wall, spent * 1e3 / len(commands)
 
 
 def interleave(candidates: Sequence[Candidate], rounds: int, idle: float = 0.0) -> dict[str, Figures]:

@@ -6,12 +6,10 @@ Three commands for a life, exec, a run under Docker's default seccomp profile, a
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
-import time
 from pathlib import Path
 
-from bench.measure import Candidate, Figures, interleave, table
+from bench.measure import Candidate, Figures, at_once, interleave, table
 from bench.start import alone, bundle, candidates, scratch
 from utsuwa.seccomp.profile import default_profile
 from utsuwa.spec.codec import encode
@@ -19,7 +17,7 @@ from utsuwa.spec.codec import encode
 ROUNDS = 40
 REST = 0.06
 AT_ONCE = 100
-TIMES = 3
+TIMES = 9
 
 
 class Peer:
@@ -76,21 +74,16 @@ def confined(peers: list[Peer]) -> None:
 
 
 def crowd(peers: list[Peer]) -> None:
-    """Many at once: seconds until the last has ended."""
+    """Many at once, until the last has ended; after one time that does not count."""
     figures = {peer.name: Figures() for peer in peers}
-    for _ in range(TIMES):
+    for number in range(TIMES + 1):
         for peer in peers:
-            begin = time.perf_counter()
-            commands = [peer.words("run", "-b", str(peer.bundle), f"{peer.identifier}-{n}") for n in range(AT_ONCE)]
-            running = [
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for command in commands
-            ]
-            failed = sum(bool(process.wait()) for process in running)
-            figures[peer.name].wall.append((time.perf_counter() - begin) * 1e3)
-            if failed:
-                raise SystemExit(f"bench: {failed} of {AT_ONCE} runs of {peer.name} failed")
-    table(f"{AT_ONCE} runs at once [ms]", figures)
-    print(f"{'one of them, urun':28}{statistics.median(figures['urun'].wall) / AT_ONCE:16.2f}")
+            names = [f"{peer.identifier}-{n:03}" for n in range(AT_ONCE)]
+            wall, cpu = at_once([peer.words("run", "-b", str(peer.bundle), name) for name in names])
+            if number:
+                figures[peer.name].wall.append(wall)
+                figures[peer.name].cpu.append(cpu)
+    table(f"{AT_ONCE} runs at once [ms], processor time of one", figures)
 
 
 def _change(directory: Path, **process: object) -> None:
