@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from utsuwa.errors import InvalidArgument, NotFound, from_oserror
+from utsuwa.errors import Error, InvalidArgument, NotFound, from_oserror
 from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
 from utsuwa.spec.runtime import Linux, Spec
@@ -62,6 +62,17 @@ class Bundle:
         """The same, for who knows what the configuration has as root.path: relative to the bundle, or absolute."""
         self._rootfs = _rootfs(os.path.join(self.path, given))
         return self._rootfs
+
+    def take_root(self, rootfs: str) -> None:
+        """Believe what another says of it."""
+        self._rootfs = rootfs
+
+    def has_root(self, given: str, rootfs: str) -> bool:
+        """Whether root.path, given as in the configuration, leads there."""
+        try:
+            return self.find_root(given) == rootfs
+        except Error:
+            return False
 
     @property
     def linux(self) -> Linux:

@@ -84,9 +84,10 @@ def check_id(identifier: str) -> None:
     """Raise InvalidArgument unless ``identifier`` has only letters, digits and ``_+.-``, and is not ``.`` or ``..``."""
     if not identifier:
         raise InvalidArgument("container id cannot be empty")
-    wrong = [letter for letter in identifier if letter not in _LETTERS]
+    wrong = not _LETTERS.issuperset(identifier)
     if wrong or identifier in (".", "..", FILTERS, DRAFTS):
-        what = f"invalid character {wrong[0]!r} in container ID" if wrong else "invalid container ID"
+        first = next((letter for letter in identifier if letter not in _LETTERS), "")
+        what = f"invalid character {first!r} in container ID" if wrong else "invalid container ID"
         raise InvalidArgument(f"{what} {identifier!r}: use letters, digits and _+.-")
     if len(identifier) > 255:
         raise InvalidArgument(f"container ID is too long ({len(identifier)} characters), use at most 255")
