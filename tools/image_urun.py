@@ -249,7 +249,7 @@ class Stage:
         self.real["may_begin_ahead"](request)
         return True
 
-    def _read(self, path):
+    def _read(self, path, *, is_number=False):
         """A host that is like others: nothing of the real one shall be in the image."""
         return PROC[path.removeprefix("/proc/")]
 

@@ -89,7 +89,7 @@ class V1Manager:
         try:
             made = tree.make(path)
             if controllers == "cpuset" or "cpuset" in controllers.split(","):
-                _inherit_cpuset(path, self._mounts[controllers])
+                _inherit_cpuset(path, self._mounts[controllers], is_new=bool(made))
         except errors.Error as error:
             tree.unmake(made)
             if controllers and not (self._optional and isinstance(error, errors.PermissionDenied)):
@@ -270,22 +270,26 @@ class V1Manager:
         }
 
 
-def _inherit_cpuset(path: str, top: str) -> None:
+def _inherit_cpuset(path: str, top: str, is_new: bool) -> None:
     """A new cpuset has no CPU and no memory node, and a process can't join it: give it those of its parent."""
     with Directory(path) as cpuset:
-        for key in ("cpuset.cpus", "cpuset.mems"):
-            if not cpuset.peek(key):
-                cpuset.write(key, _inherited(path.rpartition("/")[0], top, key))
-
-
-def _inherited(path: str, top: str, key: str) -> str:
-    """The value of ``key`` in ``path``, filled in from its parents where it is empty."""
-    with Directory(path) as cpuset:
-        value = cpuset.read(key)
-        if not value and len(path) > len(top):
-            value = _inherited(path.rpartition("/")[0], top, key)
+        missing = [key for key in ("cpuset.cpus", "cpuset.mems") if is_new or not cpuset.peek(key)]
+        for key, value in _inherited(path.rpartition("/")[0], top, missing).items():
             cpuset.write(key, value)
-    return value
+
+
+def _inherited(path: str, top: str, keys: list[str]) -> dict[str, str]:
+    """The values of ``keys`` in ``path``, filled in from its parents where they are empty."""
+    if not keys:
+        return {}
+    with Directory(path) as cpuset:
+        values = {key: cpuset.read(key) for key in keys}
+        if len(path) > len(top):
+            filled = _inherited(path.rpartition("/")[0], top, [key for key in keys if not values[key]])
+            for key, value in filled.items():
+                cpuset.write(key, value)
+            values |= filled
+    return values
 
 
 def _freeze(freezer: Directory) -> bool:

@@ -51,11 +51,11 @@ def probe() -> Host:
         cgroup_paths=_cgroup_paths(_read("/proc/self/cgroup")),
         bounding=int(status[b"CapBnd"], 16),
         permitted=int(status[b"CapPrm"], 16),
-        last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or b"40"),
+        last_capability=int(_read("/proc/sys/kernel/cap_last_cap", is_number=True) or b"40"),
         euid=os.geteuid(),
         egid=os.getegid(),
         in_user_namespace=in_user_namespace(),
-        oom_score_adj=int(_read("/proc/self/oom_score_adj") or b"0"),
+        oom_score_adj=int(_read("/proc/self/oom_score_adj", is_number=True) or b"0"),
         has_kcore=os.access("/proc/kcore", os.F_OK),
     )
 
@@ -75,18 +75,22 @@ def cgroups_of(pid: int) -> dict[str, str]:
     return _cgroup_paths(_read(f"/proc/{pid}/cgroup"))
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, *, is_number: bool = False) -> bytes:
     """A whole file of procfs; b"" where there is none."""
     try:
-        return read_file(path)
+        return read_file(path, is_number=is_number)
     except OSError:
         return b""
 
 
-def read_file(path: str) -> bytes:
-    """A whole file of procfs or the like. io.open would import codecs and cost more than the read."""
+def read_file(path: str, *, is_number: bool = False) -> bytes:
+    """A whole file of procfs or the like, of which a number comes in one piece. io.open would import codecs and cost
+    more than the read.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if is_number:
+            return os.read(fd, 64)
         parts = []
         while part := os.read(fd, 65536):
             parts.append(part)
