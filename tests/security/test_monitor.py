@@ -58,7 +58,14 @@ def _connect(path: Path) -> socket.socket:
 
 
 def _monitor(house: Household, container: str) -> Path:
-    return next(path for path in _sockets(house) if container in str(path))
+    found: list[Path] = []
+
+    def look() -> bool:  # a client is told of the start first, and a moment later others are let in
+        found[:] = [path for path in _sockets(house) if container in str(path)]
+        return bool(found)
+
+    until(look, lambda: _sockets(house))
+    return found[0]
 
 
 def _forks(house: Household) -> Path:

@@ -265,7 +265,7 @@ class V1Manager:
         return {
             "version": "v1",
             "mounts": self._mounts,
-            "paths": self._paths,
+            "paths": dict(self._paths),  # some may turn out not to be ours, and what was said stays
             "unprivileged": self._unprivileged,
         }
 

@@ -53,8 +53,10 @@ def test_v2_without_path_and_limits_runs_without_a_cgroup(tmp_path: Path, forbid
 def test_v1_leaves_out_what_it_may_not_make(tmp_path: Path, forbidden: list[str]) -> None:
     manager = open_manager(v1_host(tmp_path, in_user_namespace=True), None, "id")
     forbidden.append(str(tmp_path / "memory"))
+    announced = manager.save()
     manager.create()
     assert "memory" not in manager.directories()
+    assert announced != manager.save()  # a record that was written before has to be written anew
     assert "pids" in manager.directories()
     with pytest.raises(errors.PermissionDenied, match=r"linux\.resources\.memory\.limit: container could not join"):
         manager.apply(LIMITED)
