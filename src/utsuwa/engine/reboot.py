@@ -6,6 +6,7 @@ import os
 from fcntl import LOCK_EX, flock
 
 from utsuwa.errors import Error
+from utsuwa.linux.host import boot
 from utsuwa.monitor.restarts import ALWAYS, wants, was_stopped
 
 TYPE_CHECKING = False
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from utsuwa.engine.paths import Paths
     from utsuwa.engine.status import Status
 
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _SEEN, _RECOVERED = "boot", "recovered"
 """Files in RUN with the id of the boot that it is of, and of the one in which containers were last started again."""
 
 
 def forget_other_boot(paths: Paths) -> None:
     """Where RUN outlives a reboot, its pids and locks mean other processes now: monitors and runtime records go."""
-    now = _read(_BOOT_ID)
+    now = boot()
     if _read(f"{paths.run}/{_SEEN}") == now or not os.path.isdir(paths.run):
         return
     lock = os.open(f"{paths.run}/{_SEEN}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -48,7 +48,7 @@ def recover(paths: Paths, containers: Containers) -> Iterator[tuple[ContainerRec
     The first time after a reboot those with the policy "always" start even when they had been stopped, as they do when
     Docker starts. Each comes with the error that its start ended with, or None.
     """
-    now = _read(_BOOT_ID)
+    now = boot()
     booted = _read(f"{paths.run}/{_RECOVERED}") != now
     for record, status in reversed(containers.list(everything=True)):
         if not _is_to_run(paths, record, status, booted):

@@ -59,7 +59,7 @@ class Cache:
         return body if data[:_SEAL] == _seal(name, body) else None
 
     def linked(self, name: str) -> str:
-        """The name of the entry that a link of this name leads to; "" for none."""
+        """What a link of this name says, the name of an entry as a rule; "" where there is none."""
         try:
             target = os.readlink(name, dir_fd=self._handle)
         except OSError:
@@ -67,7 +67,7 @@ class Cache:
         return "" if "/" in target else target
 
     def link(self, name: str, target: str) -> None:
-        """Have the link lead to another entry; where that can't be, it stays as it was."""
+        """Have the link say something else; where that can't be, it stays as it was."""
         temporary = f"{name}.{os.getpid()}"
         try:
             os.symlink(target, temporary, dir_fd=self._handle)

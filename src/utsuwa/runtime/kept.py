@@ -45,7 +45,7 @@ _LABELS = b"apparmor", b"Label", b"\\u"
 """What is in a configuration with labels; the last one in a configuration that may write their names in other letters.
 """
 _LATEST = "latest"
-"""Beside the entries: a link that names the one that a start was last made by."""
+"""Beside the entries: a link that names the one that a start was last made by, and whose it is."""
 
 
 class Entry:
@@ -70,8 +70,8 @@ class Expected:
         except (OSError, Error):
             return
         try:
-            name = cache.linked(_LATEST)
-            body = cache.read(name, _LARGEST) if name else None
+            epoch, _, name = cache.linked(_LATEST).partition(".")
+            body = cache.read(name, _LARGEST) if epoch == _EPOCH.hex() else None  # another's may be of another form
         finally:
             cache.close()
         if body:
@@ -146,7 +146,7 @@ class Kept:
         except OSError:
             return
         try:
-            cache.link(_LATEST, self._name)
+            cache.link(_LATEST, f"{_EPOCH.hex()}.{self._name}")
         finally:
             cache.close()
 

@@ -231,7 +231,22 @@ def test_a_link_out_of_the_place_leads_nowhere(house: House) -> None:
     for name in names()[:2]:
         house.start(name)
     (entry,) = Path(house.drafts).iterdir()
-    (Path(house.drafts) / "latest").symlink_to(f"../{entry.parent.name}/{entry.name}")
+    house.place(names()[0])[0].point_out()
+    link = Path(house.drafts) / "latest"
+    epoch = os.readlink(link).partition(".")[0]
+    assert Expected(house.drafts).entry
+    link.unlink()
+    link.symlink_to(f"{epoch}.../{entry.parent.name}/{entry.name}")
+    assert Expected(house.drafts).entry is None
+
+
+def test_what_another_version_points_out_is_not_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in names()[:2]:
+        house.start(name)
+    house.place(names()[0])[0].point_out()
+    assert Expected(house.drafts).entry
+    monkeypatch.setattr("utsuwa.runtime.kept._EPOCH", bytes(16))
+    monkeypatch.setattr("utsuwa.runtime.kept.Entry", None)
     assert Expected(house.drafts).entry is None
 
 
