@@ -9,6 +9,7 @@ where this machine has not what it takes; then there is the plain launcher.
 
 from __future__ import annotations
 
+import _imp
 import ast
 import marshal
 import os
@@ -37,7 +38,7 @@ VERSION = (3, 11)
 CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]
 FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMBEDDED", "-Wno-array-bounds"]
 
-WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free"))]
+WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free", "_Py_Deepfreeze_Init"))]
 HUGE = 2 << 20
 """What the kernel maps at once of a file, where the page cache has it in one piece and all of it is to be mapped."""
 PLACED = [f"-Wl,-z,max-page-size={HUGE},-z,separate-code", "-Wl,--section-start=.begin=0x401000,-e,begin"]
@@ -66,6 +67,7 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
         "last": ["edges.c", "-DLAST"],
         "image": ["image.c", f"-I{include}"],
         "gather": ["gather.c", f"-I{include}"],
+        "modules": ["modules.c", f"-I{include}"],
         "json": ["json.c", f"-I{include}"],
         "json_write": ["json_write.c", f"-I{include}"],
         "calls": ["calls.c", f"-I{include}"],
@@ -75,8 +77,9 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
     }
     for name, (file, *flags) in parts.items():
         _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
-    inside = [f"{directory}/{name}.o" for name in ("first", "image", "gather", "json", "json_write", "calls")]
-    outside = [f"{directory}/{name}.o" for name in ("last", "embedded", "launcher", "begin")]
+    behind = ("last", "embedded", "launcher", "begin")
+    inside = [f"{directory}/{name}.o" for name in parts if name not in behind]
+    outside = [f"{directory}/{name}.o" for name in behind]
     libraries = [str(library), "-lexpat", "-lz", "-lm"]
     target = directory / "program"
     _run([*cc, "-static", "-no-pie", *WRAPPED, *PLACED, "-o", str(target), *inside, *libraries, *outside], source)
@@ -161,6 +164,16 @@ def inventory(package: Path, program: str, home: str, stamped: bool) -> bytes:
     return marshal.dumps((program, codes, stamps, home, sorted(extensions)))
 
 
+def frozen() -> bytes:
+    """The modules that come with the interpreter, see src/utsuwa/cli/c/modules.c."""
+    told = b""
+    for name in _imp._frozen_module_names():  # type: ignore[attr-defined]
+        if not name.startswith("__") and name != "os.path":
+            code = marshal.dumps(_imp.get_frozen_object(name))
+            told += name.encode() + b"\0" + len(code).to_bytes(8, "little") + code
+    return told
+
+
 def _make(command: list[str]) -> None:
     """Start the program to make its image. Pipes: what Python finds out about its standard streams must be true of any
     kind of file.
@@ -180,12 +193,13 @@ def build(package: Path, target: Path, home: str, stamped: bool, defines: list[s
         directory = Path(temporary)
         made = program(source, directory, defines)
         (directory / "inventory").write_bytes(inventory(package, target.name, home, stamped))
+        (directory / "frozen").write_bytes(frozen())
         python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
         blocks, seed = Path("-"), str(secrets.randbelow(2**32 - 1) + 1)
         for number in range(TIMES):
             image = directory / f"image{number}"
             words = [made, "--make-image", image, "image_script.py", python, sysconfig.get_path("stdlib"), seed, blocks]
-            _make([str(word) for word in (*words, directory / "inventory")])
+            _make([str(word) for word in (*words, directory / "frozen", directory / "inventory")])
             blocks = image
         code = in_whole_pages(made.read_bytes())
         offset = (len(code) + TABLE + HUGE - 1) // HUGE * HUGE - TABLE  # the heap follows the table

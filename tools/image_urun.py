@@ -203,7 +203,7 @@ class Stage:
 
     def open(self, path, flags, mode=0o777, *, dir_fd=None):
         """Every file of a cgroup directory exists."""
-        if dir_fd is not None:
+        if dir_fd is not None and not flags & os.O_DIRECTORY:
             flags |= os.O_CREAT
         fd = self.real["open"](path, flags, mode, dir_fd=dir_fd)
         self.names[fd] = path if dir_fd is not None else ""
@@ -226,10 +226,11 @@ class Stage:
     def rmdir(self, path, *, dir_fd=None):
         """The files of a cgroup directory go with it."""
         self.devices = [b"a *:* rwm"]
-        if dir_fd is None and os.path.isdir(path):
-            for name in os.listdir(path):
-                if os.path.isfile(f"{path}/{name}"):
-                    os.unlink(f"{path}/{name}")
+        whole = path if dir_fd is None else f"/proc/self/fd/{dir_fd}/{path}"
+        if os.path.isdir(whole):
+            for name in os.listdir(whole):
+                if os.path.isfile(f"{whole}/{name}"):
+                    os.unlink(f"{whole}/{name}")
         return self.real["rmdir"](path, dir_fd=dir_fd)
 
     def waitpid(self, pid, options):

@@ -12,7 +12,7 @@ from utsuwa import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from utsuwa.cgroup.journal import Journal
 
@@ -28,12 +28,13 @@ class Directory:
 
     __slots__ = ("_journal", "fd", "path")
 
-    def __init__(self, path: str, journal: Journal | None = None) -> None:
+    def __init__(self, path: str, journal: Journal | None = None, top: Top | None = None) -> None:
         """Open ``path``; NotFound when the cgroup does not exist."""
         self.path = path
         self._journal = journal
+        name, fd = beneath(top, path)
         try:
-            self.fd = os.open(path, _ENTER)
+            self.fd = os.open(name, _ENTER, dir_fd=fd)
         except OSError as error:
             raise failure(error, f"open cgroup {path}") from error
 
@@ -108,6 +109,41 @@ class Directory:
                 return sorted(entry.name for entry in entries if not entry.is_dir(follow_symlinks=False))
         finally:
             os.close(fd)
+
+
+class Top:
+    """The directory that all hierarchies are mounted in, held open to look up paths from; a context manager.
+
+    Each walk through sysfs takes a lock that is held to write whenever a network namespace is made or taken down
+    (``kernfs_rwsem``), and a container has three walks in each hierarchy.
+    """
+
+    __slots__ = ("fd", "prefix")
+
+    def __init__(self, mounts: Iterable[str]) -> None:
+        """Open the directory above ``mounts``: none where they have none in common, or it can't be opened."""
+        mounts = tuple(mounts)
+        self.prefix = mounts[0][: mounts[0].rfind("/") + 1] if mounts else ""
+        self.fd: int | None = None
+        if self.prefix and all(mount.startswith(self.prefix) for mount in mounts):
+            try:
+                self.fd = os.open(self.prefix, _ENTER)
+            except OSError:
+                pass
+
+    def __enter__(self) -> Top:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+def beneath(top: Top | None, path: str) -> tuple[str, int | None]:
+    """What is left of ``path`` when it is looked up from ``top``, and the descriptor for that (``dir_fd``)."""
+    if top is not None and top.fd is not None and path.startswith(top.prefix):
+        return path[len(top.prefix) :], top.fd
+    return path, None
 
 
 def failure(error: OSError, context: str) -> errors.Error:

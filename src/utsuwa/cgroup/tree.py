@@ -6,17 +6,22 @@ import os
 import time
 
 from utsuwa import errors
-from utsuwa.cgroup.directory import failure, peek, walk
+from utsuwa.cgroup.directory import beneath, failure, peek, walk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from utsuwa.cgroup.directory import Top
 
 _FIRST_PAUSE = 0.001
 _LAST_PAUSE = 0.5
 _PATIENCE = 5.0
 
 
-def make(path: str) -> list[str]:
+def make(path: str, top: Top | None = None) -> list[str]:
     """Make the cgroup ``path`` with its parents; those that were not there before, outermost first."""
+    name, fd = beneath(top, path)
     try:
-        os.mkdir(path, 0o755)
+        os.mkdir(name, 0o755, dir_fd=fd)
         return [path]
     except FileExistsError:
         return []
@@ -59,12 +64,15 @@ def processes(path: str, recursive: bool = True) -> set[int]:
     return pids
 
 
-def remove(path: str) -> None:
+def remove(path: str, top: Top | None = None) -> None:
     """Remove the cgroup ``path`` and all below it, deepest first.
 
     A killed process leaves its cgroup a moment after its parent learns of the death, hence the retries, 5 s at most.
     FailedPrecondition names the processes that stay.
     """
+    name, fd = beneath(top, path)
+    if fd is not None and _rmdir(name, fd):
+        return
     pause = _FIRST_PAUSE
     deadline = 0.0
     while not _try_remove(path):

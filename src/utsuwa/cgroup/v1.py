@@ -11,7 +11,7 @@ import time
 
 from utsuwa import errors
 from utsuwa.cgroup import tree
-from utsuwa.cgroup.directory import Directory
+from utsuwa.cgroup.directory import Directory, Top
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class V1Manager:
         if "" not in self._paths:
             self._begun = []
         else:
-            self._begun = self._make("") or None
+            self._begun = self._make("", None) or None
         return self._begun is not None
 
     def retreat(self) -> None:
@@ -64,17 +64,11 @@ class V1Manager:
     def create(self, resources: Resources | None = None, *, vacant: bool = True) -> None:
         """See Manager.create."""
         made: list[str] = []
-        occupied = False
         try:
-            for controllers in tuple(self._paths):
-                if self._begun is not None and not controllers:
-                    continue
-                fresh = self._make(controllers)
-                made += fresh
-                occupied = occupied or not fresh
-            self.fresh = not occupied
-            if vacant:
-                self._check_vacant(occupied)
+            with Top(self._mounts.values()) as top:
+                self._make_all(made, top)
+                if vacant:
+                    self._check_vacant(top)
             if resources is not None and resources.cpu is not None:
                 from utsuwa.cgroup import resources_v1
 
@@ -83,13 +77,22 @@ class V1Manager:
             tree.unmake(made)
             raise
 
-    def _make(self, controllers: str) -> list[str]:
+    def _make_all(self, made: list[str], top: Top) -> None:
+        """Make the cgroup in each hierarchy, and tell which directories there were not before."""
+        for controllers in tuple(self._paths):
+            if self._begun is not None and not controllers:
+                continue
+            fresh = self._make(controllers, top)
+            made += fresh
+            self.fresh = self.fresh and bool(fresh)
+
+    def _make(self, controllers: str, top: Top | None) -> list[str]:
         path = self._paths[controllers]
         made: list[str] = []
         try:
-            made = tree.make(path)
+            made = tree.make(path, top)
             if controllers == "cpuset" or "cpuset" in controllers.split(","):
-                _inherit_cpuset(path, self._mounts[controllers], is_new=bool(made))
+                _inherit_cpuset(path, self._mounts[controllers], top, is_new=bool(made))
         except errors.Error as error:
             tree.unmake(made)
             if controllers and not (self._optional and isinstance(error, errors.PermissionDenied)):
@@ -98,14 +101,14 @@ class V1Manager:
             return []
         return made
 
-    def _check_vacant(self, occupied: bool) -> None:
+    def _check_vacant(self, top: Top) -> None:
         """Refuse a cgroup in use (runc counts in `devices`), or that would stop the container at its first step."""
         directories = self.directories()
-        if occupied and directories:
+        if not self.fresh and directories:
             count = len(tree.processes(directories.get("devices") or next(iter(directories.values()))))
             if count:
                 raise errors.FailedPrecondition(f"container's cgroup is not empty: {count} process(es) found")
-        if self.frozen():
+        if self.frozen(top):
             raise errors.FailedPrecondition("container's cgroup unexpectedly frozen")
 
     def directories(self) -> dict[str, str]:
@@ -211,13 +214,13 @@ class V1Manager:
         with Directory(path) as freezer:
             freezer.write("freezer.state", "THAWED")
 
-    def frozen(self) -> bool:
+    def frozen(self, top: Top | None = None) -> bool:
         """See Manager.frozen. A frozen parent freezes its children too."""
         path = self._freezer()
         if path is None:
             return False
         try:
-            with Directory(path) as freezer:
+            with Directory(path, top=top) as freezer:
                 return (freezer.peek("freezer.state") or "THAWED") != "THAWED"
         except errors.NotFound:
             return False
@@ -233,11 +236,12 @@ class V1Manager:
     def remove(self) -> None:
         """See Manager.remove. Tries every hierarchy before it reports the first that could not be removed."""
         failed: errors.Error | None = None
-        for path in self._paths.values():
-            try:
-                tree.remove(path)
-            except errors.Error as error:
-                failed = failed or error
+        with Top(self._mounts.values()) as top:
+            for path in self._paths.values():
+                try:
+                    tree.remove(path, top)
+                except errors.Error as error:
+                    failed = failed or error
         if failed is not None:
             raise failed
 
@@ -270,22 +274,22 @@ class V1Manager:
         }
 
 
-def _inherit_cpuset(path: str, top: str, is_new: bool) -> None:
+def _inherit_cpuset(path: str, mount: str, top: Top | None, is_new: bool) -> None:
     """A new cpuset has no CPU and no memory node, and a process can't join it: give it those of its parent."""
-    with Directory(path) as cpuset:
+    with Directory(path, top=top) as cpuset:
         missing = [key for key in ("cpuset.cpus", "cpuset.mems") if is_new or not cpuset.peek(key)]
-        for key, value in _inherited(path.rpartition("/")[0], top, missing).items():
+        for key, value in _inherited(path.rpartition("/")[0], mount, top, missing).items():
             cpuset.write(key, value)
 
 
-def _inherited(path: str, top: str, keys: list[str]) -> dict[str, str]:
+def _inherited(path: str, mount: str, top: Top | None, keys: list[str]) -> dict[str, str]:
     """The values of ``keys`` in ``path``, filled in from its parents where they are empty."""
     if not keys:
         return {}
-    with Directory(path) as cpuset:
+    with Directory(path, top=top) as cpuset:
         values = {key: cpuset.read(key) for key in keys}
-        if len(path) > len(top):
-            filled = _inherited(path.rpartition("/")[0], top, [key for key in keys if not values[key]])
+        if len(path) > len(mount):
+            filled = _inherited(path.rpartition("/")[0], mount, top, [key for key in keys if not values[key]])
             for key, value in filled.items():
                 cpuset.write(key, value)
             values |= filled

@@ -214,6 +214,27 @@ def test_dangling_links_are_made_inside(run, root, tmp_path):
     )
 
 
+def test_a_way_is_looked_up_again_when_something_has_changed_it(run, root):
+    """Directories stay open from one op to the next; what is done by others in between counts all the same."""
+    (root / "way").symlink_to("dev")
+    output = run(
+        *prelude(root, PROC, DEV, ops.Symlink("x", "/way/below"), ops.Symlink("x", "/way/below2"), DEV),
+        ops.Symlink("x", "/way/above"),
+        ops.Mount("tmpfs", "tmpfs", "/way/new"),
+        ops.Mount("tmpfs", "tmpfs", "/way/new/er"),
+        ops.Symlink("x", "/way/new/er/one"),
+        ops.Mount("tmpfs", "tmpfs", "/way/new/er"),
+        ops.Symlink("x", "/way/new/er/two"),
+        ops.Symlink("tmp", "/way", replace=True),
+        ops.Symlink("x", "/way/aside"),
+        ops.Pivot(),
+        shell("echo /dev/* /dev/new/*/* /tmp/*"),
+    )
+    assert output == "/dev/above /dev/new /dev/new/er/two /tmp/aside\n"
+    assert sorted(entry.name for entry in (root / "tmp").iterdir()) == ["aside"]
+    assert not list((root / "dev").iterdir())
+
+
 def test_link_loop_is_an_error(run, root):
     (root / "loop").symlink_to("loop")
     with pytest.raises(OpFailed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,30 @@ def test_v1_create_makes_every_directory_and_fills_cpusets_down_the_chain(tmp_pa
     assert manager.join().unified == f"{tmp_path}/unified/pod/one"
     assert (tmp_path / "cpuset/pod/cpuset.cpus").read_text() == "0-1"
     assert (tmp_path / "cpuset/pod/one/cpuset.mems").read_text() == "0"
+
+
+def test_v1_looks_up_whole_paths_for_the_directory_of_all_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each walk through sysfs waits for whoever makes or takes down a network namespace."""
+    walks: list[str] = []
+
+    def watch(name: str) -> None:
+        real = getattr(os, name)
+
+        def watched(path: str, *rest: object, **more: object) -> object:
+            walks.extend([path] if path.startswith("/") else [])
+            return real(path, *rest, **more)
+
+        monkeypatch.setattr(os, name, watched)
+
+    manager = open_manager(v1_host(tmp_path, hybrid=True), "/one", "id")
+    for name in ("mkdir", "rmdir", "open"):
+        watch(name)
+    manager.create()
+    manager.remove()
+    assert walks == [f"{tmp_path}/"] * 2
+    assert not list(tmp_path.glob("*/one"))
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ def forbidden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     places: list[str] = []
     mkdir = os.mkdir
 
-    def refuse(path: str, mode: int = 0o777) -> None:
-        if any(str(path).startswith(place) for place in places):
+    def refuse(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        whole = path if dir_fd is None else f"{os.readlink(f'/proc/self/fd/{dir_fd}')}/{path}"
+        if any(str(whole).startswith(place) for place in places):
             raise OSError(request.param, os.strerror(request.param), path)
-        mkdir(path, mode)
+        mkdir(path, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "mkdir", refuse)
     return places

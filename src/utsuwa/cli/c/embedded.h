@@ -93,6 +93,9 @@ int gather_end(const char *list);
 unsigned kinds_of(char *page);
 void *__real_calloc(size_t count, size_t size);
 
+/* modules.c: while the image is made, before the interpreter is initialised. */
+void give_modules(const char *path);
+
 int make_image(int argc, char **argv);
 PyMODINIT_FUNC PyInit__utsuwa_json(void);
 PyObject *json_make_encoder(PyObject *module, PyObject *arguments);

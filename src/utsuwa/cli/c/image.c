@@ -424,11 +424,11 @@ static int write_image(const char *path, const char *data)
 	return ferror(out) | fclose(out) ? -1 : 0;
 }
 
-/* PROGRAM --make-image OUT SCRIPT PYTHON LIBRARY SEED BLOCKS [argument of the script ...]: BLOCKS is what the time before has
- * left as OUT, or "-", see gather.c. The third time it is the image. */
+/* PROGRAM --make-image OUT SCRIPT PYTHON LIBRARY SEED BLOCKS MODULES [argument of the script ...]: BLOCKS is what the time before
+ * has left as OUT, or "-", see gather.c. The third time it is the image. For MODULES see modules.c. */
 int make_image(int argc, char **argv)
 {
-	if (argc < 8 || sysconf(_SC_PAGESIZE) != (long)PAGE)
+	if (argc < 9 || sysconf(_SC_PAGESIZE) != (long)PAGE)
 		return 2;
 	size_t size = (size_t)(data_end - data_begin);
 	char *data = malloc(size);
@@ -439,9 +439,10 @@ int make_image(int argc, char **argv)
 	memcpy(data, data_begin, size);
 	frozen.next = HEAP;
 	PyObject_SetArenaAllocator(&(PyObjectArenaAllocator){NULL, arena_alloc, arena_free});
+	give_modules(argv[8]);
 	gather_begin(argv[7]);
 	initialise(argv[4], argv[5], strtoul(argv[6], NULL, 10));
-	int again = run(argv[3], argc - 8, argv + 8) < 0 ? -1 : gather_end(argv[2]);
+	int again = run(argv[3], argc - 9, argv + 9) < 0 ? -1 : gather_end(argv[2]);
 	if (again < 0 || (!again && write_image(argv[2], data) < 0)) {
 		PyErr_Print();
 		return 1;

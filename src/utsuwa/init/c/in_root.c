@@ -34,6 +34,7 @@ int open_in(int root, const char *path, u64 flags, u64 resolve)
 int in_root(struct run *run, const char *path, u64 flags, u64 resolve)
 {
 	int root = root_of(run);
+	run->beneath_parent = 0;
 	return root < 0 ? root : open_in(root, path, flags, resolve);
 }
 
@@ -81,10 +82,10 @@ static int splice_link(struct walk *walk, int directory, size_t begin, size_t en
 }
 
 /* One step down: make `name` if it is missing and open it. -ELOOP when it is a link. */
-static int step(struct walk *walk, int directory, const char *name)
+static int step(int directory, const char *name, u32 mode)
 {
 	struct stat status;
-	long made = sys(mkdirat, directory, name, walk->mode);
+	long made = sys(mkdirat, directory, name, mode);
 	if (made < 0 && made != -EEXIST)
 		return (int)made;
 	int next = (int)sys(openat, directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -116,7 +117,7 @@ static int descend(struct walk *walk, int directory, size_t begin)
 		char kept = path[end];
 		path[end] = 0;
 		/* ".." of something that does not exist has no meaning that is worth guessing */
-		int next = same(path + begin, "..") ? -ENOENT : step(walk, directory, path + begin);
+		int next = same(path + begin, "..") ? -ENOENT : step(directory, path + begin, walk->mode);
 		path[end] = kept;
 		if (next == -ELOOP) {
 			int error = splice_link(walk, directory, begin, end);
@@ -151,15 +152,12 @@ static int open_existing(struct walk *walk, size_t *begin)
 	}
 }
 
-/* The directory at `path`, made with all its parents when missing (like mkdir -p inside the root), as an O_PATH descriptor. */
-int in_root_directory(struct run *run, const char *path, u32 mode)
+/* Makes the directory at `path` with all its parents (like mkdir -p inside the root), from the longest part that exists. */
+static int make_way(struct run *run, const char *path, u32 mode)
 {
 	static struct walk walk;
-	int directory = in_root(run, path, O_PATH | O_DIRECTORY, 0);
-	if (directory != -ENOENT)
-		return directory;
 	size_t size = length(path), begin = 0;
-	int rounds = 0;
+	int directory, rounds = 0;
 	if (size >= sizeof walk.path)
 		return -ENAMETOOLONG;
 	walk.root = root_of(run);
@@ -174,19 +172,59 @@ int in_root_directory(struct run *run, const char *path, u32 mode)
 	return directory;
 }
 
-/* The directory that holds the last component of `path` (made when missing), and that component. */
+/*
+ * The directory that was looked up last for what is in it stays open: nodes of /dev and the mounts on the hierarchies of
+ * cgroups come in a row. It holds as long as nothing is done that could change where its path leads (run_plan, place).
+ */
+static char held[PATH_LIMIT];
+
+static int is_held(const struct run *run, const char *path, size_t size)
+{
+	return run->parent >= 0 && size < sizeof held && !held[size] && !memcmp(held, path, size);
+}
+
+void let_go_of_parent(struct run *run)
+{
+	close_fd(run->parent);
+	run->parent = -1;
+}
+
+/* The directory that holds the last component of `path` (made when missing), and that component. Not to be closed. */
 int in_root_parent(struct run *run, const char *path, const char **name)
 {
-	static char parent[PATH_LIMIT];
 	size_t size;
 	int error = split(path, &size, name);
-	if (error)
-		return error;
-	if (size >= sizeof parent)
+	if (error || is_held(run, path, size))
+		return error ? error : run->parent;
+	if (size >= sizeof held)
 		return -ENAMETOOLONG;
-	memcpy(parent, path, size);
-	parent[size] = 0;
-	return in_root_directory(run, parent, 0755);
+	let_go_of_parent(run);
+	memcpy(held, path, size);
+	held[size] = 0;
+	return run->parent = in_root_directory(run, held, 0755);
+}
+
+/* The directory at `path`, made with all its parents when missing, as an O_PATH descriptor. */
+int in_root_directory(struct run *run, const char *path, u32 mode)
+{
+	const char *name;
+	size_t size;
+	int is_plain = !split(path, &size, &name) && name[length(name) - 1] != '/', directory;
+	if (is_plain && is_held(run, path, size)) {
+		directory = (int)sys(openat, run->parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (directory == -ENOENT)
+			directory = step(run->parent, name, mode);
+		run->beneath_parent = directory >= 0;
+		if (directory >= 0)
+			return directory; /* and if not, the long way says what is there: it follows links */
+	}
+	directory = in_root(run, path, O_PATH | O_DIRECTORY, 0);
+	if (directory != -ENOENT)
+		return directory;
+	int parent = is_plain ? in_root_parent(run, path, &name) : -ELOOP;
+	directory = parent < 0 ? parent : step(parent, name, mode);
+	run->beneath_parent = directory >= 0;
+	return directory == -ELOOP ? make_way(run, path, mode) : directory;
 }
 
 /* `path` with its last component replaced by the link `name` leads to, in `out`. */
@@ -221,7 +259,6 @@ static int make_file(struct run *run, const char *path, char *next)
 		error = follow_link(directory, path, name, next);
 		error = error ? error : -ELOOP;
 	}
-	close_fd(directory);
 	if (error && file >= 0)
 		close_fd((int)file);
 	return error ? error : (int)file;

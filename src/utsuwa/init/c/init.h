@@ -73,6 +73,9 @@ struct bind_fields {
 struct run {
 	int channel;
 	int root;	     /* the container's root directory, -1 until an op makes or needs it */
+	int parent;	     /* the directory inside that was used last, see in_root.c; -1 when none is held */
+	int beneath_parent;  /* what was looked up last is in it */
+	int host;	     /* the host's directory of all cgroups, see op_namespace.c; -1 when none is held */
 	int inside;	     /* "/" is the container's root: pivoted, moved, chrooted, or entered */
 	int parents_private; /* ROOT_PROPAGATION left nothing shared */
 	u32 old_umask;
@@ -137,6 +140,7 @@ int in_root(struct run *run, const char *path, u64 flags, u64 resolve);
 int in_root_directory(struct run *run, const char *path, u32 mode);
 int in_root_file(struct run *run, const char *path);
 int in_root_parent(struct run *run, const char *path, const char **name);
+void let_go_of_parent(struct run *run);
 
 /* small wrappers used by several ops: file.c */
 int open_path(const char *path, u64 flags);
@@ -152,6 +156,9 @@ int read_whole(int descriptor, size_t limit, struct bytes *out);
 /* deputy.c */
 int ask_deputy(struct run *run, int descriptor);
 void await_deputy(struct run *run);
+
+/* op_namespace.c */
+int on_host(const struct run *run, const char **path);
 
 /* op_mount.c */
 struct bind_fields take_bind(struct cursor *fields);

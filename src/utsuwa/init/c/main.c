@@ -105,6 +105,25 @@ static int run_op(struct run *run, u32 code, struct cursor *fields)
 	return -EINVAL;
 }
 
+/* Directories that ops hold open for the next one (in_root.c, op_namespace.c) are what their paths lead to as long as these do it. */
+static void let_go(struct run *run, u32 next)
+{
+	switch (next) {
+	case OP_MOUNT:
+	case OP_BIND:
+	case OP_REMOUNT:
+	case OP_MKNOD:
+	case OP_SYMLINK:
+	case OP_MKDIR:
+	case OP_REOPEN_NULL:
+	case OP_WRITE_CGROUP:
+		return;
+	}
+	let_go_of_parent(run);
+	close_fd(run->host);
+	run->host = -1;
+}
+
 static void run_plan(struct run *run)
 {
 	const u8 *at = run->ops;
@@ -118,6 +137,7 @@ static void run_plan(struct run *run)
 		at = fields.at + op->size;
 		run->detail = DETAIL_NONE;
 		run->value = 0;
+		let_go(run, op->code);
 		int error = run_op(run, op->code, &fields);
 		if (error < 0) {
 			report_failure(run, error);
@@ -211,7 +231,7 @@ __attribute__((noreturn, used, optimize("no-stack-protector"))) void entry(u64 *
 			memcpy(&__stack_chk_guard, (const void *)aux[1], sizeof __stack_chk_guard);
 			__stack_chk_guard &= ~0xffULL;
 		}
-	run.channel = run.root = run.null = run.empty = run.proc = run.new_proc = run.cgroup = run.deputy = -1;
+	run.channel = run.root = run.parent = run.host = run.null = run.empty = run.proc = run.new_proc = run.cgroup = run.deputy = -1;
 	if (argc != 2 || map_plan(plan_number(argv[1]), &plan, &size))
 		leave(2);
 	int error = check_plan(&run, plan, size);

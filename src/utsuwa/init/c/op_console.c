@@ -39,7 +39,6 @@ static int bind_console(struct run *run, int slave)
 	int target = (int)sys(mknodat, directory, name, S_IFREG | 0600, 0);
 	if (!target || target == -EEXIST)
 		target = (int)sys(openat, directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-	close_fd(directory);
 	int error = target < 0 ? target : status_of(target, &status);
 	if (!error && (status.st_mode & S_IFMT) == S_IFLNK)
 		error = -ELOOP;

@@ -66,7 +66,6 @@ int op_MKNOD(struct run *run, struct cursor *fields)
 	int error = (int)sys(mknodat, directory, name, node.mode, device);
 	if (error == -EEXIST || (!error && (node.uid || node.gid)))
 		error = adopt_node(run, directory, name, &node);
-	close_fd(directory);
 	return error;
 }
 
@@ -93,7 +92,6 @@ int op_SYMLINK(struct run *run, struct cursor *fields)
 		if (!error || error == -ENOENT)
 			error = (int)sys(symlinkat, target.data, directory, name);
 	}
-	close_fd(directory);
 	return error;
 }
 

@@ -156,6 +156,8 @@ static int bind_instead(struct run *run, const struct mount_fields *mount)
 static int place(struct run *run, int tree, int target, u64 propagation)
 {
 	int error = attach(tree, target);
+	if (!run->beneath_parent)
+		let_go_of_parent(run);
 	if (error)
 		return fail(run, error, DETAIL_MOVE_MOUNT);
 	/* After attaching: a shared parent would make it shared again. */
@@ -365,7 +367,9 @@ static int clone_source(struct run *run, const struct bind_fields *bind)
 {
 	if (*bind->subdirectory)
 		return clone_beneath(bind);
-	int tree = clone_tree(AT_FDCWD_, bind->source, bind->recursive != 0);
+	const char *source = bind->source;
+	int directory = on_host(run, &source);
+	int tree = clone_tree(directory, source, bind->recursive != 0);
 	return tree == -EACCES ? take_source(run, bind->source, bind->recursive != 0) : tree;
 }
 

@@ -149,15 +149,51 @@ int op_CLONE(struct run *run, struct cursor *fields)
 	return (int)pid;
 }
 
+/*
+ * The directory that all cgroups are in is held open: a walk through sysfs takes the lock that is held to write whenever a
+ * network namespace is made or taken down, and there are two walks for each of up to thirteen hierarchies.
+ */
+static struct bytes common;
+
+static void hold_common(struct run *run, struct list directories)
+{
+	static char path[PATH_LIMIT];
+	if (!directories.count)
+		return;
+	common = (struct bytes){next_text(&directories.at), PATH_LIMIT - 1};
+	for (u64 i = 0; i < directories.count; i++) {
+		const char *other = i ? next_text(&directories.at) : common.data;
+		size_t size = 0, slash = 0;
+		for (; size < common.size && other[size] && other[size] == common.data[size]; size++)
+			if (other[size] == '/')
+				slash = size + 1;
+		common.size = slash;
+	}
+	memcpy(path, common.data, common.size);
+	path[common.size] = 0;
+	run->host = open_path(path, O_PATH | O_DIRECTORY);
+}
+
+/* The descriptor that `path` is to be looked up from, and what is then left of it. */
+int on_host(const struct run *run, const char **path)
+{
+	if (run->host < 0 || length(*path) <= common.size || memcmp(*path, common.data, common.size))
+		return AT_FDCWD_;
+	*path += common.size;
+	return run->host;
+}
+
 /* "0" to `tasks`, not to cgroup.procs: a thread that moves itself needs no RCU grace period (4-14 ms). */
 int op_JOIN_CGROUPS(struct run *run, struct cursor *fields)
 {
 	static char path[PATH_LIMIT];
 	struct list directories = take_list(fields);
+	hold_common(run, directories);
 	for (u64 i = 0; i < directories.count; i++) {
-		int error = join_path(path, sizeof path, next_text(&directories.at), "tasks");
+		const char *name = next_text(&directories.at);
+		int directory = on_host(run, &name), error = join_path(path, sizeof path, name, "tasks");
 		if (!error)
-			error = write_file(AT_FDCWD_, path, "0", 1);
+			error = write_file(directory, path, "0", 1);
 		if (error)
 			return fail_value(run, error, DETAIL_OPEN_CGROUP, (s64)i);
 	}
@@ -181,9 +217,10 @@ static int open_named(int directory, const char *line, size_t size, const char *
 /* Each line is "FILE VALUE". */
 int op_WRITE_CGROUP(struct run *run, struct cursor *fields)
 {
-	int directory = open_path(take_text(fields), O_PATH | O_DIRECTORY), file = -1;
+	const char *path = take_text(fields), *before = "";
+	int file = -1, from = on_host(run, &path);
+	int directory = (int)sys(openat, from, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	struct list lines = take_list(fields);
-	const char *before = "";
 	long error = 0;
 	if (directory < 0)
 		return fail(run, directory, DETAIL_OPEN_CGROUP);
