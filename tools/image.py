@@ -14,7 +14,6 @@ import ast
 import marshal
 import os
 import secrets
-import struct
 import subprocess
 import sys
 import sysconfig
@@ -26,87 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import image_urun
 import image_utsuwa
 from freeze import compiled, modules
+from program import HUGE, VERSION, Unfit, in_whole_pages, program
 
-PAGE = 4096
 TABLE = 64 * 1024
 MAGIC = b"UTIMAGE2"
 TIMES = 3
 """How often the image is made until what starts write to is side by side (src/utsuwa/cli/c/gather.c)."""
-VERSION = (3, 11)
-"""The interpreter whose insides src/utsuwa/cli/c/embedded.c mends: each version has others."""
-
-CFLAGS = ["-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-fno-ident"]
-FREESTANDING = ["-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-DEMBEDDED", "-Wno-array-bounds"]
-
-WRAPPED = ["-Wl,-s", *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free", "_Py_Deepfreeze_Init"))]
-HUGE = 2 << 20
-"""What the kernel maps at once of a file, where the page cache has it in one piece and all of it is to be mapped."""
-PLACED = [f"-Wl,-z,max-page-size={HUGE},-z,separate-code", "-Wl,--section-start=.begin=0x401000,-e,begin"]
-"""Code and constants begin at such pieces of the file; c/begin.c is in the first one, with nothing but the headers."""
-ELF64 = b"\x7fELF\x02\x01"
-PROGRAM_HEADERS = ((32, 8), (54, 2), (56, 2))
-"""Where the first bytes of such a program tell the headers' offset, their size and their number, in how many bytes."""
-_KIND, _SIZES, SIZES = struct.Struct("<II"), struct.Struct("<QQ"), 32
-PT_LOAD, PF_W = 1, 2
-
-
-class Unfit(Exception):
-    """This machine can't build it; the message says why."""
-
-
-def program(source: Path, directory: Path, defines: list[str]) -> Path:
-    """Compile and link everything but the image."""
-    library = Path(sysconfig.get_config_var("LIBPL")) / f"libpython{VERSION[0]}.{VERSION[1]}.a"
-    include = Path(sysconfig.get_path("include"))
-    for needed in (library, include / "Python.h", include / "internal" / "pycore_runtime.h"):
-        if not needed.exists():
-            raise Unfit(f"{needed} is missing (Debian's libpython3-dev has it)")
-    cc = os.environ.get("CC", "cc").split()
-    parts: dict[str, list[str]] = {
-        "first": ["edges.c"],
-        "last": ["edges.c", "-DLAST"],
-        "image": ["image.c", f"-I{include}"],
-        "gather": ["gather.c", f"-I{include}"],
-        "modules": ["modules.c", f"-I{include}"],
-        "json": ["json.c", f"-I{include}"],
-        "json_write": ["json_write.c", f"-I{include}"],
-        "calls": ["calls.c", f"-I{include}"],
-        "embedded": ["embedded.c", f"-I{include}"],
-        "launcher": ["../launcher.c", "-I../../init/c", *FREESTANDING, *defines],
-        "begin": ["begin.c", "-I../../init/c", *FREESTANDING],
-    }
-    for name, (file, *flags) in parts.items():
-        _run([*cc, *CFLAGS, *flags, "-c", file, "-o", f"{directory}/{name}.o"], source)
-    behind = ("last", "embedded", "launcher", "begin")
-    inside = [f"{directory}/{name}.o" for name in parts if name not in behind]
-    outside = [f"{directory}/{name}.o" for name in behind]
-    libraries = [str(library), "-lexpat", "-lz", "-lm"]
-    target = directory / "program"
-    _run([*cc, "-static", "-no-pie", *WRAPPED, *PLACED, "-o", str(target), *inside, *libraries, *outside], source)
-    return target
-
-
-def in_whole_pages(program: bytes) -> bytes:
-    """The program, with what it only executes or reads mapped up to the end of the last huge page (elf(5)). In memory
-    there is nothing else, and what follows in the file is no secret.
-    """
-    if program[: len(ELF64)] != ELF64:
-        return program
-    made = bytearray(program)
-    start, size, count = (int.from_bytes(program[at : at + length], "little") for at, length in PROGRAM_HEADERS)
-    for at in range(start, start + size * count, size):
-        kind, flags = _KIND.unpack_from(made, at)
-        length = _SIZES.unpack_from(made, at + SIZES)[0]
-        if kind == PT_LOAD and not flags & PF_W and length > PAGE:
-            length = (length + HUGE - 1) // HUGE * HUGE
-            _SIZES.pack_into(made, at + SIZES, length, length)
-    return bytes(made)
-
-
-def _run(command: list[str], directory: Path) -> None:
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Unfit(f"{' '.join(command[:1])} failed: {done.stderr.strip()[-2000:]}")
 
 
 def contents(package: Path, program: str) -> dict[str, Path]:

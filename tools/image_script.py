@@ -126,6 +126,7 @@ def play(kind, act, areas, writer):
     if not posix.fork():
         code = 1
         try:
+            _utsuwa.fill()  # so that this one makes room for itself, as a start does
             environ.update((b"NAME%d" % number, b"value") for number in range(30))
             act(entry)
             for area in areas:

@@ -21,24 +21,19 @@ LEFT_OUT = (
 )
 """Modules of those packages that `urun` never needs: found as everywhere else when they are imported."""
 
-CONTROLLERS = ("memory", "cpu,cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "net_cls,net_prio")
+CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "name=systemd")
 PROC = {
-    "self/mountinfo": b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-    + b"".join(
-        b"%d 22 0:%d / /sys/fs/cgroup/%b rw,nosuid,nodev,noexec,relatime shared:9 - cgroup cgroup rw,%b\n"
-        % (30 + number, 30 + number, name.encode(), name.encode())
-        for number, name in enumerate(CONTROLLERS)
-    )
-    + b"40 22 0:40 / /mnt rw,relatime - tmpfs tmpfs rw\n",
     "self/status": b"Name:\turun\nUmask:\t0022\nState:\tR (running)\n"
     + b"".join(b"Cap%b:\t000001ffffffffff\n" % name for name in (b"Inh", b"Prm", b"Eff", b"Bnd", b"Amb")),
-    "self/cgroup": b"".join(b"%d:%b:/\n" % (12 - number, name.encode()) for number, name in enumerate(CONTROLLERS)),
     "sys/kernel/cap_last_cap": b"40\n",
     "sys/kernel/random/boot_id": b"0\n",
     "self/uid_map": b"         0          0 4294967295\n",
     "self/oom_score_adj": b"0\n",
 }
-"""What procfs says."""
+"""What procfs says, but for mounts and cgroups."""
+
+CGROUP = {"freezer.state": b"THAWED\n", "cpuset.cpus": b"0-1\n", "cpuset.mems": b"0\n"}
+"""What a v1 cgroup says."""
 
 WARM_UP = 24
 """CPython 3.11 specialises functions after 8 calls, and what they hold after more."""
@@ -67,6 +62,7 @@ def rehearse(watch):
     modules = sys.modules
     names = (
         "runtime.create",
+        "runtime.kept",
         "runtime.draft",
         "runtime.run",
         "runtime.foreground",
@@ -75,12 +71,12 @@ def rehearse(watch):
         "linux.host",
         "init.spare",
     )
-    create, draft, run, foreground, undo, oci, host, spare = (modules[f"utsuwa.{name}"] for name in names)
+    create, known, draft, run, foreground, undo, oci, host, spare = (modules[f"utsuwa.{name}"] for name in names)
     stage = Stage(directory)
     kept = [(os, name, getattr(os, name)) for name in ("_exit", "open", "read", "rmdir", "waitpid", "write")]
     kept += [
-        (create, "probe", create.probe),
-        (run, "probe", run.probe),
+        (host, "observe", host.observe),
+        (known, "observe", known.observe),
         (run, "may_begin_ahead", run.may_begin_ahead),
         (draft, "spawn", draft.spawn),
         (spare, "spawn", spare.spawn),
@@ -142,7 +138,8 @@ def act(start, directory, new=0):
         file.truncate(len(text))
         file.seek(len(text))
         file.write(b" " * new)
-    code = call(start, "--root", f"{directory}/root", "run", "--bundle", f"{directory}/bundle", "somebody")
+    option = "--bundle" if new else "-b"
+    code = call(start, "--root", f"{directory}/root", "run", option, f"{directory}/bundle", "somebody")
     if code:
         raise SystemExit(f"rehearsal: urun run ended with {code}")
 
@@ -150,7 +147,8 @@ def act(start, directory, new=0):
 def call(start, *words):
     """The exit code of a command line."""
     sys.modules["_utsuwa"].chapter()
-    sys.argv[:] = ["urun", *words]
+    sys.argv = ["urun", *words]
+    sys.intern("".join(("ar", "gv")))
     try:
         start(sys.path[0].encode())
     except Exited as end:
@@ -199,6 +197,7 @@ class Stage:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.sendmsg([b"."], [])
         theirs.recvmsg(1)
+        ours.send(b".")
         self.real["_exit"]
 
     def open(self, path, flags, mode=0o777, *, dir_fd=None):
@@ -218,10 +217,11 @@ class Stage:
         return self.real["write"](fd, data)
 
     def read(self, fd, size):
-        """A v1 cgroup tells of its devices."""
-        if self.names.get(fd) == "devices.list":
+        """A v1 cgroup tells of its devices, and of what it has from the one above."""
+        name = self.names.get(fd)
+        if name == "devices.list":
             return b"\n".join(self.devices)
-        return self.real["read"](fd, size)
+        return CGROUP[name] if name in CGROUP else self.real["read"](fd, size)
 
     def rmdir(self, path, *, dir_fd=None):
         """The files of a cgroup directory go with it."""
@@ -241,9 +241,9 @@ class Stage:
             self.real["waitpid"](self.children[-1], 0)
         return self.children.pop(), 0
 
-    def probe(self):
-        """A host whose cgroups are ours, and that root asks about, whoever makes the image."""
-        return self.real["probe"]().replace(euid=0, egid=0, in_user_namespace=False, **self.cgroups())
+    def observe(self):
+        """Root asks, whoever makes the image."""
+        return (*self.real["observe"]()[:-3], 0, 0, True)
 
     def may_begin_ahead(self, request):
         """What root may."""
@@ -251,22 +251,23 @@ class Stage:
         return True
 
     def _read(self, path, *, is_number=False):
-        """A host that is like others: nothing of the real one shall be in the image."""
+        """A host that is like others: nothing of the real one shall be in the image. Its cgroups are ours."""
+        names = ("",) if self.mode == "v2" else CONTROLLERS
+        if path == "/proc/self/cgroup":
+            return "".join(f"{number}:{name}:/\n" for number, name in enumerate(names)).encode()
+        if path == "/proc/self/mountinfo":
+            return "".join(self.mounts(names)).encode()
         return PROC[path.removeprefix("/proc/")]
 
-    def cgroups(self):
-        """The facts about cgroups."""
-        names = ("memory", "cpu", "cpuacct", "pids", "devices", "freezer", "blkio", "cpuset", "name=systemd")
-        names = ("",) if self.mode == "v2" else names
-        mounts = {name: f"{self.directory}/cgroup/{name}" for name in names}
-        for mount in mounts.values():
-            os.makedirs(mount, exist_ok=True)
-        return {
-            "cgroup_mode": self.mode,
-            "cgroup_mounts": mounts,
-            "cgroup_roots": dict.fromkeys(names, "/"),
-            "cgroup_paths": dict.fromkeys(names, "/"),
-        }
+    def mounts(self, names):
+        """Lines of mountinfo: the hierarchies, and something before and behind them."""
+        yield "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        for number, name in enumerate(names, 30):
+            point = f"{self.directory}/cgroup/{name}"
+            os.makedirs(point, exist_ok=True)
+            kind = f"cgroup cgroup rw,{name}" if name else "cgroup2 cgroup2 rw"
+            yield f"{number} 22 0:{number} / {point} rw,nosuid,nodev,noexec,relatime shared:9 - {kind}\n"
+        yield "40 22 0:40 / /mnt rw,relatime - tmpfs tmpfs rw\n"
 
     def spawn(self, plan, slots=None, keep=()):
         """The plan is given to a program that ignores it; we report what the right one reports."""

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.sources import SRC, modules, ours
-from tools.image import HUGE, MAGIC, PAGE, PF_W, PROGRAM_HEADERS, PT_LOAD, VERSION, contents
+from tools.image import MAGIC, contents
+from tools.program import HUGE, PAGE, PF_W, PROGRAM_HEADERS, PT_LOAD, VERSION
 
 PYTHON = "/usr/bin/python3"
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}

@@ -11,6 +11,12 @@ import os
 from utsuwa.linux.capabilities import ALL
 from utsuwa.spec.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Observed = tuple[bytes, bytes, bytes, bytes, bytes, bytes, int, int, bool]
+
 UNIFIED = ""
 """The key of the cgroup v2 hierarchy in ``cgroup_mounts`` and ``cgroup_paths``, as in ``0::/`` of /proc/PID/cgroup."""
 
@@ -40,29 +46,58 @@ class Host(Record):
     has_kcore: bool = True
 
 
-def probe() -> Host:
-    """The facts of this machine and this process."""
-    mounts, roots = _cgroup_mounts(_read("/proc/self/mountinfo"))
-    status = _status(_read("/proc/self/status"))
+def probe(known: tuple[Observed, dict[str, Any]] | None = None) -> Host:
+    """The facts of this machine and this process. ``known``: what was observed once, and the facts' fields then."""
+    observed = observe()
+    if known and known[0] == observed:
+        return Host.restored(known[1])
+    return facts(observed)
+
+
+def observe() -> Observed:
+    """All that the facts are drawn from: they are the same as long as this is."""
+    status = _read("/proc/self/status")
+    return (
+        _read("/proc/self/mountinfo"),
+        status[status.find(b"\nCap") : status.find(b"\nNoNewPrivs")],
+        _read("/proc/self/cgroup"),
+        _read("/proc/sys/kernel/cap_last_cap", is_number=True),
+        _read("/proc/self/uid_map"),
+        _read("/proc/self/oom_score_adj", is_number=True),
+        os.geteuid(),
+        os.getegid(),
+        os.access("/proc/kcore", os.F_OK),
+    )
+
+
+def facts(observed: Observed) -> Host:
+    """What an observation says."""
+    mountinfo, capabilities, cgroups, last_capability, uid_map, oom_score_adj, euid, egid, has_kcore = observed
+    mounts, roots = _cgroup_mounts(mountinfo)
+    status = _status(capabilities)
     return Host(
         cgroup_mode=_mode(mounts),
         cgroup_mounts=mounts,
         cgroup_roots=roots,
-        cgroup_paths=_cgroup_paths(_read("/proc/self/cgroup")),
+        cgroup_paths=_cgroup_paths(cgroups),
         bounding=int(status[b"CapBnd"], 16),
         permitted=int(status[b"CapPrm"], 16),
-        last_capability=int(_read("/proc/sys/kernel/cap_last_cap", is_number=True) or b"40"),
-        euid=os.geteuid(),
-        egid=os.getegid(),
-        in_user_namespace=in_user_namespace(),
-        oom_score_adj=int(_read("/proc/self/oom_score_adj", is_number=True) or b"0"),
-        has_kcore=os.access("/proc/kcore", os.F_OK),
+        last_capability=int(last_capability or b"40"),
+        euid=euid,
+        egid=egid,
+        in_user_namespace=_is_not_initial(uid_map),
+        oom_score_adj=int(oom_score_adj or b"0"),
+        has_kcore=has_kcore,
     )
 
 
 def in_user_namespace() -> bool:
     """This process is in another user namespace than the initial one, where some things are refused to root."""
-    return _read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]
+    return _is_not_initial(_read("/proc/self/uid_map"))
+
+
+def _is_not_initial(uid_map: bytes) -> bool:
+    return uid_map.split() != [b"0", b"0", b"4294967295"]
 
 
 def boot() -> bytes:

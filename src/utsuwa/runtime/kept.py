@@ -17,7 +17,7 @@ from marshal import dumps, loads
 from utsuwa.errors import Error
 from utsuwa.init.encode import texts
 from utsuwa.linux.cache import Cache
-from utsuwa.linux.host import boot
+from utsuwa.linux.host import Host, boot, facts, observe, probe
 from utsuwa.runtime.bundle import Bundle
 from utsuwa.runtime.draft import FIELDS, Draft, unpacked_limits
 from utsuwa.spec.codec import value_at
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from utsuwa.linux.host import Host
+    from utsuwa.linux.host import Observed
     from utsuwa.runtime.draft import CreateRequest
     from utsuwa.spec.runtime import Resources
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _EPOCH = os.urandom(16)
 """Of this program, when its memory comes from an image, else of this process: others may be of another version."""
 _LARGEST = 1 << 18
+_MOST_MOUNTS = 1 << 14
+"""Bytes of /proc/self/mountinfo: more of them change often, and an entry is to be small."""
 _SHORTEST_NAME = 4
 _NOTHING, _NOWHERE = -1, -2
 _SEEN, _UNFIT = b"", b"-"
@@ -49,14 +51,17 @@ _LATEST = "latest"
 
 
 class Entry:
-    """A kept draft, taken apart: ``spots`` in the configuration, ``pieces`` between what is taken out, ``limits``."""
+    """A kept draft, taken apart: ``spots`` in the configuration, ``pieces`` between what is taken out, ``limits``; the
+    ``facts`` it was made for, and what they were drawn from, or None.
+    """
 
     def __init__(self, name: str, body: bytes) -> None:
         self.name = name
-        self.facts: bytes
+        self.observed: Observed | None
+        self.facts: dict[str, Any]
         self.spots: tuple[int, ...]
         self.pieces: list[bytes | int]
-        self.facts, self.spots, self.pieces, limits = loads(body)
+        self.observed, self.facts, self.spots, self.pieces, limits = loads(body)
         self.limits: tuple[Resources | None, int | None] = unpacked_limits(limits)
 
 
@@ -103,10 +108,15 @@ class Kept:
         """There is a draft; whether it fits the host as it is now has not been looked at."""
         return self._entry is not None
 
+    def probe(self) -> Host:
+        """As ``linux.host.probe()``: what it was when the draft was kept need not be worked out again."""
+        entry = self._entry
+        return probe((entry.observed, entry.facts) if entry and entry.observed else None)
+
     def recall(self, host: Host) -> Draft | None:
         """The draft, with this container's name in it; None when there is none, or it was made for another host."""
         entry = self._entry
-        if entry is None or entry.facts != _facts(host):
+        if entry is None or entry.facts != host.__dict__:
             return None
         text = self._bundle.config.decode()
         if "\\ud" in text or "\\uD" in text:  # half a character, perhaps, of which only parse() makes something
@@ -207,11 +217,9 @@ def _entry(name: str, body: bytes) -> Entry | None:
 
 
 def _body(host: Host, spots: tuple[int, ...], parts: Parts) -> bytes:
-    return dumps((_facts(host), spots, *parts), FIELDS)
-
-
-def _facts(host: Host) -> bytes:
-    return dumps(host.__dict__, FIELDS)
+    observed = observe()
+    told = observed if len(observed[0]) < _MOST_MOUNTS and facts(observed) == host else None
+    return dumps((told, host.__dict__, spots, *parts), FIELDS)
 
 
 def _boot(config: bytes) -> bytes:

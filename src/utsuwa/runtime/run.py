@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from utsuwa.linux.host import probe
 from utsuwa.runtime import bundle as bundles
 from utsuwa.runtime.create import build, check_console
 from utsuwa.runtime.draft import CreateRequest, Draft, begin_ahead, foreseen, may_begin_ahead
@@ -67,7 +66,7 @@ class _Run:
         """With an executor that is at work while the configuration is looked at, if nobody has done so before."""
         spare = begin_ahead()
         try:
-            host = probe()
+            host = kept.probe()
             draft = kept.recall(host)
             if draft is None:
                 draft = self._drawn_up(host)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from utsuwa.linux import host as linux_host
 from utsuwa.linux.host import Host
 from utsuwa.runtime import bundle as bundles
+from utsuwa.runtime import kept as kept_module
 from utsuwa.runtime.draft import CreateRequest, Draft
 from utsuwa.runtime.kept import Expected, Kept
 from utsuwa.runtime.record import encoded
@@ -153,6 +155,20 @@ def test_another_host_is_another_plan(house: House) -> None:
     other = HOST.replace(cgroup_paths={"memory": "/", "devices": "/"})
     assert not house.start(names()[0], host=other).recalled
     assert house.start(names()[0], host=other).recalled
+
+
+def test_what_is_observed_again_is_not_worked_out_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    observed = linux_host.observe()
+    for name in names()[:2]:
+        house.start(name, host=linux_host.facts(observed))
+    for module in (linux_host, kept_module):
+        monkeypatch.setattr(module, "observe", lambda: observed)
+    monkeypatch.setattr(linux_host, "facts", lambda observed: HOST)
+    kept, _, _ = house.place(names()[0])
+    found = kept.probe()
+    assert found != HOST and kept.recall(found)
+    observed = (observed[0] + b"1 1 0:1 / /elsewhere rw - tmpfs tmpfs rw\n", *observed[1:])
+    assert kept.probe() == HOST  # a mount more: looked at
 
 
 def test_another_boot_is_another_shape_for_who_has_labels(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,15 +250,17 @@ static void leave(FILE *file, uint64_t key, unsigned kinds)
 /* Leaves nothing free between Python's blocks, where what a start takes would be spread over the image again. */
 void gather_fill(void)
 {
-	int enabled = PyGC_Enable();
+	int enabled = PyGC_Enable(), thawed = frozen.thawed;
 	PyGC_Collect(); /* empties the lists of free tuples and the like, too */
 	if (!enabled)
 		PyGC_Disable();
 	frozen.full = 1;
+	frozen.thawed = 0;
 	for (size_t size = 16; size <= 512; size += 16)
 		while (python.malloc(python.ctx, size))
 			;
 	frozen.full = 0;
+	frozen.thawed = thawed;
 }
 
 /* End: leave the list for the next time, by the kinds of starts that write to each page; 0 on the last one. */

@@ -305,6 +305,9 @@ static int run(const char *script, int argc, char **argv)
 	frozen.environ = PyDict_GetItemString(names, "environ");
 	frozen.stamps = PyDict_GetItemString(names, "stamps");
 	frozen.thread = PyThreadState_Get();
+	/* a start takes memory of its own for its frames, instead of writing to this in the image */
+	frozen.thread->datastack_chunk = NULL;
+	frozen.thread->datastack_top = frozen.thread->datastack_limit = NULL;
 	return frozen.entry && frozen.environ && frozen.stamps ? 0 : -1;
 }
 
