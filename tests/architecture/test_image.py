@@ -16,7 +16,19 @@ import pytest
 
 from tests.architecture.sources import SRC, modules, ours
 from tools.image import MAGIC, contents
-from tools.program import HUGE, PAGE, PF_W, PROGRAM_HEADERS, PT_LOAD, VERSION
+from tools.program import (
+    ASKING,
+    HUGE,
+    INSTEAD,
+    PAGE,
+    PF_W,
+    PF_X,
+    PROGRAM_HEADERS,
+    PT_LOAD,
+    TAKES_A_NAME,
+    VERSION,
+    without_questions,
+)
 
 PYTHON = "/usr/bin/python3"
 OTHERWISE = {"_ctypes": {"utsuwa.linux.libc"}, "_hashlib": {"utsuwa.spec.digest"}, "_json": set(), "_utsuwa": set()}
@@ -56,10 +68,10 @@ def test_what_starts_write_to_is_side_by_side(program: str) -> None:
     assert [size > 0 for _, size, _ in groups[1:3]] == [True, True]  # for every start, and for runs
     assert all(size % PAGE == 0 for _, size, _ in groups)
     everybody, runs = counts[:2]
-    assert sum(size for _, size, _ in left[: everybody + runs]) // PAGE < 400  # of 1000 before they were gathered
+    assert sum(size for _, size, _ in left[: everybody + runs]) // PAGE < 150  # of 1000 before they were gathered
 
 
-_HEADER, PF_X = struct.Struct("<IIQQQQQ"), 1
+_HEADER = struct.Struct("<IIQQQQQ")
 """One header of a program's segments (elf(5))."""
 
 
@@ -75,6 +87,21 @@ def test_code_can_be_mapped_by_huge_pages(program: str) -> None:
     for _kind, _flags, offset, address, _physical, in_file, in_memory in constant:
         assert [address % HUGE, offset % HUGE, in_file % HUGE, in_memory - in_file] == [0, 0, 0, 0]
     assert not any(flags & PF_W and flags & PF_X for _kind, flags, *_ in headers)
+
+
+def test_only_the_function_that_asks_for_caches_becomes_a_jump() -> None:
+    base, asked, instead = 0x400000, 0x401010, 0x401100
+    header = struct.pack("<IIQQQQQQ", PT_LOAD, PF_X, 0, base, base, 0x2000, 0x2000, PAGE)
+    program = bytearray(b"\x7fELF\x02\x01".ljust(0x2000, b"\x90"))
+    program[32:40], program[54:58], program[64 : 64 + len(header)] = (64).to_bytes(8, "little"), b"\x38\0\1\0", header
+    program[0x1018 : 0x1018 + len(TAKES_A_NAME)] = TAKES_A_NAME
+    known = bytes(program)
+    changed = without_questions(known, {ASKING: asked, INSTEAD: instead})
+    assert changed[0x1010:0x1015] == b"\xe9" + (instead - asked - 5).to_bytes(4, "little")
+    assert changed[:0x1010] + changed[0x1015:] == known[:0x1010] + known[0x1015:]
+    assert without_questions(known, {INSTEAD: instead}) == known  # no such function
+    assert without_questions(known, {ASKING: asked + 0x100, INSTEAD: instead}) == known  # of another form
+    assert without_questions(b"\x7fELF\x01\x01" + known[6:], {ASKING: asked, INSTEAD: instead})[6:] == known[6:]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path(PYTHON).exists(), reason=f"needs root, and {PYTHON}")

@@ -40,14 +40,15 @@ class Creation:
         self._wanted: CreateRequest | None = None
 
     def prepare(self, kind: int, payload: bytes) -> None:
-        """Read the request, and do all that needs no go-ahead. What is wrong is told when it is asked for."""
+        """Read the request, and do all that needs no go-ahead. What is wrong is told when it is asked for.
+
+        An executor that is not needed waits for the end: whoever has asked does not wait for it to be gone.
+        """
         if kind == EXECUTE:
-            self._dismiss_spare()
             self._execute = decode(Execute, parse(payload))
             return
         self._start = Outline.unchecked(parse(payload))
         if self._start.runtime:
-            self._dismiss_spare()
             return
         try:
             self._draft = self._settled(self._start)

@@ -1,9 +1,9 @@
 /*
  * How large the processor's caches are, in place of glibc's own function (tools/program.py puts a jump to here into it).
  *
- * When a static program begins, glibc asks the processor twelve times, by `cpuid`, of which it takes several each time. In a
- * virtual machine each of these is a way out and back, up to 5 us: a tenth of a millisecond in every start. What is said
- * decides only from which size on memory is copied past the caches.
+ * When a static program begins, glibc asks the processor twelve times, by 48 `cpuid` instructions. In a virtual machine each of
+ * these is a way out and back, up to 5 us: a tenth of a millisecond in every start. What is said decides only from which
+ * size on memory is copied past the caches.
  */
 #include <unistd.h>
 
