@@ -33,9 +33,9 @@ class Kernel:
             (path / "schemata").write_text("    L3:0=fffff;1=fffff\n    MB:0=100;1=100\n")
             self._mkdir(path / "mon_groups", 0o755)
 
-    def _make(self, path: str, mode: int = 0o777) -> None:
-        self._mkdir(path, mode)
-        if Path(path).is_relative_to(self.root):
+    def _make(self, path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        self._mkdir(path, mode, dir_fd=dir_fd)
+        if dir_fd is None and Path(path).is_relative_to(self.root):
             self._fill(Path(path))
 
     def _remove(self, path: str, **options: int) -> None:

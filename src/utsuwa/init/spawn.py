@@ -113,7 +113,10 @@ class Child:
 
     def _reap(self) -> None:
         if self.stage1:
-            os.waitpid(self.stage1, 0)
+            try:
+                os.waitpid(self.stage1, 0)
+            except ChildProcessError:
+                pass  # collected already: the handler of a signal raised as soon as that was done
             self.stage1 = 0
 
 

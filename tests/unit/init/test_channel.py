@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from utsuwa.errors import FailedPrecondition
-from utsuwa.init.channel import EXECUTING, FAILED, REQUEST, Channel
+from utsuwa.init.channel import CLONED, EXECUTING, FAILED, REQUEST, Channel
+from utsuwa.init.spawn import Child
 from utsuwa.plan.plan import Plan
 
 
@@ -35,6 +37,32 @@ def test_the_last_word_counts_of_a_child_that_left_a_reply_unread(ends: tuple[Ch
     last = channel.next()
     assert last is not None and last.kind == EXECUTING
     assert channel.next() is None
+
+
+def test_a_signal_between_the_end_of_stage_1_and_our_note_of_it_loses_nothing(
+    ends: tuple[Channel, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the handler of a signal raises comes as soon as waitpid(2) is done."""
+    channel, said = ends
+    child = Child(os.posix_spawn("/bin/true", ["true"], {}), channel)
+    collect = os.waitpid
+
+    def interrupted(pid: int, options: int) -> None:
+        collect(pid, options)
+        raise InterruptedError
+
+    say(said, CLONED, 17)
+    say(said, EXECUTING)
+    assert child.next()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "waitpid", interrupted)
+        with pytest.raises(InterruptedError):
+            child.next()
+    assert child.executes() is False  # the report went with it ...
+    said.close()
+    assert child.executes() is True  # ... as the end of the channel tells
+    assert child.next() is None
+    child.close()
 
 
 def test_a_child_that_goes_without_a_word_is_told_of(ends: tuple[Channel, socket.socket]) -> None:
