@@ -75,9 +75,8 @@ def program(source: Path, directory: Path, defines: list[str]) -> Path:
 
 
 def _symbols(program: Path) -> dict[str, int]:
-    """Where what has a name is, of code that glibc has once."""
-    listing = subprocess.run(["nm", str(program)], capture_output=True, text=True, check=False).stdout
-    rows = [line.split() for line in listing.splitlines()]
+    """The address of each name; of a local one that there is more than once, that of the last."""
+    rows = [line.split() for line in _run(["nm", str(program)], program.parent).splitlines()]
     return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
 
 
@@ -115,7 +114,12 @@ def in_whole_pages(program: bytes) -> bytes:
     return bytes(made)
 
 
-def _run(command: list[str], directory: Path) -> None:
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+def _run(command: list[str], directory: Path) -> str:
+    """What the command prints. Raises Unfit when it fails or is not there."""
+    try:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Unfit(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
-        raise Unfit(f"{' '.join(command[:1])} failed: {done.stderr.strip()[-2000:]}")
+        raise Unfit(f"{command[0]} failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout

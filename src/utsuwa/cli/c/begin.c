@@ -3,7 +3,7 @@
  *
  * When the file is not there, faults bring it in page by page. That is how it stays, and every start has fifty faults more,
  * and pays for each page that it maps: an eighth of its processor time, until the machine is switched off. So the first
- * start reads all of it, 2 MB at a time. This code is alone on a page at the begin of the file (tools/image.py): what is mapped
+ * start reads all of it, 2 MB at a time. This code is alone on a page at the begin of the file (tools/program.py): what is mapped
  * already can't be had in larger pieces any more.
  */
 #include "syscall.h"
