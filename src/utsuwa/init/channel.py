@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from _socket import CMSG_SPACE
+from _socket import SCM_RIGHTS as _SCM_RIGHTS
+from _socket import SOL_SOCKET as _SOL_SOCKET
 from _struct import unpack
 
 from utsuwa.errors import FailedPrecondition, Internal
@@ -27,6 +29,7 @@ _ROOM = CMSG_SPACE(8)
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 _DONTWAIT = 0x40  # MSG_DONTWAIT
 _GO_ON = (1).to_bytes(8, "little")
+_STREAMS = [(_SOL_SOCKET, _SCM_RIGHTS, b"".join([number.to_bytes(4, "little") for number in (0, 1, 2)]))]
 
 
 class Report:
@@ -143,20 +146,23 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             pass
 
-    def reply(self) -> None:
-        """Let the process go on after a REQUEST. That it is gone already is what :meth:`next` finds out."""
+    def reply(self, streams: bool = False) -> None:
+        """Let the process go on after a REQUEST, with our own 0, 1 and 2 as its ``streams`` from here on. That it is
+        gone already is what :meth:`next` finds out.
+        """
         try:
-            self._connection.send(_GO_ON)
+            if streams:
+                self._connection.sendmsg([_GO_ON], _STREAMS)
+            else:
+                self._connection.send(_GO_ON)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
     def descriptor(self) -> int:
         """The descriptor that comes behind a REQUEST which has one; the caller owns it. Raises Internal without."""
-        from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
-
         _, ancillary, _, _ = self._connection.recvmsg(_SIZE, CMSG_SPACE(4), _CLOEXEC)
         for level, kind, data in ancillary:
-            if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            if level == _SOL_SOCKET and kind == _SCM_RIGHTS:
                 return int.from_bytes(data[:4], "little")
         raise Internal("the container's process announced a descriptor and sent none")
 

@@ -47,8 +47,8 @@ class Spare:
         write(description, wire)
         self._held = wire, description
 
-    def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int]) -> Child:
-        """Have it carry out the rest, with our own 0, 1 and 2 as its.
+    def go_on(self, wire: bytes, plan: Callable[[], Plan], slots: Mapping[str, int], streams: bool = True) -> Child:
+        """Have it carry out the rest, with our own 0, 1 and 2 as its; without ``streams``, these come with a reply.
 
         ``wire``: that rest, encoded with ``numbers(slots)``. ``plan`` gives it in words, should something fail.
         """
@@ -58,8 +58,9 @@ class Spare:
         description = self._held[1]
         try:
             wanted = numbers(slots)
-            given = [description, 0, 1, 2, *[slots[slot] for slot in wanted]]
-            places = pack(f"<{len(given)}Q", 0, 0, 1, 2, *wanted.values())
+            ours = (0, 1, 2) if streams else ()
+            given = [description, *ours, *[slots[slot] for slot in wanted]]
+            places = pack(f"<{len(given)}Q", 0, *ours, *wanted.values())
             rights = pack(f"<{len(given)}i", *given)
             self._child.instruct(plan, places, [(SOL_SOCKET, SCM_RIGHTS, rights)])
         finally:

@@ -98,9 +98,9 @@ class Child:
         """Whether the child has told by now that it becomes the program; not before we know its pid."""
         return self.pid > 0 and self._channel.executes()
 
-    def reply(self) -> None:
-        """Let the child go on after a REQUEST."""
-        self._channel.reply()
+    def reply(self, streams: bool = False) -> None:
+        """Let the child go on after a REQUEST, with our own 0, 1 and 2 as its ``streams`` from here on."""
+        self._channel.reply(streams)
 
     def descriptor(self) -> int:
         """The descriptor that belongs to the REQUEST just given; the caller owns it."""

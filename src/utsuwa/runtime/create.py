@@ -57,6 +57,7 @@ def build(
     draft: Draft | None = None,
     spare: Spare | None = None,
     plug: Callable[[int, tuple[int, ...]], None] | None = None,
+    streams: Callable[[], object] | None = None,
 ) -> tuple[Container, Child]:
     """Make the container's process and bring it to where it waits (or, without ``await_start``, runs its program).
 
@@ -65,6 +66,8 @@ def build(
     ``draft``: what was worked out of the same request earlier. ``spare``: an executor that waits for a settled one.
     ``plug``: sets up the new network namespace, with ``request.network``; it gets the process's pid, and sockets of
     rtnetlink(7) and netfilter in that namespace, which are then its own.
+    ``streams``: makes the container's standard streams our 0, 1 and 2, and may wait for them: called once, as late as
+    can be. Without it they are there.
     """
     check_preserved(request.listen_fds + request.preserve_fds)
     if request.listen_fds:
@@ -84,7 +87,7 @@ def build(
     manager = draft.manager
     container.adopt_manager(manager)
     container.announce(draft.document, draft.record())
-    launch = _Launch(container, request, draft)
+    launch = _Launch(container, request, draft, streams)
     if spare and not await_start:
         launch.start_first(spare, undo, store.filters)
     manager.create(draft.resources)
@@ -98,7 +101,8 @@ def build(
     if container.document.poststop:
         undo.push(_poststop, container, bundle)
     undo.push(end, child)
-    Conversation(container, bundle, draft, started, runs=not await_start, plug=plug).hold(meanwhile)
+    talk = Conversation(container, bundle, draft, started, runs=not await_start, plug=plug, streams=launch.streams)
+    talk.hold(meanwhile)
     container.complete()
     if request.pidfd_socket:
         from utsuwa.runtime.console import send_pidfd
@@ -112,8 +116,11 @@ def build(
 class _Launch:
     """The start of the process, once: before its cgroups are made where that can be, or else behind that."""
 
-    def __init__(self, container: Container, request: CreateRequest, draft: Draft) -> None:
+    def __init__(
+        self, container: Container, request: CreateRequest, draft: Draft, streams: Callable[[], object] | None
+    ) -> None:
         self._container, self._draft = container, draft
+        self.streams = streams  # None as soon as they are ours
         self._slots = {ops.CONSOLE_SOCKET: request.console} if request.console >= 0 else {}
         self._first: Started | None = None
 
@@ -135,11 +142,14 @@ class _Launch:
         undo.push(self._draft.manager.retreat)
         if not self._draft.manager.begin():
             return
-        self._first = self._draft.start_first(spare, self._slots, filters)
+        self._first = self._draft.start_first(spare, self._slots, filters, streams=self.streams is None)
         undo.push(self._first.child.close)
 
     def start(self, spare: Spare | None, await_start: bool, filters: str) -> Started:
         """Start it, the cgroups being there."""
+        if self.streams:
+            self.streams()
+            self.streams = None
         if not await_start:
             return self._draft.start(spare, self._slots, False, filters)
         listener = listen(self._container)
@@ -171,9 +181,10 @@ class Conversation:
         *,
         runs: bool,
         plug: Callable[[int, tuple[int, ...]], None] | None = None,
+        streams: Callable[[], object] | None = None,
     ) -> None:
         self._container = container
-        self._plug = plug
+        self._plug, self._streams = plug, streams
         self._bundle = bundle
         self._started = started
         self._child = started.child
@@ -190,8 +201,10 @@ class Conversation:
 
         Who sees the program run sends signals to it: one that comes before we have heard of that is passed on, too.
         """
+        if self._streams:
+            self._streams()
         if self._started.awaits_cgroups:
-            self._child.reply()  # they are there
+            self._child.reply(streams=self._streams is not None)  # the cgroups are there
         try:
             self._converse(meanwhile)
         except Interrupted as stop:
@@ -223,6 +236,7 @@ class Conversation:
                 child.reply()
             elif report.kind == EXECUTING and self._runs:
                 hold_signals()
+                self._container.complete()  # while the program is loaded; if that fails, all of it is undone
             elif report.kind == WAITING:
                 return
         if self._unplugged:

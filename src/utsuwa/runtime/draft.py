@@ -199,15 +199,18 @@ class Draft:
         """Whether a spare executor can start the process before its cgroups are made, for which it will ask."""
         return self.settled is not None and self.settled.later
 
-    def start_first(self, spare: Spare, slots: Mapping[str, int], filters: str) -> Started:
-        """Have what is settled carried out. It holds for cgroups that were not there before: see ``manager.fresh``."""
+    def start_first(self, spare: Spare, slots: Mapping[str, int], filters: str, streams: bool = True) -> Started:
+        """Have what is settled carried out. It holds for cgroups that were not there before: see ``manager.fresh``.
+
+        Without ``streams`` it gets these when it is told of its cgroups.
+        """
         settled = self.settled
         assert settled is not None
 
         def plan() -> Plan:
             return self._plan or self._make(False, filters, ahead.KINDS, settled.later)
 
-        child = spare.go_on(settled.wire, plan, slots)
+        child = spare.go_on(settled.wire, plan, slots, streams)
         return Started(child, settled.warnings, settled.asks_once, settled.guards, settled.later)
 
     def start(self, spare: Spare | None, slots: Mapping[str, int], await_start: bool, filters: str) -> Started:

@@ -286,8 +286,10 @@ class Container:
         replace_file(f"{self.path}/{STATE}", data, 0o600)
 
     def complete(self) -> None:
-        """The container exists now: who finds it half made will not take it for abandoned."""
-        os.unlink(f"{self.path}/{INTENT}")
+        """The container exists now: who finds it half made will not take it for abandoned. Once is enough."""
+        if self._announced:
+            os.unlink(f"{self.path}/{INTENT}")
+            self._announced = b""
 
     def keep_config(self, data: bytes) -> None:
         """Keep the configuration as it is now."""

@@ -106,6 +106,36 @@ def test_its_streams_and_descriptors_are_the_callers(root, tmp_path, capfd):
         ours.close()
 
 
+def test_its_streams_come_with_an_answer(root, tmp_path):
+    spare = Spare(begin())
+    plan = _rest(root, ops.Ask(ops.CGROUPS), ops.Pivot(), shell("read word; echo got $word; echo bad >&2"))
+    child = spare.go_on(encode(plan.ops, {}, CHANNEL), lambda: plan, {}, streams=False)
+    saved = [os.dup(number) for number in range(3)]
+    given, printed, complained = (tmp_path / name for name in ("given", "printed", "complained"))
+    given.write_text("this\n")
+    try:
+        for number, path in enumerate((given, printed, complained)):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT)
+            os.dup2(fd, number)
+            os.close(fd)
+        child.reply(streams=True)
+    finally:
+        for number, fd in enumerate(saved):
+            os.dup2(fd, number)
+            os.close(fd)
+    assert _end(child) == 0
+    assert (printed.read_text(), complained.read_text()) == ("got this\n", "bad\n")
+
+
+def test_an_answer_with_two_streams_is_refused(root):
+    plan = _rest(root, ops.Ask(ops.CGROUPS), ops.Pivot(), shell("exit 0"))
+    child = _go_on(Spare(begin()), plan)
+    socket.send_fds(child._channel._connection, [(1).to_bytes(8, "little")], [0, 1])
+    with pytest.raises(OpFailed) as caught:
+        _end(child)
+    assert caught.value.op == ops.Ask(ops.CGROUPS)
+
+
 def test_one_that_nobody_needs_ends(root):
     spare = Spare(begin())
     before = set(os.listdir("/proc/self/fd"))

@@ -45,19 +45,42 @@ void report_failure(struct run *run, int error)
 	transmit(run, &record);
 }
 
-/* Waits until the parent says go on; a parent that hangs up has given up on this container. */
-static int await_reply(struct run *run, u64 flags)
+/*
+ * Moves received descriptors to their numbers. The sender takes numbers that are in use here, as 0 to 2 are, or far above those
+ * that the kernel gives out.
+ */
+static int place(const int *descriptors, const u64 *numbers, u32 count)
 {
+	for (u32 i = 0; i < count; i++) {
+		long error = sys(dup3, descriptors[i], numbers[i], numbers[i] > 2 ? O_CLOEXEC : 0);
+		if (error < 0)
+			return (int)error;
+		close_fd(descriptors[i]);
+	}
+	return 0;
+}
+
+/*
+ * Waits until the parent says go on; a parent that hangs up has given up on this container. Three descriptors that come with it
+ * are the standard streams.
+ */
+static int await_reply(struct run *run, int flags)
+{
+	static const u64 streams[] = {0, 1, 2};
 	u64 reply = 0;
+	int descriptors[RIGHTS_LIMIT];
+	u32 count;
 	long size;
 	do
-		size = sys(recvfrom, run->channel, &reply, sizeof reply, flags, NULL, NULL);
+		size = receive_rights(run->channel, &reply, sizeof reply, descriptors, &count, flags);
 	while (size == -EINTR);
 	if (size == 0)
 		leave(1);
 	if (size < 0)
 		return (int)size;
-	return size == sizeof reply && reply == 1 ? 0 : fail(run, -EPROTO, DETAIL_NO_REPLY);
+	if (size != sizeof reply || reply != 1 || (count && count != sizeof streams / sizeof *streams))
+		return fail(run, -EPROTO, DETAIL_NO_REPLY);
+	return place(descriptors, streams, count);
 }
 
 /* A parent that knows what will be asked may have answered already. */
@@ -95,23 +118,8 @@ int op_ASK(struct run *run, struct cursor *fields)
 }
 
 /*
- * Moves the received descriptors to the numbers that came with them. The first is the plan, and stays where it is. The
- * sender takes numbers that are in use here, as 0 to 2 are, or far above those that the kernel gives out.
- */
-static int place(const int *descriptors, const u64 *numbers, u32 count)
-{
-	for (u32 i = 1; i < count; i++) {
-		long error = sys(dup3, descriptors[i], numbers[i], numbers[i] > 2 ? O_CLOEXEC : 0);
-		if (error < 0)
-			return (int)error;
-		close_fd(descriptors[i]);
-	}
-	return 0;
-}
-
-/*
- * A message of u64 numbers with as many descriptors: the plan, then those that it needs, each to get its number. Nothing but
- * the end of the file means that nobody needs this process.
+ * A message of u64 numbers with as many descriptors: the plan, which stays where it is, then those that it needs, each to get its
+ * number. Nothing but the end of the file means that nobody needs this process.
  */
 int op_AWAIT_PLAN(struct run *run, struct cursor *fields)
 {
@@ -129,7 +137,7 @@ int op_AWAIT_PLAN(struct run *run, struct cursor *fields)
 		return (int)size;
 	if (!count || (u64)size != count * sizeof *numbers)
 		return fail(run, -EPROTO, DETAIL_BAD_PLAN);
-	int error = place(descriptors, numbers, count);
+	int error = place(descriptors + 1, numbers + 1, count - 1);
 	return error ? error : adopt_plan(run, descriptors[0]);
 }
 
