@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.household import IMAGE, Household
+from tests.integration.household import IMAGE, Household, until
 from tests.needs import needs
 from utsuwa.engine.enclosure import enclose
 
@@ -82,8 +82,14 @@ def test_sockets_are_their_owners_alone(tmp_path: Path) -> None:
     try:
         house.load(tmp_path)
         house.ok("run", "-d", IMAGE, "sleep", "1000")
-        sockets = [path for path in house.run_directory.rglob("*") if path.is_socket()]
-        assert len(sockets) >= 2 and not any(map(_open_to_others, sockets))
+        sockets: list[Path] = []
+
+        def are_there() -> bool:
+            sockets[:] = [path for path in house.run_directory.rglob("*") if path.is_socket()]
+            return len(sockets) >= 2
+
+        until(are_there)  # a container's own comes a moment after its start
+        assert not any(map(_open_to_others, sockets))
     finally:
         os.umask(before)
         house.end()

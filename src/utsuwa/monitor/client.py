@@ -42,7 +42,11 @@ class Connection:
             data = data[os.write(self.fd, data) :]
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """The frames that one read completes (maybe none), blocking; EOFError when the monitor has hung up."""
+        """Frames that came along with those that ``next`` gave; else those that one read completes (maybe none),
+        blocking. EOFError when the monitor has hung up.
+        """
+        if self._ready:
+            return self.pending()
         try:
             data = os.read(self.fd, 65536)
         except ConnectionResetError:

@@ -7,6 +7,7 @@ from errno import EACCES, EISDIR, ENOENT, ENOEXEC, ENOTDIR
 
 from utsuwa.errors import Error, NotFound, PermissionDenied
 from utsuwa.monitor.frames import EXECUTE
+from utsuwa.monitor.journal import Note
 from utsuwa.monitor.records import Execute, Outline, monitor_directory, places_of, runtime_root
 from utsuwa.runtime.bundle import Bundle, read_config
 from utsuwa.runtime.create import build
@@ -20,6 +21,8 @@ from utsuwa.spec.record import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from utsuwa.init.spare import Spare
     from utsuwa.linux.host import Host
 
@@ -57,38 +60,52 @@ class Creation:
         except Error as error:
             self._problem = error
 
-    def carry_out(self, console: int) -> tuple[int, int]:
+    def carry_out(self, begin: Callable[[], None], streams: Callable[[], int]) -> tuple[int, int]:
         """The pid, and a descriptor of the mount namespace if that is a new one (or -1).
 
-        The standard streams are the container's by now; ``console`` is the socket that takes the terminal, or -1.
+        ``begin`` waits until we may leave traces. ``streams`` waits for the standard streams, makes them ours, and
+        gives the socket that takes the terminal, or -1: a container without one is at work before it has them. The
+        journal has the start of a container when we come back.
 
         To take mounts down needs grace periods of RCU, 1 to 2 ms. The last process of a mount namespace would spend
         them before anybody hears of its end: whoever holds the namespace as well spends them instead.
         """
+        begin()
         if self._problem:
             raise self._problem
         if self._execute:
-            return execute(self._execute, console), -1
+            return execute(self._execute, streams()), -1
         assert self._start is not None
         if self._start.runtime:
-            pid = create_elsewhere(self._start, console)
+            pid = create_elsewhere(self._start, streams())
+            Note(self._start.run, self._start.directory, "start").write()
             return pid, _mounts_of(pid)
+        return self._create(self._start, streams)
+
+    def _create(self, start: Outline, streams: Callable[[], int]) -> tuple[int, int]:
         assert self._draft is not None and self._wanted is not None
-        start = self._start
         held: list[int] = []
+        notes: list[Note] = []
+
+        def while_it_mounts(pid: int) -> None:
+            held.append(_mounts_of(pid))
+            notes.append(Note(start.run, start.directory, "start"))
+
         with Undo() as undo:
             container, child = build(
-                Store(runtime_root(self._start.run)),
-                self._wanted if console < 0 else self._wanted.replace(console=console),
+                Store(runtime_root(start.run)),
+                self._wanted.replace(console=streams()) if start.tty else self._wanted,
                 self._draft.bundle,
                 undo,
                 await_start=False,
-                meanwhile=lambda pid: held.append(_mounts_of(pid)),
+                meanwhile=while_it_mounts,
                 draft=self._draft,
                 spare=self._spare,
                 plug=lambda pid, sockets: plug(start, pid, sockets),
+                streams=None if start.tty else streams,
             )
             poststart(container)
+        notes[0].write()
         return child.pid, held[0]
 
     def finish(self) -> None:

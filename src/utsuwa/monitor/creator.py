@@ -1,7 +1,8 @@
 """The process that creates containers: forked before there is a request, so that a request need not wait for it.
 
-The creator knows the host, and its memory is its own already (:mod:`utsuwa.monitor.memory`); it waits on a socket. It
-makes one process, tells its pid, and ends; its child becomes the guard's, which is the subreaper.
+The creator knows the host, and its memory is its own already (:mod:`utsuwa.monitor.memory`). It accepts the client,
+because its work takes longest, and lets the monitor have the connection and the request. It makes one process, tells
+its pid, and ends; its child becomes the guard's, which is the subreaper.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from utsuwa.init.spare import Spare
+    from utsuwa.monitor.creation import Creation
+    from utsuwa.monitor.door import Door
     from utsuwa.monitor.stdio import Stdio
 
 _CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
-
+_BEGIN, _STREAMS, _STREAMS_AND_CLIENT = b"b", b"s", b"c"
+"""What a creator is told after its request."""
+_HEAD = 8
+"""Bytes of a frame before its payload."""
+_SIZE = 4
+"""Bytes that say how long its answer is."""
 
 _KILLED: dict[str, Any] = {
     "kind": "Internal",
@@ -43,18 +51,27 @@ class Failed(Error):
 class Creator:
     """The monitor's end of a waiting creator."""
 
-    def __init__(self, foreign: tuple[int, ...], hurry: bool, run: str = "") -> None:
+    def __init__(self, foreign: tuple[int, ...], hurry: bool, run: str = "", door: Door | None = None) -> None:
         """``foreign``: descriptors that the creator must not keep open. ``hurry``: somebody waits for it, so that
-        nothing is looked up in ``run`` (RUN) ahead.
+        nothing is looked up in ``run`` (RUN) ahead. ``door``: where clients come in; without it there is an
+        ``announce``.
         """
         ours, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         if os.fork() == 0:
             ours.close()
             for fd in foreign:
                 os.close(fd)
-            _wait(theirs, hurry, run)
+            _wait(_Orders(theirs, door), hurry, run)
         theirs.close()
         self._socket = ours
+
+    def request(self) -> tuple[int, bytes, list[int]]:
+        """What a client wants: the first frame, and descriptors: the connection, and what came with the frame. Waits;
+        EOFError when there is none to come, because the creator was killed or the client has gone.
+        """
+        data, received = self._receive(_HEAD)
+        kind, count = data[0], int.from_bytes(data[4:_HEAD], "big")
+        return kind, data[_HEAD:] + self._rest(_HEAD + count - len(data)), received
 
     def dismiss(self) -> None:
         """Let it end: there is nothing to create any more."""
@@ -62,19 +79,31 @@ class Creator:
 
     def announce(self, kind: int, payload: bytes) -> None:
         """Let the creator read and prepare what it is going to be told to do."""
-        try:
-            self._socket.sendall(frames.pack(kind, payload))
-        except OSError:  # it was killed, as will be seen
-            return
+        self._say(frames.pack(kind, payload))
 
-    def go_ahead(self, stdio: Stdio) -> None:
-        """Have the process made with this stdio.
+    def begin(self) -> None:
+        """Have the process made, which is told of its stdio later.
 
         Only from here on the creator leaves traces: somebody has written down by now that there will be some.
         """
-        rights = b"".join([fd.to_bytes(4, "little") for fd in stdio.theirs()])
+        self._say(_BEGIN)
+
+    def give_up(self) -> None:
+        """Have undone what was begun, and come back when it is."""
         try:
-            self._socket.sendmsg([b"!"], [(SOL_SOCKET, SCM_RIGHTS, rights)])
+            self._socket.shutdown(SHUT_WR)
+            while self._socket.recv(65536):
+                pass
+        except OSError:
+            pass
+        self.dismiss()
+
+    def go_ahead(self, stdio: Stdio, client: int = -1) -> None:
+        """Give it its stdio. It tells the ``client`` of the start, if there is one: that saves a way through us."""
+        given = stdio.theirs() if client < 0 else [*stdio.theirs(), client]
+        rights = b"".join([fd.to_bytes(4, "little") for fd in given])
+        try:
+            self._socket.sendmsg([_STREAMS if client < 0 else _STREAMS_AND_CLIENT], [(SOL_SOCKET, SCM_RIGHTS, rights)])
         except OSError:  # it was killed, as will be seen
             pass
         finally:
@@ -86,36 +115,50 @@ class Creator:
         After a failure the creator ends; otherwise it stays until it is dismissed. To take its memory down is 1 ms of
         a processor, which the container and we want first; but the guard hears of the container only after that.
         """
-        answer, received = b"", [-1]
         try:
-            answer, received = self._answer()
-        except OSError:
-            pass
-        told = parse(answer) if answer else _KILLED
+            told, mounts = self._answer()
+        except (OSError, EOFError):
+            told, mounts = _KILLED, -1
         if "pid" in told:
-            return int(told["pid"]), received[0]
+            return int(told["pid"]), mounts
         self.dismiss()
         raise Failed(told["kind"], told["message"], told["code"])
 
-    def _answer(self) -> tuple[bytes, list[int]]:
-        data, ancillary, _flags, _address = self._socket.recvmsg(65536, CMSG_SPACE(4), _CLOEXEC)
-        while piece := self._socket.recv(65536):
-            data += piece
-        return data, descriptors(ancillary) or [-1]
+    def _answer(self) -> tuple[dict[str, Any], int]:
+        data, received = self._receive(_SIZE)
+        text = data[_SIZE:] + self._rest(_SIZE + int.from_bytes(data[:_SIZE], "big") - len(data))
+        return parse(text), received[0] if received else -1
+
+    def _receive(self, least: int) -> tuple[bytes, list[int]]:
+        """So many bytes and maybe more, and the descriptors that came with the first."""
+        data, ancillary, _flags, _address = self._socket.recvmsg(65536, CMSG_SPACE(8), _CLOEXEC)
+        if not data:
+            raise EOFError
+        return data + self._rest(least - len(data)), descriptors(ancillary)
+
+    def _rest(self, count: int) -> bytes:
+        return _exactly(self._socket, count) if count > 0 else b""
+
+    def _say(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError:  # it was killed, as will be seen
+            return
 
 
-def _wait(connection: socket, hurry: bool, run: str) -> None:
+def _wait(orders: _Orders, hurry: bool, run: str) -> None:
     """The creator's life. Never returns."""
-    from utsuwa.monitor.creation import Creation, docker_code, expected
+    from utsuwa.monitor.creation import docker_code
 
     mounts, creation = -1, None
     try:
-        reaper.heed_children()
-        if not hurry:
-            memory.take()
-        creation = Creation(probe(), None, None) if hurry else Creation(probe(), _spare(), expected(run))
-        creation.prepare(*_request(connection))
-        pid, mounts = creation.carry_out(_enter(_streams(connection)))
+        try:
+            creation = _prepared(hurry, run)
+        finally:
+            request = orders.request()  # if that has failed, there is somebody to be told so
+        creation.prepare(*request)
+        pid, mounts = creation.carry_out(orders.begin, orders.streams)
+        orders.tell_client(pid)
         result: dict[str, object] = {"pid": pid}
     except EOFError:  # the monitor ended without a request, or refused it
         os._exit(0)
@@ -124,13 +167,22 @@ def _wait(connection: socket, hurry: bool, run: str) -> None:
     except BaseException as error:
         result = {"kind": "Internal", "message": f"{type(error).__name__}: {error}", "code": 125}
     try:
-        _tell(connection, dumps(result).encode(), mounts)
-        connection.shutdown(SHUT_WR)
+        orders.answer(dumps(result).encode(), mounts)
         if creation and "pid" in result:
             creation.finish()
-        connection.recv(1)  # nothing comes, but the end
+        orders.await_end()
     finally:
         os._exit(0)
+
+
+def _prepared(hurry: bool, run: str) -> Creation:
+    from utsuwa.monitor.creation import Creation, expected
+
+    reaper.heed_children()
+    if hurry:
+        return Creation(probe(), None, None)
+    memory.take()
+    return Creation(probe(), _spare(), expected(run))
 
 
 def _spare() -> Spare | None:
@@ -141,16 +193,71 @@ def _spare() -> Spare | None:
     return Spare(begin()) if os.geteuid() == 0 else None
 
 
-def _tell(connection: socket, answer: bytes, right: int) -> None:
-    """The first byte carries the descriptor, if there is one."""
-    rights = [(SOL_SOCKET, SCM_RIGHTS, right.to_bytes(4, "little"))] if right >= 0 else []
-    connection.sendall(answer[connection.sendmsg([answer], rights) :])
+class _Orders:
+    """The creator's end of the socket. What does not come any more is an EOFError."""
 
+    def __init__(self, connection: socket, door: Door | None) -> None:
+        self._connection, self._door = connection, door
+        self._client = -1
 
-def _request(connection: socket) -> tuple[int, bytes]:
-    """The announced request; EOFError when there is none to come."""
-    head = _exactly(connection, 8)
-    return head[0], _exactly(connection, int.from_bytes(head[4:], "big"))
+    def request(self) -> tuple[int, bytes]:
+        """The request of a client that comes in, which the monitor gets, too, or the announced one."""
+        if self._door is None:
+            head = _exactly(self._connection, _HEAD)
+            return head[0], _exactly(self._connection, int.from_bytes(head[4:], "big"))
+        kind, payload, received = self._door.request(self._connection.fileno())
+        self._send(frames.pack(kind, payload), received)
+        for fd in received:
+            os.close(fd)
+        self._door = None
+        if kind not in (frames.START, frames.EXECUTE):
+            raise EOFError  # it is not about us
+        return kind, payload
+
+    def begin(self) -> None:
+        """Wait until we may leave traces."""
+        _exactly(self._connection, 1)
+
+    def streams(self) -> int:
+        """Wait for the standard streams, and make them ours; or for the socket that takes the terminal, which is given,
+        -1 without.
+        """
+        word, ancillary, _flags, _address = self._connection.recvmsg(1, CMSG_SPACE(16), _CLOEXEC)
+        found = descriptors(ancillary)
+        if not found:
+            raise EOFError
+        if word == _STREAMS_AND_CLIENT:
+            self._client = found.pop()
+        if len(found) == 1:
+            return found[0]
+        for number, fd in enumerate(found):
+            os.dup2(fd, number)
+            os.close(fd)
+        return -1
+
+    def tell_client(self, pid: int) -> None:
+        """Let whoever asked for the container know that it runs; they may be gone."""
+        if self._client >= 0:
+            try:
+                os.write(self._client, frames.pack(frames.STARTED, b'{"pid":%d}' % pid))
+            except OSError:
+                pass
+            os.close(self._client)
+
+    def answer(self, text: bytes, right: int) -> None:
+        """Tell the monitor, with a descriptor or -1."""
+        self._send(len(text).to_bytes(_SIZE, "big") + text, [right] if right >= 0 else [])
+
+    def await_end(self) -> None:
+        """Until the monitor dismisses us."""
+        self._connection.recv(1)
+
+    def _send(self, data: bytes, given: list[int]) -> None:
+        """The first byte carries the descriptors."""
+        rights = b"".join([fd.to_bytes(4, "little") for fd in given])
+        sent = self._connection.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, rights)] if given else [])
+        if sent < len(data):
+            self._connection.sendall(data[sent:])
 
 
 def _exactly(connection: socket, count: int) -> bytes:
@@ -161,26 +268,3 @@ def _exactly(connection: socket, count: int) -> bytes:
             raise EOFError
         data += piece
     return data
-
-
-def _streams(connection: socket) -> list[int]:
-    """The go-ahead, with the standard streams; EOFError when there is none to come."""
-    data, ancillary, _flags, _address = connection.recvmsg(1, CMSG_SPACE(16), _CLOEXEC)
-    if not data:
-        raise EOFError
-    found = descriptors(ancillary)
-    if not found:
-        raise EOFError
-    return found
-
-
-def _enter(descriptors: list[int]) -> int:
-    """Make three descriptors our standard streams; a single one is the socket that takes the terminal, and is
-    returned.
-    """
-    if len(descriptors) == 1:
-        return descriptors[0]
-    for number, fd in enumerate(descriptors):
-        os.dup2(fd, number)
-        os.close(fd)
-    return -1

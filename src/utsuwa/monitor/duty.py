@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import os
 from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, signal
-from _socket import CMSG_SPACE, socket
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from struct import Struct
 
 from utsuwa.errors import Error, InvalidArgument
 from utsuwa.monitor import frames, memory, reaper
-from utsuwa.monitor.guard import descriptors, report
+from utsuwa.monitor.guard import report
 from utsuwa.spec.codec import parse
 from utsuwa.spec.record import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor.door import Notice
 
 CONTROL = 3
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 _CREDENTIALS = Struct("iII")
-_CLOEXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 
 
 def main() -> None:
@@ -42,29 +42,17 @@ def main() -> None:
         return
 
 
-def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
-    """Read one request, and do it; what is wrong with it is answered.
+def serve(creator: Creator, control: socket, notice: Notice) -> None:
+    """Do what the client wants who comes to the creator; what is wrong with that is answered.
 
-    ``control`` leads to the guard. ``busy`` is closed as soon as the process has been started. While the guard is told,
-    the creator reads the request, too.
+    ``control`` leads to the guard, ``notice`` to the forkserver.
     """
-    connection = -1
     try:
-        kind, payload, rights = _request(client)
-        if kind in (frames.START, frames.EXECUTE):
-            creator.announce(kind, payload)
-        _check_peer(client)
-        connection = client.detach()
-        report(control)
-        reaper.die_with_parent(False)
-        if kind == frames.RESUME and rights:
-            creator.dismiss()
-            os.close(connection)
-            os.close(busy)
-            resume(socket(fileno=rights[0]))
-        else:
-            os.write(connection, frames.pack(frames.ACCEPTED))
-            _obey(kind, payload, connection, creator, control, busy)
+        kind, payload, (connection, *rights) = creator.request()
+    except EOFError:  # nobody comes any more
+        return
+    try:
+        _serve(kind, payload, connection, rights, creator, control, notice)
     except (EOFError, BrokenPipeError):  # the client, or the guard and the forkserver with it, is gone
         pass
     except Error as error:
@@ -73,34 +61,62 @@ def serve(client: socket, creator: Creator, control: socket, busy: int) -> None:
         from utsuwa.errors import from_oserror
 
         _refuse(connection, from_oserror(error, error.filename or "monitor"))
+    finally:
+        notice.started()
 
 
-def _check_peer(client: socket) -> None:
+def _serve(
+    kind: int, payload: bytes, connection: int, rights: list[int], creator: Creator, control: socket, notice: Notice
+) -> None:
+    _check_peer(connection)
+    if kind == frames.RESUME and rights:
+        _take_up(control)
+        creator.dismiss()
+        os.close(connection)
+        notice.started()
+        resume(socket(fileno=rights[0]))
+    else:
+        os.write(connection, frames.pack(frames.ACCEPTED))
+        _obey(kind, payload, connection, creator, control, notice)
+
+
+def _check_peer(connection: int) -> None:
     """The peer is root or the user that we are. The socket's directory is 0700 already; this is the second lock."""
+    client = socket(AF_UNIX, SOCK_STREAM, 0, connection)
     _pid, uid, _gid = _CREDENTIALS.unpack(client.getsockopt(_SOL_SOCKET, _SO_PEERCRED, _CREDENTIALS.size))
+    client.detach()
     if uid not in (0, os.geteuid()):
         raise EOFError
 
 
-def _obey(kind: int, payload: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
+def _obey(kind: int, payload: bytes, connection: int, creator: Creator, control: socket, notice: Notice) -> None:
     if kind == frames.START:
-        from utsuwa.monitor.keeper import keep
+        from utsuwa.monitor.keeper import Claim, keep
 
-        keep(payload, connection, creator, control, busy)
+        claim = Claim(payload)
+        creator.begin()
+        _take_up(control)
+        keep(claim, connection, creator, control, notice)
     elif kind == frames.EXECUTE:
         from utsuwa.monitor.executor import execute
         from utsuwa.monitor.records import Execute
 
-        execute(decode(Execute, parse(payload)), connection, creator, control, busy)
+        _take_up(control)
+        execute(decode(Execute, parse(payload)), connection, creator, control, notice)
     else:
         raise InvalidArgument(f"a request of unknown kind {kind}")
+
+
+def _take_up(control: socket) -> None:
+    """From here on the guard and we live whatever becomes of the forkserver. EOFError: the guard is gone."""
+    report(control)
+    reaper.die_with_parent(False)
 
 
 def _refuse(connection: int, error: Error) -> None:
     from utsuwa.monitor.keeper import refuse
 
-    if connection >= 0:
-        refuse(connection, error)
+    refuse(connection, error)
 
 
 def resume(control: socket) -> None:
@@ -110,22 +126,3 @@ def resume(control: socket) -> None:
     ended, held = report(control)
     if held:
         go_on(held, control, ended)
-
-
-def _request(client: socket) -> tuple[int, bytes, list[int]]:
-    """The first frame, blocking, and what came with it; EOFError when the client goes before it is complete, or sends
-    what is none.
-    """
-    decoder = frames.Decoder()
-    received: list[int] = []
-    while True:
-        data, rights, _flags, _address = client.recvmsg(65536, CMSG_SPACE(4), _CLOEXEC)
-        received += descriptors(rights)
-        if not data:
-            raise EOFError
-        try:
-            ready = decoder.feed(data)
-        except ValueError as error:
-            raise EOFError from error
-        if ready:
-            return *ready[0], received

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from _socket import socket
 
     from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor.door import Notice
 
 
-def execute(request: Execute, connection: int, creator: Creator, control: socket, busy: int) -> None:
+def execute(request: Execute, connection: int, creator: Creator, control: socket, notice: Notice) -> None:
     """Run the process and stay until it ends; the connection is its only client."""
     from utsuwa.runtime.process import exit_code
 
     keeper = _Executor(request, control)
+    notice.taken()
     try:
         pid = keeper.start(creator)
     except Failed as error:
@@ -39,7 +41,7 @@ def execute(request: Execute, connection: int, creator: Creator, control: socket
         os.write(connection, frames.pack(frames.STARTED, started))
         os.close(connection)
     creator.dismiss()
-    os.close(busy)
+    notice.started()
     status = keeper.live()
     ended = {"exitCode": exit_code(status), "signal": status & 0x7F}
     told = {"execID": request.exec, "exitCode": str(ended["exitCode"])}
@@ -61,6 +63,7 @@ class _Executor:
         """The pid of the process. Raises Failed."""
         request = self._request
         stdio = Stdio(request.tty, request.openStdin)
+        creator.begin()
         creator.go_ahead(stdio)
         self._pid, _ = creator.outcome()
         name_process(self._control, self._pid)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import gc
 import os
-from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, signal
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket, socketpair
+from _signal import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGTERM, signal
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 from time import sleep
 
 from utsuwa.linux.host import in_user_namespace
 from utsuwa.monitor import duty, guard, memory, reaper
 from utsuwa.monitor.creator import Creator
+from utsuwa.monitor.door import Door, Notice, is_readable
 
 LISTENER = 3
 IDLE_SECONDS = 600
@@ -60,33 +61,42 @@ def main(address: str, command: list[str]) -> None:
 def serve(listener: int, address: str, command: list[str], idle: float) -> None:
     """Keep one monitor waiting for the next request, until nobody has asked for ``idle`` seconds.
 
-    The waiting monitor accepts by itself and says so on a pipe: nothing stands between a client and its monitor.
+    The waiting monitor lets the client in by itself and says so on a pipe: nothing stands between a client and its
+    monitor. That nobody comes any more it is told by the end of another.
     """
     while True:
         taken, tell = os.pipe2(os.O_CLOEXEC)
+        closed, close = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         spare = os.fork()
         if spare == 0:
             os.close(taken)
-            _stand_by(parent, listener, tell, address, command)
+            os.close(close)
+            _stand_by(parent, Door(listener, closed, Notice(tell)), address, command)
         os.close(tell)
+        os.close(closed)
         waiting = poll()
         waiting.register(taken, POLLIN)
         if not waiting.poll(int(idle * 1000)):
-            os.kill(spare, SIGKILL)
-            if not os.read(taken, 1) and not _has_children():
-                return
+            os.close(close)
+            close = -1
+            if not os.read(taken, 1):
+                _await_end(spare)
+                if not _has_children():
+                    return
         elif not os.read(taken, 1):
             sleep(_PAUSE)  # the spare was killed: by somebody who may do it again
         else:
             # To prepare the next one takes a processor for 10 ms: not now, unless somebody waits for it already.
             waiting.register(listener, POLLIN)
             if waiting.poll(_GRACE):
-                _is_readable(listener, _SETTLE)
+                is_readable(listener, _SETTLE)
         os.close(taken)
+        if close >= 0:
+            os.close(close)
 
 
-def _stand_by(parent: int, listener: int, tell: int, address: str, command: list[str]) -> None:
+def _stand_by(parent: int, door: Door, address: str, command: list[str]) -> None:
     """The life of a forked process: fork the worker that takes one request, and become its guard."""
     try:
         os.setsid()
@@ -95,7 +105,7 @@ def _stand_by(parent: int, listener: int, tell: int, address: str, command: list
         worker = os.fork()
         if worker == 0:
             ours.close()
-            _work(listener, tell, theirs, os.path.dirname(address))
+            _work(door, theirs, os.path.dirname(address))
         guard.become(ours, worker, parent, address, command)
     except Exception as error:
         note(error)
@@ -103,14 +113,14 @@ def _stand_by(parent: int, listener: int, tell: int, address: str, command: list
         os._exit(1)
 
 
-def _work(listener: int, tell: int, control: socket, run: str) -> None:
+def _work(door: Door, control: socket, run: str) -> None:
     """The life of a worker. Never returns."""
     status = 1
     try:
         reaper.ignore_children()
         reaper.die_with_parent(True)
         name_process("utsuwa-monitor")
-        _take_one(listener, tell, control, run)
+        _take_one(door, control, run)
         status = 0
     except Exception as error:
         note(error)
@@ -129,32 +139,23 @@ def note(error: Exception) -> None:
     os.write(2, text.encode("utf-8", "replace"))
 
 
-def _take_one(listener: int, tell: int, control: socket, run: str) -> None:
+def _take_one(door: Door, control: socket, run: str) -> None:
     """The first worker of a guard: prepared in every way, it takes one request."""
-    hurry = _is_readable(listener, 0)
-    creator = Creator((listener, tell, control.fileno()), hurry, run)
+    hurry = door.is_knocked_at()
+    creator = Creator((control.fileno(),), hurry, run, door)
+    door.leave()
     if not hurry:
         memory.take()
         guard.identity()
-    server = socket(AF_UNIX, SOCK_STREAM, 0, listener)  # told all, it asks the kernel nothing
-    connection = socket(AF_UNIX, SOCK_STREAM, 0, server._accept()[0])  # type: ignore[attr-defined]
-    _say(tell, b"!")
-    server.close()
-    duty.serve(connection, creator, control, tell)
+    duty.serve(creator, control, door.notice)
 
 
-def _say(fd: int, word: bytes) -> None:
-    """Write to somebody who may have been killed."""
+def _await_end(guard: int) -> None:
+    """A guard ends with its worker, unless that has had a request."""
     try:
-        os.write(fd, word)
-    except BrokenPipeError:
+        os.waitpid(guard, 0)
+    except ChildProcessError:  # the kernel has reaped it
         pass
-
-
-def _is_readable(fd: int, milliseconds: int) -> bool:
-    waiting = poll()
-    waiting.register(fd, POLLIN)
-    return bool(waiting.poll(milliseconds))
 
 
 def _has_children() -> bool:

@@ -82,6 +82,7 @@ class Interval:
         announce(start, self._directory, began)
         creator = Creator((self._control.fileno(), self._timer, self._listener), hurry=True)
         creator.announce(frames.START, dumps(encode(start)).encode())
+        creator.begin()
         keeper = Keeper(start, self._directory, self._control, began)
         try:
             pid = keeper.create(creator)

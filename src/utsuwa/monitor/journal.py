@@ -22,7 +22,7 @@ LIMIT = 1 << 20
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 
@@ -30,10 +30,7 @@ def emit(run: str, kind: str, action: str, identifier: str, attributes: Mapping[
     """Write an event down: ``kind`` is "container", "image", "network", "volume" or "builder", ``action`` Docker's word
     ("create", "pull", "health_status: healthy"), ``identifier`` the object's, ``run`` the engine's run directory.
     """
-    try:
-        _append(run, kind, action, {"ID": identifier, "Attributes": dict(attributes or {})})
-    except OSError:  # a full disk
-        return
+    _append(run, [_event(kind, action, identifier, attributes or {})])
 
 
 def note_pruned(run: str, kind: str, reclaimed: int) -> None:
@@ -41,8 +38,34 @@ def note_pruned(run: str, kind: str, reclaimed: int) -> None:
     emit(run, kind, "prune", "", {"reclaimed": str(reclaimed)})
 
 
-def read_about(directory: str) -> dict[str, Any]:
-    """What ``note`` tells of the container of ``directory`` besides what happened to it."""
+class Note:
+    """Something about to happen to a container, put into words."""
+
+    def __init__(self, run: str, directory: str, action: str, extra: Mapping[str, str] | None = None) -> None:
+        """``directory``: ROOT/containers/ID, where its labels and names are.
+
+        Before its start its volumes are mounted, and after its end they are not, which nobody else would tell.
+        """
+        about, identifier = _read_about(directory), os.path.basename(directory)
+        names = {"image": about.get("image", ""), "name": about.get("name", "")}
+        self._run = run
+        self._events = [
+            *(_of_volumes(identifier, "mount", about) if action == "start" else ()),
+            _event("container", action, identifier, {**about.get("labels", {}), **names, **(extra or {})}),
+            *(_of_volumes(identifier, "unmount", about) if action == "die" else ()),
+        ]
+
+    def write(self) -> None:
+        """It has happened: write it down."""
+        _append(self._run, self._events)
+
+
+def note(run: str, directory: str, action: str, extra: Mapping[str, str] | None = None) -> None:
+    """Write down what happened to a container, see Note."""
+    Note(run, directory, action, extra).write()
+
+
+def _read_about(directory: str) -> dict[str, Any]:
     try:
         with open(f"{directory}/container.json", "rb", buffering=0) as file:
             return parse(file.read())  # type: ignore[no-any-return]
@@ -50,40 +73,30 @@ def read_about(directory: str) -> dict[str, Any]:
         return {}
 
 
-def note(
-    run: str,
-    directory: str,
-    action: str,
-    extra: Mapping[str, str] | None = None,
-    about: Mapping[str, Any] | None = None,
-) -> None:
-    """Write down what happened to the container of ``directory`` (ROOT/containers/ID), with its labels and names.
-
-    Before its start its volumes are mounted, and after its end they are not, which nobody else would tell. ``about``:
-    what ``read_about`` has given just now.
-    """
-    about = read_about(directory) if about is None else about
-    names = {"image": about.get("image", ""), "name": about.get("name", "")}
-    identifier = os.path.basename(directory)
-    if action == "start":
-        _tell_volumes(run, identifier, "mount", about)
-    emit(run, "container", action, identifier, {**about.get("labels", {}), **names, **(extra or {})})
-    if action == "die":
-        _tell_volumes(run, identifier, "unmount", about)
-
-
-def _tell_volumes(run: str, identifier: str, action: str, about: Mapping[str, Any]) -> None:
+def _of_volumes(identifier: str, action: str, about: Mapping[str, Any]) -> Iterator[str]:
     for point in about.get("mountPoints", ()):
         if point.get("type") == "volume":
             told = {"container": identifier, "driver": point.get("driver") or "local"}
             if action == "mount":
                 told |= {"destination": point["destination"], "propagation": point.get("shared", "")}
                 told["read/write"] = "true" if point.get("rw", True) else "false"
-            emit(run, "volume", action, point["name"], told)
+            yield _event("volume", action, point["name"], told)
 
 
-def _append(run: str, kind: str, action: str, actor: dict[str, object]) -> None:
-    path = f"{run}/{FILE}"
+def _event(kind: str, action: str, identifier: str, attributes: Mapping[str, str]) -> str:
+    """The line, but for its end, which has the time."""
+    actor = {"ID": identifier, "Attributes": dict(attributes)}
+    return dumps({"Type": kind, "Action": action, "Actor": actor, "scope": "local"})[:-1]
+
+
+def _append(run: str, events: list[str]) -> None:
+    try:
+        _append_at_end(run, f"{run}/{FILE}", events)
+    except OSError:  # a full disk
+        return
+
+
+def _append_at_end(run: str, path: str, events: list[str]) -> None:
     while True:
         fd = _open(run, path)
         try:
@@ -91,9 +104,8 @@ def _append(run: str, kind: str, action: str, actor: dict[str, object]) -> None:
             if not _is_named(fd, path):  # somebody has put it aside
                 continue
             now = time.time_ns()
-            event: dict[str, object] = {"Type": kind, "Action": action, "Actor": actor, "scope": "local"}
-            event |= {"time": now // 1_000_000_000, "timeNano": now}
-            os.write(fd, dumps(event).encode() + b"\n")
+            when = f',"time":{now // 1_000_000_000},"timeNano":{now}}}\n'
+            os.write(fd, "".join([event + when for event in events]).encode())
             if os.fstat(fd).st_size > LIMIT:
                 os.rename(path, f"{path}.1")
             return

@@ -45,36 +45,46 @@ _QUIET = 1000
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from utsuwa.monitor.creator import Creator
+    from utsuwa.monitor.door import Notice
     from utsuwa.monitor.health import Examiner
 
 
-def keep(request: bytes, connection: int, creator: Creator, control: socket, busy: int) -> None:
-    """Everything, in order, or until it is quiet. Errors before the container exists go to the connection."""
-    document = parse(request)
-    head = decode(Head, document)
-    directory = make_monitor_directory(head.run, head.id)
-    lock = take_lock(directory)
-    if lock is None:
-        refuse(connection, Conflict(f"container {head.id} is running already"))
-        return
-    began = now()
-    announce(head, directory, began)
+class Claim:
+    """A container that a worker is about to start, and nobody else: its lock, and the record of the run."""
+
+    def __init__(self, request: bytes) -> None:
+        """Raises Conflict when somebody has it."""
+        self.document = parse(request)
+        head = decode(Head, self.document)
+        self.directory = make_monitor_directory(head.run, head.id)
+        lock = take_lock(self.directory)
+        if lock is None:
+            raise Conflict(f"container {head.id} is running already")
+        self.lock, self.began = lock, now()
+        announce(head, self.directory, self.began)
+
+
+def keep(claim: Claim, connection: int, creator: Creator, control: socket, notice: Notice) -> None:
+    """Everything after ``creator.begin()``, in order, until it is quiet. Errors before the container exists go to the
+    connection.
+    """
     try:
-        start = decode(Start, document)
-        keeper = Keeper(start, directory, control, began)
+        start = decode(Start, claim.document)
+        keeper = Keeper(start, claim.directory, control, claim.began)
     except (Error, OSError):  # the container was removed while its start was under way
-        empty(directory, keep_lock=False)
+        creator.give_up()
+        empty(claim.directory, keep_lock=False)
         raise
     try:
-        pid = keeper.create(creator)
+        keeper.create(creator, connection, notice)
     except Failed as error:
         keeper.note_failure(error)
-        os.close(lock)
+        os.close(claim.lock)
         refuse(connection, error)
         return
-    keeper.attend(connection, pid, lock)
+    keeper.attend(connection, claim.lock)
     creator.dismiss()
-    os.close(busy)
+    notice.started()
     keeper.live()
 
 
@@ -130,13 +140,16 @@ class Keeper:
         self.relay.watch(control.fileno(), self._told)
         self._examiner: Examiner | None = None
 
-    def create(self, creator: Creator) -> int:
-        """Have the container created and started, and tell the journal; its pid. Raises Failed."""
+    def create(self, creator: Creator, client: int = -1, notice: Notice | None = None) -> int:
+        """Have the container created and started, and the journal and the ``client`` told; its pid. Raises Failed.
+
+        ``notice``: who is told when there is time.
+        """
         self._stdio = Stdio(self._start.tty, self._start.openStdin)
-        creator.go_ahead(self._stdio)
-        about = journal.read_about(self._start.directory)
+        creator.go_ahead(self._stdio, client)
+        if notice:
+            notice.taken()
         self._pid, self._mounts = creator.outcome()
-        journal.note(self._start.run, self._start.directory, "start", about=about)
         return self._pid
 
     def take_over(self, handover: Handover, descriptors: dict[str, int], ended: int | None) -> None:
@@ -148,14 +161,12 @@ class Keeper:
         self.relay.adopt(descriptors, self._start.stdinOnce)
         self.relay.watch(self._listener, self._accept)
 
-    def attend(self, connection: int, pid: int, lock: int) -> None:
+    def attend(self, connection: int, lock: int) -> None:
         """Let clients in, first of all the one that asked."""
-        started = frames.pack(frames.STARTED, b'{"pid":%d}' % pid)
         if self._start.attach:
-            _say(connection, started)
             self.relay.attach(connection, owner=True)
         else:
-            _tell(connection, started)
+            os.close(connection)
         self.settle_in(lock, self._listen())
 
     def settle_in(self, lock: int, listener: int) -> None:
@@ -377,18 +388,8 @@ def refuse(connection: int, error: Error) -> None:
     """Answer a request with what went wrong, and hang up."""
     kind = getattr(error, "kind", type(error).__name__)
     failure = {"kind": kind, "message": str(error), "code": getattr(error, "code", 125)}
-    _tell(connection, frames.pack(frames.FAILED, dumps(failure).encode()))
-
-
-def _tell(connection: int, data: bytes) -> None:
-    """Say one last thing and hang up."""
-    _say(connection, data)
-    os.close(connection)
-
-
-def _say(connection: int, data: bytes) -> None:
-    """Say something short; the client may be gone."""
     try:
-        os.write(connection, data)
-    except OSError:
-        return
+        os.write(connection, frames.pack(frames.FAILED, dumps(failure).encode()))
+    except OSError:  # the client is gone
+        pass
+    os.close(connection)
