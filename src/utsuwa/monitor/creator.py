@@ -8,12 +8,12 @@ its pid, and ends; its child becomes the guard's, which is the subreaper.
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, CMSG_SPACE, SCM_RIGHTS, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket, socketpair
+from _socket import AF_UNIX, CMSG_SPACE, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, socket, socketpair
 
 from utsuwa.errors import Error
 from utsuwa.linux.host import probe
 from utsuwa.monitor import frames, memory, reaper
-from utsuwa.monitor.guard import descriptors
+from utsuwa.monitor.guard import descriptors, rights
 from utsuwa.spec.codec import dumps, parse
 
 TYPE_CHECKING = False
@@ -101,9 +101,8 @@ class Creator:
     def go_ahead(self, stdio: Stdio, client: int = -1) -> None:
         """Give it its stdio. It tells the ``client`` of the start, if there is one: that saves a way through us."""
         given = stdio.theirs() if client < 0 else [*stdio.theirs(), client]
-        rights = b"".join([fd.to_bytes(4, "little") for fd in given])
         try:
-            self._socket.sendmsg([_STREAMS if client < 0 else _STREAMS_AND_CLIENT], [(SOL_SOCKET, SCM_RIGHTS, rights)])
+            self._socket.sendmsg([_STREAMS if client < 0 else _STREAMS_AND_CLIENT], rights(given))
         except OSError:  # it was killed, as will be seen
             pass
         finally:
@@ -254,8 +253,7 @@ class _Orders:
 
     def _send(self, data: bytes, given: list[int]) -> None:
         """The first byte carries the descriptors."""
-        rights = b"".join([fd.to_bytes(4, "little") for fd in given])
-        sent = self._connection.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, rights)] if given else [])
+        sent = self._connection.sendmsg([data], rights(given))
         if sent < len(data):
             self._connection.sendall(data[sent:])
 

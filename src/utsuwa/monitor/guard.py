@@ -64,13 +64,13 @@ def report(control: socket) -> tuple[int | None, list[int]]:
     """
     try:
         control.send(_WORD.pack(b"A", 0, False, 0))
-        message, rights, _flags, _address = control.recvmsg(ENDED.size, CMSG_SPACE(4 * _MOST), _CLOEXEC)
+        message, ancillary, _flags, _address = control.recvmsg(ENDED.size, CMSG_SPACE(4 * _MOST), _CLOEXEC)
     except (BrokenPipeError, ConnectionResetError):
-        message, rights = b"", []
+        message, ancillary = b"", []
     if not message:
         raise EOFError
     pid, status = ENDED.unpack(message)
-    return (status if pid else None), descriptors(rights)
+    return (status if pid else None), descriptors(ancillary)
 
 
 def hand_over(
@@ -104,17 +104,21 @@ def say_idle(control: socket) -> None:
     _tell(control, _WORD.pack(b"I", 0, False, 0), [])
 
 
-def descriptors(rights: list[tuple[int, int, bytes]]) -> list[int]:
+def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors of a message's ancillary data."""
-    for level, kind, data in rights:
+    for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
             return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
     return []
 
 
-def _tell(control: socket, word: bytes, rights: list[int]) -> None:
-    packed = b"".join([fd.to_bytes(4, "little") for fd in rights])
+def rights(given: list[int]) -> list[tuple[int, int, bytes]]:
+    """Descriptors as a message's ancillary data."""
+    return [(SOL_SOCKET, SCM_RIGHTS, b"".join([fd.to_bytes(4, "little") for fd in given]))] if given else []
+
+
+def _tell(control: socket, word: bytes, given: list[int]) -> None:
     try:
-        control.sendmsg([word], [(SOL_SOCKET, SCM_RIGHTS, packed)] if rights else [])
+        control.sendmsg([word], rights(given))
     except (BrokenPipeError, ConnectionResetError):  # the guard was killed: we are on our own
         return
